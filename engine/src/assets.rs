@@ -1,0 +1,16 @@
+//! Files that ship inside the program, by name.
+//!
+//! They are compiled in, so that a single downloaded binary works offline from any folder.
+
+/// The gene table: see `cargo xtask assets`.
+pub const GENES_TSV_GZ: &[u8] = include_bytes!("../../assets/genes/human.tsv.gz");
+/// The Cell Ontology facts table: see `cargo xtask assets`.
+pub const CELL_ONTOLOGY_TSV_GZ: &[u8] = include_bytes!("../../assets/ontology/cl.tsv.gz");
+/// The 700-cell PBMC sample of scanpy's package, as published.
+pub const SAMPLE_H5AD: &[u8] = include_bytes!("../../assets/sample/pbmc68k_reduced.h5ad");
+/// The 50 Hallmark gene sets, as `name \t gene gene …` rows.
+pub const HALLMARK_TSV_GZ: &[u8] = include_bytes!("../../assets/pathways/hallmark.tsv.gz");
+/// Our own one-sentence definitions of cell types: `CL id \t definition`.
+pub const CELL_TYPE_TEXTS_TSV: &str = include_str!("../../assets/texts/cell_types.tsv");
+/// Our own one-sentence descriptions of pathways: `set name \t description`.
+pub const PATHWAY_TEXTS_TSV: &str = include_str!("../../assets/texts/pathways.tsv");

@@ -1,0 +1,96 @@
+//! A description taken apart: what it claims, where in the text, and on what evidence.
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+/// What a claim is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimKind {
+    /// The cell's type.
+    CellType,
+    /// The definition of that type, as the model words it.
+    Definition,
+    /// The tissue it comes from.
+    Tissue,
+    /// The donor's disease, or none.
+    Disease,
+    /// The donor's stage of life.
+    Stage,
+    /// An active pathway.
+    Pathway,
+}
+
+/// A gene that speaks for a claim.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvidenceGene {
+    /// The symbol.
+    pub symbol: String,
+    /// Its place in the cell's rank value encoding, 1 = highest.
+    pub rank: usize,
+}
+
+/// One claim of a description.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Claim {
+    /// What it is about.
+    pub kind: ClaimKind,
+    /// The value claimed, as "monocyte".
+    pub value: String,
+    /// Its ontology term or gene-set name, where one was recognised.
+    pub term: Option<String>,
+    /// The bytes of [`Description::text`] that say it.
+    pub span: Range<usize>,
+    /// The model's probability of these words given the cell and the words before, 0 to 1.
+    pub probability: f32,
+    /// Genes of this cell that speak for it; only cell types and pathways have any.
+    pub evidence: Vec<EvidenceGene>,
+    /// Whether the cell's own genes support it. `None` where the data cannot tell (tissue, disease, stage).
+    pub supported: Option<bool>,
+}
+
+/// A generated description and what was made of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Description {
+    /// Row of obs.
+    pub cell: usize,
+    /// The whole text.
+    pub text: String,
+    /// Its claims, in the order of the text.
+    pub claims: Vec<Claim>,
+    /// Whether every clause of the template was there and the cell type is a known term.
+    pub well_formed: bool,
+    /// Tokens generated.
+    pub n_tokens: usize,
+    /// Genes that the model read.
+    pub n_genes_read: usize,
+    /// Wall time of encoding and generating, in seconds (shared out evenly over a batch).
+    pub duration_secs: f32,
+}
+
+impl Description {
+    /// The claim of `kind`, where there is one; the first of several pathways.
+    pub fn claim(&self, kind: ClaimKind) -> Option<&Claim> {
+        self.claims.iter().find(|c| c.kind == kind)
+    }
+}
+
+/// How to generate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GenerationSettings {
+    /// Tokens after which generation stops at the latest.
+    pub max_new_tokens: usize,
+    /// 0 is greedy; above, the softmax temperature of sampling.
+    pub temperature: f32,
+    /// Sampling keeps the smallest set of tokens of at least this probability; 1 keeps all.
+    pub top_p: f32,
+    /// Seed of sampling.
+    pub seed: u64,
+}
+
+impl Default for GenerationSettings {
+    fn default() -> Self {
+        Self { max_new_tokens: 256, temperature: 0.0, top_p: 1.0, seed: 42 }
+    }
+}

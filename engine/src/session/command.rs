@@ -1,0 +1,58 @@
+//! What a face may ask of the engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::anndata::MatrixKey;
+use crate::describe::GenerationSettings;
+
+/// The number of one asked-for job, unique in its session. Every event about the job carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// Where cells come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataSource {
+    /// The built-in 700-cell PBMC sample.
+    Sample,
+    /// An h5ad file.
+    File(PathBuf),
+}
+
+/// One request. [`super::Session::send`] gives it a [`JobId`] and returns at once.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Opens a data set; answered by [`super::Event::Opened`]. The one open before is closed, its jobs stopped.
+    Open(DataSource),
+    /// Uses another matrix as the cells' counts; answered by [`super::Event::Opened`] with the new choice.
+    UseMatrix(MatrixKey),
+    /// Reads one gene over all cells for colouring; answered by [`super::Event::GeneColoured`].
+    ColourByGene {
+        /// Row of the chosen matrix's gene list ([`super::Dataset::genes`]).
+        gene: usize,
+    },
+    /// Reads the record of one cell; answered by [`super::Event::CellRead`].
+    ReadCell {
+        /// Row of obs.
+        cell: usize,
+    },
+    /// Describes one cell, streaming; a description already running is stopped first.
+    Describe {
+        /// Row of obs.
+        cell: usize,
+        /// How to generate.
+        settings: GenerationSettings,
+    },
+    /// Describes many cells in batches; answered by [`super::Event::Annotated`] after each batch.
+    Annotate {
+        /// Rows of obs, in the order wanted.
+        cells: Arc<[usize]>,
+        /// How to generate.
+        settings: GenerationSettings,
+    },
+    /// Writes all cells described so far to a CSV with its provenance beside it.
+    ExportCsv {
+        /// The CSV to write; replaced atomically where it exists.
+        path: PathBuf,
+    },
+}

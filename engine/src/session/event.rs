@@ -1,0 +1,227 @@
+//! What the engine tells a face.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::command::{DataSource, JobId};
+use crate::Error;
+use crate::anndata::{Frame, MatrixChoice, MatrixKey};
+use crate::describe::Description;
+use crate::genes::Species;
+use crate::progress::Progress;
+
+/// The descriptions made so far, by row of obs.
+pub type Annotations = BTreeMap<usize, Arc<Description>>;
+
+/// Something noticed about the data that the user should know, with what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The element it is about, as `obsm/X_umap`.
+    pub element: String,
+    /// What was noticed and what it means for the user.
+    pub message: String,
+    /// Whether descriptions cannot be trusted because of it.
+    pub serious: bool,
+}
+
+/// One two-dimensional view of the cells.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    /// Its key in obsm, as `X_umap`.
+    pub name: String,
+    /// x and y of every cell, `[n_obs]`; NaN where the file has none.
+    pub positions: Vec<[f32; 2]>,
+}
+
+/// The open data set as the faces see it. Read-only and shared.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// Where it came from.
+    pub source: DataSource,
+    /// A short name for titles.
+    pub name: String,
+    /// Cells.
+    pub n_obs: usize,
+    /// Cell names and the columns of obs.
+    pub obs: Frame,
+    /// Genes of the chosen matrix, as shown: the symbol where known, else the file's own name. `[genes]`
+    pub genes: Vec<String>,
+    /// The file's own names of the same genes, `[genes]`.
+    pub gene_names_in_file: Vec<String>,
+    /// Ensembl ids of the same genes where known, `[genes]`.
+    pub ensembl_ids: Vec<Option<String>>,
+    /// Views with two or more columns; UMAP first, then t-SNE, then the others. May be empty.
+    pub embeddings: Vec<Embedding>,
+    /// Which matrix is read for counts, and why.
+    pub matrix: MatrixChoice,
+    /// The matrices that could be chosen instead.
+    pub matrices: Vec<MatrixKey>,
+    /// Colours of categories from `uns/<column>_colors`, as sRGB, by column name.
+    pub category_colours: BTreeMap<String, Vec<[u8; 3]>>,
+    /// The species noticed.
+    pub species: Option<Species>,
+    /// Genes recognised, of all genes of the chosen matrix.
+    pub known_genes: usize,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+}
+
+/// One gene over all cells.
+#[derive(Debug, Clone)]
+pub struct GeneColour {
+    /// Row of [`Dataset::genes`].
+    pub gene: usize,
+    /// The symbol.
+    pub symbol: String,
+    /// Values as shown, `[n_obs]`: log1p of counts per 10,000 where the matrix holds counts or linear values, the
+    /// file's own values otherwise.
+    pub values: Arc<[f32]>,
+    /// What the values are, for the legend.
+    pub unit: &'static str,
+}
+
+/// A gene among the highest of one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopGene {
+    /// The symbol.
+    pub symbol: String,
+    /// The value in the chosen matrix.
+    pub value: f32,
+}
+
+/// What is known of one cell.
+#[derive(Debug, Clone)]
+pub struct CellRecord {
+    /// Row of obs.
+    pub cell: usize,
+    /// Its name.
+    pub name: String,
+    /// obs columns in file order, each with its value as text; `None` is a missing value.
+    pub obs: Vec<(String, Option<String>)>,
+    /// Sum of the cell's row in the chosen matrix.
+    pub total: f64,
+    /// Genes above zero.
+    pub n_genes: usize,
+    /// The genes of highest value, falling.
+    pub top_genes: Vec<TopGene>,
+}
+
+/// The compute device in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceReport {
+    /// As "CPU (2 threads)" or "NVIDIA RTX 4070 (Vulkan)".
+    pub name: String,
+    /// Why it was chosen.
+    pub reason: String,
+}
+
+/// The model in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelReport {
+    /// Its name from the bundle.
+    pub name: String,
+    /// Short hash of its weights, as recorded in exports.
+    pub id: String,
+    /// Bytes of weights in memory.
+    pub bytes: u64,
+    /// Where it runs.
+    pub device: DeviceReport,
+}
+
+/// One thing that happened. Events of one job come in order and end with exactly one of
+/// [`Event::Finished`], [`Event::Failed`] and [`Event::Stopped`].
+#[derive(Debug)]
+pub enum Event {
+    /// A job has begun; `what` suits a status bar, as "Opening pbmc.h5ad".
+    Started {
+        /// The job.
+        job: JobId,
+        /// What it does.
+        what: String,
+    },
+    /// A job is this far.
+    Progressed {
+        /// The job.
+        job: JobId,
+        /// How far.
+        progress: Progress,
+    },
+    /// A data set is open (or its matrix was changed).
+    Opened {
+        /// The job.
+        job: JobId,
+        /// What was opened.
+        dataset: Arc<Dataset>,
+    },
+    /// A gene was read.
+    GeneColoured {
+        /// The job.
+        job: JobId,
+        /// Its values.
+        colour: GeneColour,
+    },
+    /// A cell was read.
+    CellRead {
+        /// The job.
+        job: JobId,
+        /// Its record.
+        record: Arc<CellRecord>,
+    },
+    /// A model is loaded. Comes once, before the first description.
+    ModelLoaded {
+        /// The job that needed it.
+        job: JobId,
+        /// What was loaded.
+        model: ModelReport,
+    },
+    /// More of a description: append `text`. Always whole UTF-8 characters.
+    DescriptionText {
+        /// The job.
+        job: JobId,
+        /// Row of obs.
+        cell: usize,
+        /// The next piece.
+        text: String,
+    },
+    /// A description is complete, with its claims.
+    Described {
+        /// The job.
+        job: JobId,
+        /// It.
+        description: Arc<Description>,
+    },
+    /// More cells of an annotate job are done.
+    Annotated {
+        /// The job.
+        job: JobId,
+        /// Their descriptions.
+        descriptions: Vec<Arc<Description>>,
+    },
+    /// A file was written.
+    Exported {
+        /// The job.
+        job: JobId,
+        /// The file.
+        path: PathBuf,
+        /// Data rows in it.
+        rows: usize,
+    },
+    /// The job is done.
+    Finished {
+        /// The job.
+        job: JobId,
+    },
+    /// The job failed; the engine goes on.
+    Failed {
+        /// The job.
+        job: JobId,
+        /// Why.
+        error: Arc<Error>,
+    },
+    /// The job was stopped on request.
+    Stopped {
+        /// The job.
+        job: JobId,
+    },
+}
