@@ -218,7 +218,6 @@ fn the_order_of_columns_and_names_with_a_slash_are_kept() {
 
 #[test]
 fn bytes_that_are_not_utf8_are_read_as_latin1() {
-    let fixture = Fixture::new(1, 1);
     // "Kölliker" as an old Windows program stores it: HDF5 writes ASCII, and one byte is changed in the file.
     let fixture = Fixture::new(1, 1);
     put(&fixture.obs(), "who", &[hdf5::types::FixedAscii::<8>::from_ascii("K#lliker").unwrap()]);
