@@ -31,6 +31,9 @@ impl ResolvedGenes {
     }
 }
 
+/// A candidate's name, its values, and the gene found for each.
+type Pass<'a> = (&'a str, &'a [String], Vec<Option<Found>>);
+
 /// Resolves all genes of a file.
 ///
 /// `candidates` are the columns that may hold ids or symbols, by name, best guess first (the var index, then var
@@ -44,7 +47,7 @@ pub fn resolve_genes(
     candidates: &[(&str, &[String])],
     organism: Option<&str>,
 ) -> ResolvedGenes {
-    let mut passes: Vec<(&str, &[String], Vec<Option<Found>>)> = candidates
+    let mut passes: Vec<Pass<'_>> = candidates
         .iter()
         .map(|(name, values)| (*name, *values, values.iter().map(|value| table.find(value)).collect()))
         .collect();
