@@ -126,6 +126,7 @@ fn drop_weaker_claims(found: &mut [Option<Found>]) {
 mod tests {
     use super::*;
     use crate::genes::testing;
+    use crate::test_support::shared_file;
 
     fn strings(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -169,7 +170,7 @@ mod tests {
     fn real_files_resolve_and_tell_their_species() {
         let table = GeneTable::builtin().unwrap();
         let share = |file: &str, column: &str| {
-            let names = testing::var_column(&testing::shared(&format!("data/{file}"))?, column);
+            let names = testing::var_column(&shared_file(&format!("data/{file}"))?, column);
             let genes = resolve_genes(table, &[("var index", &names)], None);
             Some((genes.known() as f64 / names.len() as f64, genes))
         };

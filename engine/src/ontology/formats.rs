@@ -263,8 +263,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::genes::testing;
     use crate::ontology::Ontology;
+    use crate::test_support::shared_file;
 
     const OBO: &str = r#"format-version: 1.2
 data-version: cl/releases/2022-12-15/cl-basic.owl
@@ -324,7 +324,7 @@ name: part of
 
     #[test]
     fn the_builtin_table_and_cellxgenes_json_hold_the_same_facts() {
-        let Some(path) = testing::shared("data/ontology/CL-ontology-v2025-07-30.json.zst") else { return };
+        let Some(path) = shared_file("data/ontology/CL-ontology-v2025-07-30.json.zst") else { return };
         let json = Ontology::read(&path).unwrap();
         let builtin = Ontology::builtin().unwrap();
         assert_eq!((json.version(), json.len()), (builtin.version(), builtin.len()));
@@ -340,7 +340,7 @@ name: part of
 
     #[test]
     fn a_released_obo_file_is_read() {
-        let Some(path) = testing::shared("data/ontology/cl-basic_2022-12-15.obo") else { return };
+        let Some(path) = shared_file("data/ontology/cl-basic_2022-12-15.obo") else { return };
         let ontology = Ontology::read(&path).unwrap();
         assert_eq!(ontology.version(), "2022-12-15");
         assert!(ontology.len() > 2_000, "{}", ontology.len());

@@ -301,11 +301,11 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genes::testing;
+    use crate::test_support::{reference_file, shared_file};
 
     fn reference() -> Option<(serde_json::Value, PageRankSimilarity)> {
-        let reference = testing::reference("ontology/pagerank.json")?;
-        let ontology = testing::shared("data/ontology/CL-ontology-v2025-07-30.json.zst")?;
+        let reference = reference_file("ontology/pagerank.json")?;
+        let ontology = shared_file("data/ontology/CL-ontology-v2025-07-30.json.zst")?;
         let reference = serde_json::from_slice(&std::fs::read(reference).unwrap()).unwrap();
         Some((reference, PageRankSimilarity::new(&Ontology::read(&ontology).unwrap())))
     }
