@@ -1,0 +1,3 @@
+//! Describing cells.
+mod claims;
+pub use claims::{Claim, ClaimKind, Description, EvidenceGene, GenerationSettings};
