@@ -95,13 +95,8 @@ pub fn annotate_cells(
 fn read_rows(matrix: &Matrix, cells: &[usize], watch: &Watch) -> Result<Vec<(usize, SparseRow)>> {
     let mut rows = Vec::with_capacity(cells.len());
     for run in cells.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-        watch.check()?;
-        if let [first, .., last] = run {
-            rows.extend(run.iter().copied().zip(matrix.rows(*first..last + 1)?));
-        } else {
-            for cell in run {
-                rows.push((*cell, matrix.row(*cell)?));
-            }
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            rows.extend(run.iter().copied().zip(matrix.rows_watched(*first..last.saturating_add(1), watch)?));
         }
     }
     Ok(rows)

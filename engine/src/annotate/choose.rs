@@ -22,7 +22,8 @@ pub fn sample_cells(n_obs: usize, count: usize, seed: u64) -> Vec<usize> {
 /// # Errors
 /// [`Error::Request`] where a name is unknown, or stands for several cells.
 pub fn find_cells(index: &[String], names: &[String]) -> Result<Vec<usize>> {
-    let mut rows: HashMap<&str, (Option<usize>, usize)> = names.iter().map(|n| (n.as_str(), (None, 0))).collect();
+    let mut rows: HashMap<&str, (Option<usize>, usize)> =
+        names.iter().map(|n| (n.as_str(), (None, 0))).collect();
     for (row, name) in index.iter().enumerate() {
         if let Some((first, count)) = rows.get_mut(name.as_str()) {
             first.get_or_insert(row);

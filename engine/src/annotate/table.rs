@@ -40,8 +40,8 @@ const UNASSIGNED: &str = "unassigned";
 const UNKNOWN: &str = "unknown";
 /// What pandas reads as a missing value, in lower case.
 const MISSING_WORDS: [&str; 14] = [
-    "", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "nan",
-    "null",
+    "", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na",
+    "nan", "null",
 ];
 /// Genes read below which a description rests on little.
 const FEW_GENES: usize = 200;
@@ -250,7 +250,10 @@ fn refuse_bad_target(path: &Path, input: &InputFile) -> Result<()> {
     if let Some(source) = &input.path
         && (same(path, source) || same(&provenance_path(path), source))
     {
-        return refuse("the very file that was described", "Your data are never overwritten: choose another name.");
+        return refuse(
+            "the very file that was described",
+            "Your data are never overwritten: choose another name.",
+        );
     }
     if provenance_path(path) == path {
         return refuse("the name of a provenance file", "Choose a name that ends in .csv.");

@@ -12,7 +12,7 @@ use super::dataset;
 use super::event::{CellRecord, Dataset, Event, GeneColour, TopGene};
 use super::jobs::{JobContext, lock};
 use super::run::Shared;
-use crate::anndata::{AnnData, Layout, Matrix, MatrixKey, Scale};
+use crate::anndata::{AnnData, Layout, Matrix, MatrixKey, Scale, SparseRow};
 use crate::annotate::{Annotation, Export, InputFile, write_csv};
 use crate::error::Problem;
 use crate::progress::Watch;
@@ -52,6 +52,12 @@ impl OpenData {
                 "Choose a cell of the open data set.",
             ))
         })
+    }
+
+    /// The cell's values in the chosen matrix.
+    pub(super) fn row(&self, cell: usize, watch: &Watch) -> Result<SparseRow> {
+        self.cell_name(cell)?;
+        Ok(self.matrix.rows_watched(cell..cell + 1, watch)?.pop().unwrap_or_default())
     }
 
     /// Keeps descriptions for the export; a newer one of the same cell replaces the older.
@@ -99,19 +105,15 @@ impl DataWorker {
         };
         let choice = anndata.choose_matrix()?;
         let dataset = dataset::assemble(source, name, &anndata, choice, &ctx.watch)?;
-        let file = OpenFile {
-            anndata,
-            annotations: Mutex::default(),
-            input: OnceLock::new(),
-            _sample: sample,
-        };
+        let file =
+            OpenFile { anndata, annotations: Mutex::default(), input: OnceLock::new(), _sample: sample };
         self.publish(ctx, dataset, Arc::new(file))
     }
 
     fn use_matrix(&self, ctx: &JobContext, key: &MatrixKey) -> Result<()> {
         let open = self.shared.open_data()?;
         ctx.started(format!("Reading {key}"))?;
-        let choice = open.file.anndata.choose_matrix_by_hand(key)?;
+        let choice = open.file.anndata.choose_by_user(key)?;
         let old = &open.dataset;
         let dataset =
             dataset::assemble(old.source.clone(), old.name.clone(), &open.file.anndata, choice, &ctx.watch)?;
@@ -159,14 +161,8 @@ impl DataWorker {
         let dataset = &open.dataset;
         let name = open.cell_name(cell)?.to_owned();
         ctx.started(format!("Reading {name}"))?;
-        let row = open.matrix.row(cell)?;
-        let mut genes = row
-            .columns
-            .iter()
-            .zip(&row.values)
-            .filter(|(_, value)| **value > 0.0)
-            .map(|(column, value)| (*column as usize, *value))
-            .collect::<Vec<_>>();
+        let row = open.row(cell, &ctx.watch)?;
+        let mut genes = row.iter().filter(|(_, value)| *value > 0.0).collect::<Vec<_>>();
         let n_genes = genes.len();
         // The sort is stable: genes of equal value stay in file order.
         genes.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -175,12 +171,12 @@ impl DataWorker {
             cell,
             name,
             obs: dataset.obs.columns.iter().map(|column| (column.name.clone(), column.text(cell))).collect(),
-            total: row.values.iter().copied().map(f64::from).sum(),
+            total: row.total(),
             n_genes,
             top_genes: genes
                 .into_iter()
                 .filter_map(|(column, value)| {
-                    Some(TopGene { symbol: dataset.genes.get(column)?.clone(), value })
+                    Some(TopGene { symbol: dataset.genes.get(column as usize)?.clone(), value })
                 })
                 .collect(),
         };
@@ -254,12 +250,13 @@ fn row_totals(matrix: &Matrix, watch: &Watch) -> Result<Vec<f64>> {
     const WHAT: &str = "Summing each cell's counts";
     let (n_rows, n_cols) = (matrix.n_rows(), matrix.n_cols());
     let mut totals = vec![0.0; n_rows];
+    let quiet = Watch::new(watch.cancel().clone(), |_| {});
     if matrix.layout() == Layout::Csc {
-        let quiet = Watch::new(watch.cancel().clone(), |_| {});
         for column in 0..n_cols {
             watch.step(WHAT, column as u64, Some(n_cols as u64))?;
             for (total, value) in totals.iter_mut().zip(matrix.column(column, &quiet)?) {
-                *total += f64::from(value);
+                // A missing value must not make the whole cell missing.
+                *total += if value.is_finite() { f64::from(value) } else { 0.0 };
             }
         }
         return Ok(totals);
@@ -267,9 +264,9 @@ fn row_totals(matrix: &Matrix, watch: &Watch) -> Result<Vec<f64>> {
     for (block, sums) in totals.chunks_mut(ROWS_PER_BLOCK).enumerate() {
         let first = block * ROWS_PER_BLOCK;
         watch.step(WHAT, first as u64, Some(n_rows as u64))?;
-        let rows = matrix.rows(first..first + sums.len())?;
+        let rows = matrix.rows_watched(first..first + sums.len(), &quiet)?;
         for (total, row) in sums.iter_mut().zip(rows) {
-            *total = row.values.into_iter().map(f64::from).sum();
+            *total = row.total();
         }
     }
     Ok(totals)
@@ -283,7 +280,8 @@ fn log1p_cp10k(value: f32, total: f64) -> f32 {
 /// Writes the built-in sample where the reader can open it.
 fn write_sample() -> Result<TempPath> {
     let failed = |e| Error::io("write the built-in sample", std::env::temp_dir(), e);
-    let mut file = tempfile::Builder::new().prefix("cell2text-sample-").suffix(".h5ad").tempfile().map_err(failed)?;
+    let mut file =
+        tempfile::Builder::new().prefix("cell2text-sample-").suffix(".h5ad").tempfile().map_err(failed)?;
     std::io::Write::write_all(&mut file, assets::SAMPLE_H5AD).map_err(failed)?;
     Ok(file.into_temp_path())
 }

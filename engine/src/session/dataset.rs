@@ -1,7 +1,5 @@
 //! Assembling the data set that faces see from an open file, and noticing what its user should know.
 
-use std::collections::HashSet;
-
 use super::command::DataSource;
 use super::event::{Dataset, Embedding, Finding};
 use crate::Result;
@@ -82,7 +80,7 @@ pub(super) fn assemble(
     let mut findings = anndata
         .findings()
         .iter()
-        .map(|note| Finding { element: note.element.clone(), message: note.message.clone(), serious: false })
+        .map(|note| finding(&note.element, note.message.clone(), false))
         .collect::<Vec<_>>();
     let var = anndata.var(&matrix.key);
     let var_path = if matrix.key == MatrixKey::Raw { "raw/var" } else { "var" };
@@ -97,9 +95,11 @@ pub(super) fn assemble(
     watch.step("Reading embeddings", 0, Some(anndata.obsm_names().len() as u64))?;
     let (embeddings, of_embeddings) = embeddings(anndata, watch)?;
     findings.extend(of_embeddings);
-    findings.extend(name_finding("obs", "cell names", "cells are then told apart by row", &anndata.obs().index));
-    if anndata.n_obs() == 0 {
-        findings.push(finding("obs", "The file has no cells. Nothing can be shown or described.", true));
+    for (element, count) in [("obs", anndata.n_obs()), (var_path, var.index.len())] {
+        if count == 0 {
+            findings.retain(|finding| finding.element != element);
+            findings.push(finding(element, "It is empty: there is nothing to show or to describe.", true));
+        }
     }
 
     Ok(Dataset {
@@ -193,8 +193,9 @@ fn gene_findings(resolved: &ResolvedGenes, known: usize, var: &Frame, var_path: 
         ));
     }
     if total == 0 {
-        findings.push(finding(var_path, "The file has no genes. Nothing can be described.", true));
-    } else if known == 0 {
+        return findings; // Said of var itself.
+    }
+    if known == 0 {
         let example = var.index.first().map_or("", String::as_str);
         findings.push(finding(
             var_path,
@@ -216,28 +217,16 @@ fn gene_findings(resolved: &ResolvedGenes, known: usize, var: &Frame, var_path: 
             true,
         ));
     }
-    findings.extend(name_finding(var_path, "gene names", "a search shows each of them", &var.index));
     findings
 }
 
 fn matrix_finding(matrix: &MatrixChoice) -> Option<Finding> {
-    let element = matrix.key.to_string();
-    let message = match matrix.scale {
-        Scale::Counts => return None,
-        Scale::Log1p => {
-            "It holds log-transformed values, not counts. Genes are ranked by the values with the logarithm undone; \
-             a matrix of raw counts, where you have one, gives better descriptions."
-        }
-        Scale::Linear => {
-            "It holds normalised values, not counts. Genes are ranked by these; a matrix of raw counts, where you have \
-             one, gives better descriptions."
-        }
-        Scale::Scaled => {
-            "It holds scaled values (some are negative), in which the order of genes within a cell is lost: do not \
-             trust descriptions. Choose a matrix of counts or of log-normalised values, or save one in layers or raw."
-        }
-    };
-    Some(finding(&element, message, matrix.scale == Scale::Scaled))
+    if matrix.scale == Scale::Counts {
+        return None;
+    }
+    let caution = matrix.scale.caution().unwrap_or("Genes are ranked by the values as they are.");
+    let message = format!("{} {caution}", matrix.reason);
+    Some(finding(&matrix.key.to_string(), message, matrix.scale == Scale::Scaled))
 }
 
 /// The two-dimensional views, UMAP first, then t-SNE, then the others in file order.
@@ -295,16 +284,4 @@ fn embeddings(anndata: &AnnData, watch: &Watch) -> Result<(Vec<Embedding>, Vec<F
         ));
     }
     Ok((embeddings, findings))
-}
-
-/// Tells of names that stand more than once.
-fn name_finding(element: &str, what: &str, so: &str, names: &[String]) -> Option<Finding> {
-    let mut seen = HashSet::with_capacity(names.len());
-    let again = names.iter().filter(|name| !seen.insert(name.as_str())).collect::<Vec<_>>();
-    let example = again.first()?;
-    Some(finding(
-        element,
-        format!("{} of {} {what} stand there more than once (\"{example}\" is one); {so}.", again.len(), names.len()),
-        false,
-    ))
 }

@@ -41,6 +41,7 @@ mod run;
 pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
 pub use event::{
-    Annotations, CellRecord, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour, ModelReport, TopGene,
+    Annotations, CellRecord, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour, ModelReport,
+    TopGene,
 };
 pub use run::{Session, Settings};

@@ -108,7 +108,12 @@ impl ModelWorker {
 
 impl Loaded {
     /// Loads the model and brings it together with the data set, as far as that is still to be done.
-    fn ready<'a>(&'a mut self, shared: &Shared, ctx: &JobContext, open: &'a Arc<OpenData>) -> Result<Ready<'a>> {
+    fn ready<'a>(
+        &'a mut self,
+        shared: &Shared,
+        ctx: &JobContext,
+        open: &'a Arc<OpenData>,
+    ) -> Result<Ready<'a>> {
         if open.dataset.known_genes == 0 {
             return Err(no_known_gene(open));
         }
@@ -137,12 +142,13 @@ impl Loaded {
 
 impl Ready<'_> {
     fn describe(&self, ctx: &JobContext, cell: usize, settings: &GenerationSettings) -> Result<()> {
-        let row = self.open.matrix.row(cell)?;
+        let row = self.open.row(cell, &ctx.watch)?;
         let mut on_text = |text: &str| {
             // Fails only when the job is stopped, and then generating stops by itself.
             let _ = ctx.emit(Event::DescriptionText { job: ctx.id, cell, text: text.to_owned() });
         };
-        let description = self.describer.describe(self.reader, cell, &row, settings, &ctx.watch, &mut on_text)?;
+        let description =
+            self.describer.describe(self.reader, cell, &row, settings, &ctx.watch, &mut on_text)?;
         ctx.watch.check()?;
         let description = Arc::new(description);
         self.keep(std::slice::from_ref(&description), &self.run(settings));

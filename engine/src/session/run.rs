@@ -134,18 +134,17 @@ impl Session {
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(work)
-            .map_err(|e| {
-                Error::request(Problem::new(
-                    "the engine",
-                    format!("no thread to be had ({e})"),
-                    "two threads",
-                    "Close other programs and try again.",
-                ))
-            })?;
+        let thread =
+            std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(work).map_err(
+                |e| {
+                    Error::request(Problem::new(
+                        "the engine",
+                        format!("no thread to be had ({e})"),
+                        "two threads",
+                        "Close other programs and try again.",
+                    ))
+                },
+            )?;
         self.threads.push(thread);
         Ok(())
     }
@@ -450,7 +449,9 @@ mod tests {
         let order = events
             .iter()
             .filter_map(|event| match event {
-                Event::Annotated { descriptions, .. } => Some(descriptions.iter().map(|d| d.cell).collect::<Vec<_>>()),
+                Event::Annotated { descriptions, .. } => {
+                    Some(descriptions.iter().map(|d| d.cell).collect::<Vec<_>>())
+                }
                 _ => None,
             })
             .flatten()
