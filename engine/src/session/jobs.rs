@@ -478,7 +478,7 @@ mod tests {
         hub.stop(id);
         assert_eq!(drain(&outlet), ["stopped 1"]);
         hub.run(jobs.recv().unwrap(), |_, _| panic!("it must not run"));
-        assert_eq!(drain(&outlet), [String::new(); 0]);
+        assert!(drain(&outlet).is_empty());
     }
 
     #[test]

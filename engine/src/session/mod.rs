@@ -37,6 +37,12 @@ mod event;
 mod jobs;
 mod model;
 mod run;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_on_data;
 
 pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
