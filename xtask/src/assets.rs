@@ -53,9 +53,9 @@ impl Options {
     }
 }
 
-/// Builds the assets below `root`, taking the options from this process's arguments after the subcommand.
-pub fn run(root: &Path) -> Result<()> {
-    let options = Options::from_words(root, std::env::args().skip(2))?;
+/// Builds the assets below `root`; `arguments` are the words after `cargo xtask assets`.
+pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let options = Options::from_words(root, arguments.iter().cloned())?;
     run_with(root, &options)
 }
 
