@@ -53,9 +53,9 @@ impl Options {
     }
 }
 
-/// Builds the assets below `root`; `arguments` are the words after `cargo xtask assets`.
-pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let options = Options::from_words(root, arguments.iter().cloned())?;
+/// Builds the assets below `root`; `words` are the options after the subcommand.
+pub fn run(root: &Path, words: &[String]) -> Result<()> {
+    let options = Options::from_words(root, words.iter().cloned())?;
     run_with(root, &options)
 }
 
