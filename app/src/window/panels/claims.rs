@@ -1,0 +1,121 @@
+//! The claims of a description: what, how sure, on which genes.
+
+use eframe::egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use engine::describe::{Claim, ClaimKind, Description};
+
+use super::super::command::Action;
+use super::super::theme::{Tokens, space};
+use super::cell::colour_by_symbol;
+use super::widgets::{chip, section, warning_triangle};
+use super::{Out, Scope};
+
+/// Width of the column that names the kind.
+const KIND_WIDTH: f32 = 64.0;
+
+/// Paints the claims.
+pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out: Out<'_>) {
+    // The definition stands in the text word for word; a row would only repeat it.
+    let claims: Vec<&Claim> = description.claims.iter().filter(|c| c.kind != ClaimKind::Definition).collect();
+    section(ui, "Claims and evidence");
+    if claims.is_empty() {
+        let t = Tokens::of(ui);
+        ui.add(Label::new(RichText::new("No claim was recognised in this text.").color(t.warn)).wrap());
+        return;
+    }
+    for claim in claims {
+        claim_ui(ui, scope, claim, out);
+        ui.add_space(space::S);
+    }
+}
+
+fn kind_words(kind: ClaimKind) -> &'static str {
+    match kind {
+        ClaimKind::CellType => "Cell type",
+        ClaimKind::Definition => "Definition",
+        ClaimKind::Tissue => "Tissue",
+        ClaimKind::Disease => "Disease",
+        ClaimKind::Stage => "Stage",
+        ClaimKind::Pathway => "Pathway",
+    }
+}
+
+fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    let percent = format!("{:.0} %", claim.probability * 100.0);
+    ui.horizontal_top(|ui| {
+        ui.allocate_ui_with_layout(vec2(KIND_WIDTH, 18.0), Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_size(vec2(KIND_WIDTH, 18.0));
+            ui.label(RichText::new(kind_words(claim.kind)).small().color(t.text_muted));
+        });
+        ui.vertical(|ui| {
+            ui.horizontal_top(|ui| {
+                let colour = if claim.supported == Some(false) { t.warn } else { t.text_strong };
+                let width = ui.available_width() - 96.0;
+                ui.scope(|ui| {
+                    ui.set_width(width);
+                    ui.add(Label::new(RichText::new(&claim.value).color(colour)).wrap());
+                });
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    probability_ui(ui, claim.probability, &percent);
+                });
+            });
+            match claim.supported {
+                Some(false) => unsupported_ui(ui),
+                Some(true) if claim.evidence.is_empty() => {
+                    ui.label(RichText::new("Supported by this cell's genes").small().color(t.good));
+                }
+                _ => {}
+            }
+            if claim.kind == ClaimKind::CellType || !claim.evidence.is_empty() {
+                chips_ui(ui, scope, claim, out);
+            }
+        });
+    });
+}
+
+/// A bar and a number: how probable the words were to the model.
+fn probability_ui(ui: &mut Ui, probability: f32, percent: &str) {
+    let t = Tokens::of(ui);
+    ui.label(RichText::new(percent).small().color(t.text));
+    let (rect, response) = ui.allocate_exact_size(vec2(40.0, 18.0), Sense::hover());
+    let track = eframe::egui::Rect::from_center_size(rect.center(), vec2(40.0, 5.0));
+    ui.painter().rect_filled(track, 2.0, t.line);
+    let mut filled = track;
+    filled.set_width(track.width() * probability.clamp(0.0, 1.0));
+    ui.painter().rect_filled(filled, 2.0, t.bar);
+    let label = format!("Probability {percent}");
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
+    response.on_hover_text("How probable these words were to the model, given the cell and the words before");
+}
+
+fn unsupported_ui(ui: &mut Ui) {
+    let t = Tokens::of(ui);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = space::XS;
+        let (rect, _) = ui.allocate_exact_size(vec2(12.0, 14.0), Sense::hover());
+        warning_triangle(ui, rect.center(), t.warn);
+        ui.label(RichText::new("Not supported by this cell's genes").small().color(t.warn));
+    });
+}
+
+fn chips_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(space::XS, space::XS);
+        if claim.kind == ClaimKind::CellType
+            && let Some(term) = &claim.term
+            && chip(ui, term, "Show it in the Cell Ontology").clicked()
+        {
+            out.push(Action::ShowTerm(term.clone()));
+        }
+        for gene in &claim.evidence {
+            let hover =
+                format!("{} is gene {} by rank in this cell. Click to colour the map by it.", gene.symbol, gene.rank);
+            if chip(ui, &gene.symbol, &hover).clicked()
+                && let Some(action) =
+                    scope.work.dataset.as_ref().and_then(|d| colour_by_symbol(d, &gene.symbol))
+            {
+                out.push(action);
+            }
+        }
+    });
+}
