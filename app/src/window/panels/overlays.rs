@@ -85,7 +85,7 @@ pub fn drop_overlay_ui(ui: &Ui) {
     let Some(path) = held else { return };
     let t = Tokens::of(ui);
     let rect = ui.ctx().content_rect();
-    let painter = ui.ctx().layer_painter(egui::LayerId::unique(Order::Foreground, Id::new("drop target")));
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(Order::Foreground, Id::unique("drop target")));
     painter.rect_filled(rect, 0.0, t.canvas.gamma_multiply(0.9));
     let inner = rect.shrink(24.0);
     painter.rect_stroke(inner, 12.0, Stroke::new(2.0, t.accent), egui::StrokeKind::Inside);
