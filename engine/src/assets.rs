@@ -14,3 +14,5 @@ pub const HALLMARK_TSV_GZ: &[u8] = include_bytes!("../../assets/pathways/hallmar
 pub const CELL_TYPE_TEXTS_TSV: &str = include_str!("../../assets/texts/cell_types.tsv");
 /// Our own one-sentence descriptions of pathways: `set name \t description`.
 pub const PATHWAY_TEXTS_TSV: &str = include_str!("../../assets/texts/pathways.tsv");
+/// The built-in model's files, by path in its bundle.
+pub const BUILTIN_MODEL: &[(&str, &[u8])] = &[];

@@ -15,7 +15,7 @@
 //! | 3 | [`nn`] |
 //! | 2 | [`tokens`] |
 //! | 1 | [`anndata`], [`ontology`], [`pathways`] |
-//! | 0 | [`genes`], [`error`], [`progress`], [`assets`] |
+//! | 0 | [`genes`], [`error`], [`progress`], [`files`], [`assets`] |
 // Tests may panic; that is how they fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -24,6 +24,7 @@ pub mod annotate;
 pub mod assets;
 pub mod describe;
 pub mod error;
+pub mod files;
 pub mod genes;
 pub mod model;
 pub mod nn;
@@ -31,6 +32,8 @@ pub mod ontology;
 pub mod pathways;
 pub mod progress;
 pub mod session;
+#[cfg(test)]
+mod test_support;
 pub mod tokens;
 pub mod train;
 

@@ -1,0 +1,425 @@
+//! One matrix of the file, read by cells or by gene without ever being loaded.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::MatrixKey;
+use super::compressed::Compressed;
+use super::csc_rows::CscRows;
+use super::rows::SparseRow;
+use super::store::{Kind, Store, Stored};
+use crate::error::Problem;
+use crate::progress::Watch;
+use crate::{Error, Result};
+
+/// Values read at a time from a dense matrix: 16 MB.
+const DENSE_BLOCK: usize = 4 << 20;
+/// Rows read at a time for one column of a dense matrix, so that a stop is heard.
+const DENSE_COLUMN_ROWS: usize = 1024;
+/// More columns than this are no genes.
+const LARGEST_SIDE: usize = 1 << 31;
+
+/// How a matrix lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Compressed rows: a cell is read at once, a gene by a pass over the file.
+    Csr,
+    /// Compressed columns: a gene is read at once, cells by a pass over the file.
+    Csc,
+    /// Every value stored.
+    Dense,
+}
+
+/// A matrix `[cells, genes]` of an open file. `Send + Sync`; reads go to the file.
+///
+/// # Cost
+/// Rows of CSR and dense matrices and columns of CSC and dense matrices read only the chunks that hold them. A column
+/// of a CSR matrix streams its indices once. Rows of a CSC matrix are served from a window of rows transposed in at
+/// most 256 MB: one pass over the indices and one over the entries build it, and while the whole matrix fits, once is
+/// enough. In a larger one, rows in order cost a pass for each window and rows at random a pass each.
+///
+/// # Memory
+/// 8 bytes for each row (CSR) or column (CSC), a block of about 4 MB, HDF5's chunk cache (at most 32 MB for each of
+/// data, indices and indptr), and the window of a CSC matrix. Never a function of the number of entries.
+#[derive(Debug)]
+pub struct Matrix {
+    key: MatrixKey,
+    n_rows: usize,
+    n_cols: usize,
+    body: Body,
+    left_out: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Body {
+    Csr(Compressed),
+    Csc(Compressed, CscRows),
+    Dense(Stored),
+}
+
+/// What can be known of a matrix without reading its values.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) n_rows: usize,
+    pub(super) n_cols: usize,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Dense(Stored),
+    Compressed { layout: Layout, data: Stored, indices: Stored, indptr: Stored },
+}
+
+/// Whether `element` is absent or stands for nothing (`null` since anndata 0.12).
+pub(super) fn is_absent(store: &Store, element: &str) -> bool {
+    match store.kind(element) {
+        Kind::Missing => true,
+        Kind::Group => store.attr_text(element, "encoding-type").as_deref() == Some("null"),
+        Kind::Dataset => {
+            store.attr_text(element, "encoding-type").as_deref() == Some("null")
+                || store.dataset(element).is_ok_and(|d| d.shape == [0])
+        }
+    }
+}
+
+impl Header {
+    /// Reads the layout and shape of `element`; `n_rows` and `n_cols` are the lengths of obs and var where known.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when it is no matrix, is incomplete, or has another shape than obs and var.
+    pub(super) fn open(
+        store: &Store,
+        element: &str,
+        n_rows: Option<usize>,
+        n_cols: Option<usize>,
+    ) -> Result<Self> {
+        let header = match store.kind(element) {
+            Kind::Missing => {
+                return Err(store.problem(element, "nothing there", "a matrix", "Choose another matrix."));
+            }
+            Kind::Dataset => Self::open_dense(store, element)?,
+            Kind::Group => Self::open_compressed(store, element, (n_rows, n_cols))?,
+        };
+        check_sides(store, element, (header.n_rows, header.n_cols), (n_rows, n_cols))?;
+        if header.n_rows >= LARGEST_SIDE || header.n_cols >= LARGEST_SIDE {
+            return Err(store.problem(
+                element,
+                format!("shape {} x {}", header.n_rows, header.n_cols),
+                "fewer than 2^31 rows and columns",
+                "The file is damaged: get it again from its source.",
+            ));
+        }
+        Ok(header)
+    }
+
+    fn open_dense(store: &Store, element: &str) -> Result<Self> {
+        let stored = store.dataset(element)?;
+        let (n_rows, n_cols) = match stored.shape.as_slice() {
+            [rows, cols] => (*rows, *cols),
+            [rows] => (*rows, 1),
+            shape => {
+                return Err(store.problem(
+                    element,
+                    format!("shape {shape:?}"),
+                    "a matrix of cells by genes",
+                    "Write the file again with anndata.",
+                ));
+            }
+        };
+        stored.check_readable()?;
+        check_numeric(&stored)?;
+        Ok(Self { n_rows, n_cols, form: Form::Dense(stored) })
+    }
+
+    fn open_compressed(store: &Store, element: &str, known: (Option<usize>, Option<usize>)) -> Result<Self> {
+        let part = |name: &str| {
+            let stored = store.dataset(&format!("{element}/{name}"))?;
+            stored.check_readable()?;
+            stored.column_len()?;
+            check_numeric(&stored)?;
+            Ok::<_, Error>(stored)
+        };
+        let encoding = store
+            .attr_text(element, "encoding-type")
+            .or_else(|| store.attr_text(element, "h5sparse_format"))
+            .map(|text| text.to_lowercase());
+        let named = match encoding.as_deref() {
+            Some("csr_matrix" | "csr") => Some(Layout::Csr),
+            Some("csc_matrix" | "csc") => Some(Layout::Csc),
+            None => None,
+            Some(other) => {
+                return Err(store.problem(
+                    format!("{element} (encoding-type)"),
+                    format!("\"{other}\""),
+                    "csr_matrix, csc_matrix or a dense array",
+                    "Write the file again with anndata, with X as a scipy CSR matrix.",
+                ));
+            }
+        };
+        let (data, indices, indptr) = (part("data")?, part("indices")?, part("indptr")?);
+        if data.len() != indices.len() {
+            return Err(store.problem(
+                format!("{element}/indices"),
+                format!("{} values", indices.len()),
+                format!("{}, as many as {element}/data has", data.len()),
+                "The file is damaged: write it again with anndata.",
+            ));
+        }
+        let shape = ["shape", "h5sparse_shape"]
+            .iter()
+            .find_map(|name| store.attr_integers(element, name))
+            .and_then(|shape| match shape.as_slice() {
+                [rows, cols] => Some((usize::try_from(*rows).ok()?, usize::try_from(*cols).ok()?)),
+                _ => None,
+            })
+            .or_else(|| known.0.zip(known.1));
+        let Some((n_rows, n_cols)) = shape else {
+            return Err(store.problem(
+                format!("{element} (shape)"),
+                "no shape",
+                "an attribute with the numbers of rows and columns",
+                "Write the file again with anndata.",
+            ));
+        };
+        check_sides(store, element, (n_rows, n_cols), known)?;
+        // Without a name the length of indptr tells rows from columns; a square matrix is taken as rows, the usual.
+        let layout = named.unwrap_or(if indptr.len() == n_cols + 1 && n_cols != n_rows {
+            Layout::Csc
+        } else {
+            Layout::Csr
+        });
+        let major = if layout == Layout::Csc { n_cols } else { n_rows };
+        if indptr.len() != major.saturating_add(1) {
+            return Err(store.problem(
+                format!("{element}/indptr"),
+                format!("{} values", indptr.len()),
+                format!(
+                    "{}, one more than there are {}",
+                    major.saturating_add(1),
+                    if layout == Layout::Csc { "columns" } else { "rows" }
+                ),
+                "The file is damaged: write it again with anndata.",
+            ));
+        }
+        Ok(Self { n_rows, n_cols, form: Form::Compressed { layout, data, indices, indptr } })
+    }
+}
+
+/// Refuses a shape other than the lengths of obs and var, where these are known.
+fn check_sides(
+    store: &Store,
+    element: &str,
+    found: (usize, usize),
+    known: (Option<usize>, Option<usize>),
+) -> Result<()> {
+    for (side, found, known, table) in
+        [("rows", found.0, known.0, "obs"), ("columns", found.1, known.1, "var")]
+    {
+        if let Some(known) = known.filter(|known| *known != found) {
+            return Err(store.problem(
+                element,
+                format!("{found} {side} in its shape"),
+                format!("{known}, as many as {table} has rows"),
+                "The file is damaged or was changed by hand: write it again with anndata.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_numeric(stored: &Stored) -> Result<()> {
+    use super::store::Content;
+    match stored.content() {
+        Content::Boolean | Content::Integer | Content::Unsigned64 | Content::Float | Content::Named(_) => {
+            Ok(())
+        }
+        other => Err(stored.store().problem(
+            &stored.element,
+            match other {
+                Content::Text => "text".to_owned(),
+                Content::Compound => "a table".to_owned(),
+                Content::Other(found) => found,
+                _ => "no numbers".to_owned(),
+            },
+            "numbers",
+            "Write the file again with anndata, with numbers in the matrix.",
+        )),
+    }
+}
+
+impl Matrix {
+    pub(super) fn open(key: MatrixKey, header: Header) -> Result<Self> {
+        let Header { n_rows, n_cols, form } = header;
+        let body = match form {
+            Form::Dense(stored) => Body::Dense(stored),
+            Form::Compressed { layout: Layout::Csc, data, indices, indptr } => {
+                Body::Csc(Compressed::open(data, indices, &indptr, n_cols, n_rows)?, CscRows::default())
+            }
+            Form::Compressed { data, indices, indptr, .. } => {
+                Body::Csr(Compressed::open(data, indices, &indptr, n_rows, n_cols)?)
+            }
+        };
+        Ok(Self { key, n_rows, n_cols, body, left_out: AtomicU64::new(0) })
+    }
+
+    /// The number of cells.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// The number of genes.
+    pub fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// Which matrix of the file this is.
+    pub fn key(&self) -> &MatrixKey {
+        &self.key
+    }
+
+    /// How it lies in the file.
+    pub fn layout(&self) -> Layout {
+        match self.body {
+            Body::Csr(_) => Layout::Csr,
+            Body::Csc(..) => Layout::Csc,
+            Body::Dense(_) => Layout::Dense,
+        }
+    }
+
+    /// The number of stored entries of a sparse matrix, of all values of a dense one.
+    pub fn n_stored(&self) -> u64 {
+        match &self.body {
+            Body::Csr(c) | Body::Csc(c, _) => c.n_entries(),
+            Body::Dense(_) => self.n_rows as u64 * self.n_cols as u64,
+        }
+    }
+
+    /// How many values of the rows read so far were NaN or infinite and were left out of them.
+    pub fn non_finite(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// Whether single rows are cheap: not so for a CSC matrix too large to be transposed in memory.
+    pub fn rows_are_cheap(&self) -> bool {
+        match &self.body {
+            Body::Csc(c, rows) => rows.holds_all(c.n_entries()),
+            _ => true,
+        }
+    }
+
+    /// The values of one cell: zeros dropped, columns rising, duplicates summed, NaN and infinite values left out
+    /// (and counted in [`Matrix::non_finite`]).
+    ///
+    /// # Errors
+    /// [`Error::Request`] when there is no such row; [`Error::AnnData`] when the file cannot be read there.
+    pub fn row(&self, row: usize) -> Result<SparseRow> {
+        if row >= self.n_rows {
+            return Err(self.beyond("cells", &format!("row {row}"), self.n_rows));
+        }
+        Ok(self.rows(row..row + 1)?.pop().unwrap_or_default())
+    }
+
+    /// The values of the cells `rows`, as [`Matrix::row`] gives them. The result is held in memory whole: ask for
+    /// some thousands at a time.
+    ///
+    /// # Errors
+    /// As [`Matrix::row`].
+    pub fn rows(&self, rows: Range<usize>) -> Result<Vec<SparseRow>> {
+        self.rows_watched(rows, &Watch::silent())
+    }
+
+    /// [`Matrix::rows`], reporting to `watch` and stopped by it. Only a CSC matrix takes long.
+    ///
+    /// # Errors
+    /// As [`Matrix::row`], and [`Error::Cancelled`].
+    pub fn rows_watched(&self, rows: Range<usize>, watch: &Watch) -> Result<Vec<SparseRow>> {
+        if rows.start > rows.end || rows.end > self.n_rows {
+            return Err(self.beyond("cells", &format!("rows {} to {}", rows.start, rows.end), self.n_rows));
+        }
+        let mut left_out = 0;
+        let result = match &self.body {
+            Body::Csr(c) => c.majors(rows, watch, &mut left_out),
+            Body::Csc(c, window) => window.rows(c, rows, watch, &mut left_out),
+            Body::Dense(stored) => self.dense_rows(stored, rows, watch, &mut left_out),
+        };
+        self.left_out.fetch_add(left_out, Ordering::Relaxed);
+        result
+    }
+
+    /// Builds what makes the first rows quick: the transposed window of a CSC matrix. Nothing for other layouts.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when the file cannot be read; [`Error::Cancelled`].
+    pub fn prepare_rows(&self, watch: &Watch) -> Result<()> {
+        match &self.body {
+            Body::Csc(c, window) if self.n_rows > 0 => window.prepare(c, watch),
+            _ => Ok(()),
+        }
+    }
+
+    /// One gene over all cells, `[n_rows]`. NaN and infinite values are NaN here: missing, to be drawn as such.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when there is no such column; [`Error::AnnData`] when the file cannot be read;
+    /// [`Error::Cancelled`].
+    pub fn column(&self, column: usize, watch: &Watch) -> Result<Vec<f32>> {
+        if column >= self.n_cols {
+            return Err(self.beyond("genes", &format!("column {column}"), self.n_cols));
+        }
+        let mut values = match &self.body {
+            Body::Csr(c) => c.minor(column, watch)?,
+            Body::Csc(c, _) => c.major_dense(column, watch)?,
+            Body::Dense(stored) => self.dense_column(stored, column, watch)?,
+        };
+        for value in &mut values {
+            if value.is_infinite() {
+                *value = f32::NAN;
+            }
+        }
+        Ok(values)
+    }
+
+    fn beyond(&self, what: &str, asked: &str, n: usize) -> Error {
+        Error::request(Problem::new(
+            self.key.to_string(),
+            asked.to_owned(),
+            format!("a place among its {n} {what}"),
+            "Ask for one that exists.",
+        ))
+    }
+
+    fn dense_rows(
+        &self,
+        stored: &Stored,
+        rows: Range<usize>,
+        watch: &Watch,
+        left_out: &mut u64,
+    ) -> Result<Vec<SparseRow>> {
+        if self.n_cols == 0 {
+            return Ok(rows.map(|_| SparseRow::default()).collect());
+        }
+        let step = (DENSE_BLOCK / self.n_cols).max(1);
+        let mut result = Vec::with_capacity(rows.len());
+        for start in rows.clone().step_by(step) {
+            watch.check()?;
+            let block = stored.read_rows(start..rows.end.min(start + step), 0..self.n_cols)?;
+            for values in block.chunks_exact(self.n_cols) {
+                let pairs = (0u32..).zip(values).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect();
+                result.push(SparseRow::from_pairs(pairs, left_out));
+            }
+        }
+        Ok(result)
+    }
+
+    fn dense_column(&self, stored: &Stored, column: usize, watch: &Watch) -> Result<Vec<f32>> {
+        let chunk_rows = stored.dataset.chunk().and_then(|chunk| chunk.first().copied()).unwrap_or(1).max(1);
+        let step = chunk_rows * DENSE_COLUMN_ROWS.div_ceil(chunk_rows);
+        let mut values = Vec::with_capacity(self.n_rows);
+        for start in (0..self.n_rows).step_by(step) {
+            watch.step("Reading a gene", start as u64, Some(self.n_rows as u64))?;
+            values.extend(stored.read_rows(start..self.n_rows.min(start + step), column..column + 1)?);
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,505 @@
+//! Reading AnnData files (.h5ad) out of core.
+//!
+//! [`AnnData::open`] reads what grows with the number of cells or genes: obs, var and the names of everything else.
+//! Matrices stay in the file and are read by rows or by column ([`Matrix`]). Today's encoding is read, and the
+//! layouts of anndata before 0.8 and before 0.7, which still ship with packages of the field.
+//!
+//! ```no_run
+//! use engine::anndata::AnnData;
+//! use engine::progress::Watch;
+//!
+//! let data = AnnData::open("cells.h5ad".as_ref(), &Watch::silent())?;
+//! let choice = data.choose_matrix()?;
+//! let counts = data.matrix(&choice.key)?;
+//! let cell = counts.row(0)?;
+//! assert!(cell.total() >= 0.0, "{}", choice.reason);
+//! # Ok::<(), engine::Error>(())
+//! ```
+//!
+//! What a file lacks or holds in an unknown form is noted in [`AnnData::findings`] and the rest still opens. The file
+//! is opened read-only and never written.
+
+mod choose;
+mod colours;
+mod columns;
+mod compressed;
+mod csc_rows;
+mod frame;
+mod identify;
+mod legacy;
+mod matrix;
+mod packed;
+mod rows;
+mod store;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+pub use choose::{MatrixChoice, Scale};
+pub use colours::parse_colour;
+pub use frame::{Column, Frame, LabelCodes, Values};
+pub use matrix::{Layout, Matrix};
+pub use rows::SparseRow;
+
+use crate::error::Problem;
+use crate::progress::Watch;
+use crate::{Error, Result};
+use matrix::Header;
+use store::{Kind, Store, Stored};
+
+/// Rows that may be numbered when a file names none.
+const MOST_NUMBERED: usize = 20_000_000;
+
+/// Names a matrix of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MatrixKey {
+    /// `X`.
+    X,
+    /// `raw/X`, with its own genes.
+    Raw,
+    /// `layers/<name>`, with the genes of `X`.
+    Layer(String),
+}
+
+impl fmt::Display for MatrixKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::X => f.write_str("X"),
+            Self::Raw => f.write_str("raw/X"),
+            Self::Layer(name) => write!(f, "layers/{name}"),
+        }
+    }
+}
+
+impl FromStr for MatrixKey {
+    type Err = Error;
+
+    /// Reads what [`Display`](fmt::Display) writes; `raw` and `raw.X` stand for `raw/X`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "X" => Ok(Self::X),
+            "raw/X" | "raw.X" | "raw" => Ok(Self::Raw),
+            _ => match text.strip_prefix("layers/") {
+                Some(name) if !name.is_empty() => Ok(Self::Layer(name.to_owned())),
+                _ => Err(Error::request(Problem::new(
+                    "matrix",
+                    format!("`{text}`"),
+                    "X, raw/X or layers/<name>",
+                    "Name one of the matrices that the file has.",
+                ))),
+            },
+        }
+    }
+}
+
+/// Something noticed while opening a file, which still opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The element it is about, as `obs/batch`.
+    pub element: String,
+    /// What was noticed and what it means.
+    pub message: String,
+}
+
+/// A table of numbers as stored in obsm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DenseF32 {
+    /// Rows (cells).
+    pub rows: usize,
+    /// Columns (dimensions).
+    pub cols: usize,
+    /// Row after row, `[rows * cols]`. NaN and infinite values are as in the file.
+    pub values: Vec<f32>,
+}
+
+impl DenseF32 {
+    /// The values of one row; empty beyond the last.
+    pub fn row(&self, row: usize) -> &[f32] {
+        let start = row.saturating_mul(self.cols);
+        self.values.get(start..start.saturating_add(self.cols)).unwrap_or_default()
+    }
+}
+
+/// An open AnnData file. `Send + Sync`; the file stays open, read-only.
+#[derive(Debug)]
+pub struct AnnData {
+    store: Store,
+    obs: Frame,
+    var: Frame,
+    raw_var: Option<Frame>,
+    matrices: Vec<MatrixKey>,
+    obsm_names: Vec<String>,
+    colours: BTreeMap<String, Vec<[u8; 3]>>,
+    organism: Option<String>,
+    findings: Vec<Note>,
+}
+
+impl AnnData {
+    /// Opens `path` and reads obs, var and the names of matrices and embeddings.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read; [`Error::AnnData`] when it is no AnnData file (with what it is
+    /// instead) or has no cells to speak of; [`Error::Cancelled`].
+    pub fn open(path: &Path, watch: &Watch) -> Result<Self> {
+        identify::check_is_hdf5(path)?;
+        let file = store::open_file(path).map_err(|e| identify::cannot_open(path, &e))?;
+        let store = Store::new(file, path);
+        identify::check_is_anndata(&store)?;
+        let mut findings = Vec::new();
+
+        watch.step("Reading cells", 0, None)?;
+        let obs_element = if store.kind("obs") == Kind::Missing && store.kind("smp") != Kind::Missing {
+            "smp" // the name before anndata 0.5
+        } else {
+            "obs"
+        };
+        let obs = frame_or_numbers(&store, obs_element, "X", Side::Rows, watch, &mut findings)?;
+        watch.step("Reading genes", 0, None)?;
+        let var = frame_or_numbers(&store, "var", "X", Side::Columns, watch, &mut findings)?;
+        let raw = raw_elements(&store);
+        let raw_var = match raw {
+            Some((x, var)) if !matrix::is_absent(&store, x) => {
+                match frame_or_numbers(&store, var, x, Side::Columns, watch, &mut findings) {
+                    Ok(frame) => Some(frame),
+                    Err(Error::Cancelled) => return Err(Error::Cancelled),
+                    Err(error) => {
+                        findings.push(note(var, &error));
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        for (element, frame, what) in [("obs", &obs, "cells"), ("var", &var, "genes")] {
+            if frame.is_empty() {
+                findings
+                    .push(Note { element: element.into(), message: format!("The file holds no {what}.") });
+            }
+            let repeated = frame.len() - frame.index.iter().collect::<HashSet<_>>().len();
+            if repeated > 0 {
+                findings.push(Note {
+                    element: format!("{element}/{}", frame.index_name),
+                    message: format!(
+                        "{repeated} names of {what} occur more than once; {what} are told apart by their row."
+                    ),
+                });
+            }
+        }
+
+        let mut data = Self {
+            store,
+            obs,
+            var,
+            raw_var,
+            matrices: Vec::new(),
+            obsm_names: Vec::new(),
+            colours: BTreeMap::new(),
+            organism: None,
+            findings,
+        };
+        data.list_matrices();
+        watch.step("Reading embeddings", 0, None)?;
+        data.list_obsm(if obs_element == "smp" { "smpm" } else { "obsm" });
+        data.colours = colours::read_colours(&data.store, &mut data.findings);
+        data.organism = data.find_organism();
+        Ok(data)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// The number of cells.
+    pub fn n_obs(&self) -> usize {
+        self.obs.len()
+    }
+
+    /// Cell names and annotations.
+    pub fn obs(&self) -> &Frame {
+        &self.obs
+    }
+
+    /// Gene names and annotations of the columns of a matrix: `raw/X` has its own.
+    pub fn var(&self, key: &MatrixKey) -> &Frame {
+        match (key, &self.raw_var) {
+            (MatrixKey::Raw, Some(var)) => var,
+            _ => &self.var,
+        }
+    }
+
+    /// The matrices that can be read: X, raw, then layers by name.
+    pub fn matrices(&self) -> &[MatrixKey] {
+        &self.matrices
+    }
+
+    /// Opens a matrix. Its index of rows or columns is read and checked, its values are not.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] naming the part that is missing or wrong, as `X/indptr`.
+    pub fn matrix(&self, key: &MatrixKey) -> Result<Matrix> {
+        Matrix::open(key.clone(), self.header(key)?)
+    }
+
+    fn header(&self, key: &MatrixKey) -> Result<Header> {
+        let element = self.element(key);
+        let var = match key {
+            MatrixKey::Raw => self.raw_var.as_ref(),
+            _ => Some(&self.var),
+        };
+        Header::open(&self.store, &element, Some(self.n_obs()), var.map(Frame::len))
+    }
+
+    /// The names of the embeddings: members of obsm with a number of columns of 2 or more, by name.
+    pub fn obsm_names(&self) -> &[String] {
+        &self.obsm_names
+    }
+
+    /// Reads an embedding, `[n_obs, dimensions]`.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when there is none of this name; [`Error::AnnData`] when it cannot be read.
+    pub fn obsm(&self, name: &str) -> Result<DenseF32> {
+        if !self.obsm_names.iter().any(|known| known == name) {
+            return Err(Error::request(
+                Problem::new(
+                    format!("obsm/{name}"),
+                    "no such embedding",
+                    format!("one of: {}", self.obsm_names.join(", ")),
+                    "Choose an embedding that the file has.",
+                )
+                .in_file(self.path()),
+            ));
+        }
+        let group = self.obsm_element();
+        if self.store.kind(group) == Kind::Dataset {
+            let table = self.store.dataset(group)?;
+            let fields = legacy::obsm_fields(&table)?;
+            let cols = fields.iter().find(|(field, _)| field == name).map_or(0, |(_, cols)| *cols);
+            return legacy::read_obsm_field(&table, name, cols);
+        }
+        let stored = self.store.dataset(&format!("{group}/{name}"))?;
+        let (rows, cols) = obsm_shape(&stored, self.n_obs()).map_err(|why| {
+            self.store.problem(&stored.element, why, "numbers, one row a cell", "Choose another embedding.")
+        })?;
+        stored.check_readable()?;
+        Ok(DenseF32 { rows, cols, values: stored.read_rows(0..rows, 0..cols)? })
+    }
+
+    /// Colours of categories by column of obs, from `uns/<column>_colors`, in the order of the categories. A list may
+    /// be longer or shorter than the categories.
+    pub fn category_colours(&self) -> &BTreeMap<String, Vec<[u8; 3]>> {
+        &self.colours
+    }
+
+    /// The organism as the file names it (`Homo sapiens`, `NCBITaxon:9606`), from uns or obs; several are joined by
+    /// commas.
+    pub fn organism(&self) -> Option<String> {
+        self.organism.clone()
+    }
+
+    /// Oddities noticed while opening.
+    pub fn findings(&self) -> &[Note] {
+        &self.findings
+    }
+
+    /// Why there is no matrix: what is wrong with the one that is there, or that there is none.
+    fn no_matrix(&self) -> Error {
+        for key in self.present_matrices() {
+            if let Err(error) = self.header(&key) {
+                return error;
+            }
+        }
+        self.store.problem(
+            "X",
+            "no matrix that can be read",
+            "expression values in X, raw/X or a layer",
+            "Save the file with its counts: the cells can be looked at, but not described.",
+        )
+    }
+
+    fn element(&self, key: &MatrixKey) -> String {
+        match key {
+            MatrixKey::Raw => raw_elements(&self.store).map_or("raw/X", |(x, _)| x).to_owned(),
+            key => key.to_string(),
+        }
+    }
+
+    /// Every matrix that is there, whether it can be read or not.
+    fn present_matrices(&self) -> Vec<MatrixKey> {
+        let mut keys = vec![MatrixKey::X, MatrixKey::Raw];
+        keys.extend(self.store.members("layers").into_iter().map(MatrixKey::Layer));
+        keys.retain(|key| !matrix::is_absent(&self.store, &self.element(key)));
+        keys
+    }
+
+    fn list_matrices(&mut self) {
+        for key in self.present_matrices() {
+            match self.header(&key) {
+                Ok(_) => self.matrices.push(key),
+                Err(error) => self.findings.push(note(&self.element(&key), &error)),
+            }
+        }
+    }
+
+    fn obsm_element(&self) -> &'static str {
+        if self.store.kind("obsm") == Kind::Missing { "smpm" } else { "obsm" }
+    }
+
+    fn list_obsm(&mut self, group: &str) {
+        let n_obs = self.n_obs();
+        let mut skip = |name: &str, why: String| {
+            let message = format!("It is not offered as an embedding: {why}.");
+            self.findings.push(Note { element: format!("{group}/{name}"), message });
+        };
+        let mut names = Vec::new();
+        if self.store.kind(group) == Kind::Dataset {
+            match self
+                .store
+                .dataset(group)
+                .and_then(|table| Ok((legacy::obsm_fields(&table)?, table.column_len()?)))
+            {
+                Ok((fields, rows)) if rows == n_obs => {
+                    for (name, cols) in fields {
+                        match cols {
+                            0 => skip(&name, "it holds no numbers".into()),
+                            1 => skip(&name, "it has one column".into()),
+                            _ => names.push(name),
+                        }
+                    }
+                }
+                Ok((_, rows)) => skip("", format!("it has {rows} rows for {n_obs} cells")),
+                Err(error) => skip("", error.to_string()),
+            }
+        } else {
+            for name in self.store.members(group) {
+                let element = format!("{group}/{name}");
+                match self.store.kind(&element) {
+                    Kind::Dataset => match self.store.dataset(&element) {
+                        Ok(stored) => match obsm_shape(&stored, n_obs) {
+                            Ok((_, 2..)) => names.push(name),
+                            Ok(_) => skip(&name, "it has one column".into()),
+                            Err(why) => skip(&name, why),
+                        },
+                        Err(error) => skip(&name, error.to_string()),
+                    },
+                    Kind::Group => {
+                        let kind = self.store.attr_text(&element, "encoding-type");
+                        skip(&name, format!("it is stored as {}", kind.as_deref().unwrap_or("a group")));
+                    }
+                    Kind::Missing => skip(&name, "it links to nothing".into()),
+                }
+            }
+        }
+        names.sort_unstable();
+        self.obsm_names = names;
+    }
+
+    fn find_organism(&self) -> Option<String> {
+        let names = ["organism", "organism_ontology_term_id", "species"];
+        for name in names {
+            if let Some(text) = self.store.text(&format!("uns/{name}")).filter(|text| !text.is_empty()) {
+                return Some(text);
+            }
+        }
+        for name in names {
+            let Some(column) = self.obs.column(name) else { continue };
+            let used: BTreeSet<String> = match &column.values {
+                Values::Categorical { codes, categories, .. } => {
+                    let used: BTreeSet<i32> = codes.iter().copied().collect();
+                    used.iter()
+                        .filter_map(|code| categories.get(usize::try_from(*code).ok()?).cloned())
+                        .collect()
+                }
+                Values::Text(texts) => {
+                    let used: HashSet<&String> = texts.iter().flatten().collect();
+                    used.into_iter().cloned().collect()
+                }
+                _ => continue,
+            };
+            // More than a handful is no column of species.
+            if (1..=8).contains(&used.len()) {
+                return Some(used.into_iter().collect::<Vec<_>>().join(", "));
+            }
+        }
+        None
+    }
+}
+
+/// Where raw lies: in a group today, at the root before anndata 0.7.
+fn raw_elements(store: &Store) -> Option<(&'static str, &'static str)> {
+    if store.kind("raw/X") != Kind::Missing {
+        Some(("raw/X", "raw/var"))
+    } else if store.kind("raw.X") != Kind::Missing {
+        Some(("raw.X", "raw.var"))
+    } else {
+        None
+    }
+}
+
+fn note(element: &str, error: &Error) -> Note {
+    match error.problem() {
+        Some(p) => Note {
+            element: p.element.clone(),
+            message: format!("It cannot be used: found {}; expected {}. {}", p.found, p.expected, p.remedy),
+        },
+        None => Note { element: element.to_owned(), message: error.to_string() },
+    }
+}
+
+/// The shape of a member of obsm, or why it is no embedding.
+fn obsm_shape(stored: &Stored, n_obs: usize) -> Result<(usize, usize), String> {
+    use store::Content;
+    let shape = match stored.shape.as_slice() {
+        [rows] => (*rows, 1),
+        [rows, cols] => (*rows, *cols),
+        shape => return Err(format!("it has {} dimensions", shape.len())),
+    };
+    if shape.0 != n_obs {
+        return Err(format!("it has {} rows for {n_obs} cells", shape.0));
+    }
+    match stored.content() {
+        Content::Float | Content::Integer | Content::Unsigned64 => Ok(shape),
+        _ => Err("it holds no numbers".into()),
+    }
+}
+
+enum Side {
+    Rows,
+    Columns,
+}
+
+/// The table at `element`; where its names cannot be read, the rows or columns of the matrix are numbered, with a note.
+fn frame_or_numbers(
+    store: &Store,
+    element: &str,
+    matrix: &str,
+    side: Side,
+    watch: &Watch,
+    findings: &mut Vec<Note>,
+) -> Result<Frame> {
+    let error = match columns::read_frame(store, element, watch, findings) {
+        Err(error) if !error.is_cancelled() => error,
+        result => return result,
+    };
+    let Ok(header) = Header::open(store, matrix, None, None) else { return Err(error) };
+    let n = match side {
+        Side::Rows => header.n_rows,
+        Side::Columns => header.n_cols,
+    };
+    if n > MOST_NUMBERED {
+        return Err(error);
+    }
+    let mut note = note(element, &error);
+    note.message.push_str(" Its rows are numbered instead.");
+    findings.push(note);
+    Ok(Frame {
+        index_name: "_index".into(),
+        index: (0..n).map(|row| row.to_string()).collect(),
+        columns: Vec::new(),
+    })
+}

@@ -1,0 +1,351 @@
+//! The whole model: genes in, words out.
+
+use std::ops::Range;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::adapter::{Adapter, AdapterConfig};
+use super::bundle::{Bundle, Prompt};
+use super::decoder::{Decoder, DecoderConfig};
+use super::encoder::{Encoder, EncoderConfig, HiddenState};
+use super::sampler::Sampler;
+use super::text::{TextTokenizer, Utf8Stream, render_chat};
+use crate::describe::GenerationSettings;
+use crate::error::Problem;
+use crate::nn::Params;
+use crate::progress::Watch;
+use crate::tokens::GeneDictionary;
+use crate::{Error, Result};
+
+/// A loaded Cell2Text model on one device.
+#[derive(Debug)]
+pub struct Cell2Text {
+    /// The encoder.
+    pub encoder: Encoder,
+    /// The adapter.
+    pub adapter: Adapter,
+    /// The decoder.
+    pub decoder: Decoder,
+    /// The configuration of the decoder.
+    pub decoder_config: DecoderConfig,
+    /// The decoder's tokenizer.
+    pub tokenizer: TextTokenizer,
+    /// Genes to tokens.
+    pub genes: GeneDictionary,
+    /// The state of the encoder that is read.
+    pub hidden_state: HiddenState,
+    /// How it is asked.
+    pub prompter: Prompter,
+    /// Bytes of all weights as stored.
+    pub bytes: u64,
+}
+
+/// A piece of text as it is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// Which of the cells asked for.
+    pub cell: usize,
+    /// Whole characters; may be empty.
+    pub text: String,
+}
+
+/// A generated text with the probability of each of its tokens.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Generated {
+    /// The text.
+    pub text: String,
+    /// Tokens, the end token left out.
+    pub tokens: Vec<u32>,
+    /// Natural log probability of each token given all before it.
+    pub log_probabilities: Vec<f32>,
+    /// Bytes of [`Generated::text`] that each token added.
+    pub spans: Vec<Range<usize>>,
+    /// Whether the model ended the text itself, rather than the limit on new tokens.
+    pub ended: bool,
+}
+
+impl Generated {
+    /// Probability of the tokens that touch `span` of the text.
+    pub fn probability(&self, span: &Range<usize>) -> f32 {
+        let touches = |s: &Range<usize>| s.start < span.end && s.end > span.start;
+        let sum: f32 =
+            self.spans.iter().zip(&self.log_probabilities).filter(|(s, _)| touches(s)).map(|(_, p)| p).sum();
+        sum.exp().clamp(0.0, 1.0)
+    }
+}
+
+impl Cell2Text {
+    /// Loads a bundle onto `device`.
+    ///
+    /// # Errors
+    /// [`Error::Model`], [`Error::Tokens`] or [`Error::Io`] naming the part that is wrong; [`Error::Cancelled`].
+    pub fn load(bundle: &Bundle, device: &Device, watch: &Watch) -> Result<Self> {
+        let Bundle { files, manifest } = bundle;
+        let in_folder = |folder: &str, name: &str| format!("{folder}/{name}");
+        let total = Some(3);
+        watch.step("Loading the encoder", 0, total)?;
+        let encoder_folder = &manifest.encoder.folder;
+        let encoder_config: EncoderConfig = files.json(&in_folder(encoder_folder, "config.json"))?;
+        let encoder_weights = files.weights(encoder_folder)?;
+        let encoder = Encoder::new(&encoder_config, &mut Params::from_files(&encoder_weights, "", device))?;
+        watch.step("Loading the decoder", 1, total)?;
+        let decoder_folder = &manifest.decoder.folder;
+        let decoder_config: DecoderConfig = files.json(&in_folder(decoder_folder, "config.json"))?;
+        let decoder_weights = files.weights(decoder_folder)?;
+        let decoder = Decoder::new(&decoder_config, &mut Params::from_files(&decoder_weights, "", device))?;
+        watch.step("Loading the adapter", 2, total)?;
+        let adapter_config = AdapterConfig {
+            kind: manifest.adapter.kind,
+            input_size: encoder_config.hidden_size,
+            hidden_size: manifest.adapter.hidden_size,
+            output_size: decoder_config.hidden_size,
+        };
+        let adapter_weights = files.weights(&manifest.adapter.folder)?;
+        let adapter = Adapter::new(&adapter_config, &mut Params::from_files(&adapter_weights, "", device))?;
+        let tokenizer = TextTokenizer::from_json(&files.read(&in_folder(decoder_folder, "tokenizer.json"))?)?;
+        let chat_template = files.text(&in_folder(decoder_folder, "chat_template.jinja"))?;
+        let genes = GeneDictionary::read_tsv(&files.read(&manifest.genes.dictionary)?)?;
+        let bytes = encoder_weights.bytes() + decoder_weights.bytes() + adapter_weights.bytes();
+        let hidden_state = manifest.encoder.hidden_state;
+        hidden_state.layers_to_run(encoder.n_layers())?;
+        let prompter = Prompter::new(manifest.prompt.clone(), chat_template, tokenizer.clone())?;
+        watch.step("Model loaded", 3, total)?;
+        Ok(Self { encoder, adapter, decoder, decoder_config, tokenizer, genes, hidden_state, prompter, bytes })
+    }
+
+    /// Gene vectors in the decoder's space, `[cells, genes, hidden]`, of rank value encodings; rows are padded to the
+    /// longest and cut to the prompt's `top_k`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for an empty or too long encoding; [`Error::Cancelled`].
+    pub fn gene_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Tensor<3>> {
+        if cells.iter().any(|c| c.is_empty()) {
+            return Err(Error::model(Problem::new(
+                "cell",
+                "no gene that the model knows",
+                "at least one",
+                "Check that the genes are human and named by symbol or Ensembl id.",
+            )));
+        }
+        let (tokens, lengths) = pad_tokens(cells, self.genes.special().pad, &self.encoder.device());
+        watch.check()?;
+        let tokens_shape = tokens.dims();
+        let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
+        let [_, longest] = tokens_shape;
+        let shown = longest.min(self.prompter.prompt.top_k);
+        Ok(self.adapter.forward(hidden.narrow(1, 0, shown)))
+    }
+
+    /// Writes a text for each of `cells` (rank value encodings), all in one batch per prompt length; `on_piece` gets
+    /// the text as it comes. `streams` number the texts for sampling, so that a cell's text does not depend on its batch.
+    ///
+    /// # Errors
+    /// [`Error::Model`], [`Error::Device`] or [`Error::Cancelled`].
+    pub fn generate(
+        &self,
+        cells: &[&[u32]],
+        streams: &[u64],
+        settings: &GenerationSettings,
+        watch: &Watch,
+        on_piece: &mut dyn FnMut(Piece),
+    ) -> Result<Vec<Generated>> {
+        let mut by_length: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
+        for (i, cell) in cells.iter().enumerate() {
+            by_length.entry(cell.len().min(self.prompter.prompt.top_k)).or_default().push(i);
+        }
+        let mut results = vec![Generated::default(); cells.len()];
+        for group in by_length.values() {
+            let members: Vec<&[u32]> = group.iter().map(|&i| cells[i]).collect();
+            let prompt = self.prompter.splice(&self.decoder, self.gene_vectors(&members, watch)?)?;
+            let mut writers: Vec<Writer> = group
+                .iter()
+                .map(|&i| Writer::new(i, Sampler::new(settings, streams.get(i).copied().unwrap_or(0))))
+                .collect();
+            self.write(prompt, &mut writers, settings, watch, on_piece)?;
+            for writer in writers {
+                results[writer.cell] = writer.text;
+            }
+        }
+        Ok(results)
+    }
+
+    fn write(
+        &self,
+        prompt: Tensor<3>,
+        writers: &mut [Writer],
+        settings: &GenerationSettings,
+        watch: &Watch,
+        on_piece: &mut dyn FnMut(Piece),
+    ) -> Result<()> {
+        let [batch, n_prompt, _] = prompt.dims();
+        let room = self.decoder.max_positions().saturating_sub(n_prompt);
+        let max_new = settings.max_new_tokens.min(room);
+        let capacity = n_prompt + max_new;
+        let rotary = self.decoder.rotary(capacity);
+        let mut cache = self.decoder.new_cache(batch, capacity);
+        let device = self.decoder.device();
+        watch.check()?;
+        let mut hidden = self.decoder.hidden_cached(prompt, &rotary, &mut cache)?;
+        for step in 0..max_new {
+            watch.check()?;
+            let [_, n, width] = hidden.dims();
+            let last = hidden.narrow(1, n - 1, 1).reshape([batch, 1, width]);
+            let logits = self.decoder.logits(last).try_into_vec_as::<f32>().map_err(|e| {
+                Error::device(Problem::new("logits", e.to_string(), "values read back from the device", "Try --device cpu."))
+            })?;
+            let vocab = logits.len() / batch;
+            let mut next = Vec::with_capacity(batch);
+            for (writer, row) in writers.iter_mut().zip(logits.chunks_exact(vocab)) {
+                next.push(i64::from(writer.take(row, self, on_piece)));
+            }
+            if writers.iter().all(|w| w.done) || step + 1 == max_new {
+                break;
+            }
+            let tokens = Tensor::<2, Int>::from_data(TensorData::new(next, [batch, 1]), &device);
+            hidden = self.decoder.hidden_cached(self.decoder.embed(tokens), &rotary, &mut cache)?;
+        }
+        for writer in writers {
+            writer.finish(on_piece);
+        }
+        Ok(())
+    }
+}
+
+/// Builds prompts in which gene vectors stand in for words.
+#[derive(Debug, Clone)]
+pub struct Prompter {
+    /// How the decoder is asked.
+    pub prompt: Prompt,
+    /// The decoder's chat template, in Jinja.
+    pub chat_template: String,
+    tokenizer: TextTokenizer,
+    placeholder: u32,
+}
+
+impl Prompter {
+    /// A prompter for a decoder's tokenizer and template.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the tokenizer does not know the placeholder.
+    pub fn new(prompt: Prompt, chat_template: String, tokenizer: TextTokenizer) -> Result<Self> {
+        let placeholder = tokenizer.token(&prompt.placeholder).ok_or_else(|| {
+            Error::model(Problem::new(
+                "prompt.placeholder",
+                prompt.placeholder.clone(),
+                "a token of the decoder's tokenizer",
+                "Name the token that stands for a gene.",
+            ))
+        })?;
+        Ok(Self { prompt, chat_template, tokenizer, placeholder })
+    }
+
+    /// Tokens of the prompt that shows `n_genes` gene vectors, and where the first of them stands.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the template breaks up the run of placeholders.
+    pub fn tokens(&self, n_genes: usize) -> Result<(Vec<u32>, usize)> {
+        let p = &self.prompt;
+        let user = format!("{}{}", p.user, p.placeholder.repeat(n_genes));
+        let text = render_chat(&self.chat_template, &p.system, &user, &p.bos, &p.date)?;
+        let tokens = self.tokenizer.encode(&text)?;
+        let start = tokens.iter().position(|&t| t == self.placeholder).unwrap_or(tokens.len());
+        let run = tokens[start..].iter().take_while(|&&t| t == self.placeholder).count();
+        let all = tokens.iter().filter(|&&t| t == self.placeholder).count();
+        if run != n_genes || all != n_genes {
+            return Err(Error::model(Problem::new(
+                "chat template",
+                format!("{run} placeholders in a row of {all}"),
+                format!("{n_genes} in a row"),
+                "The template must keep the user's message whole.",
+            )));
+        }
+        Ok((tokens, start))
+    }
+
+    /// The vectors of a prompt `[cells, tokens, hidden]` in which `genes` `[cells, genes, hidden]` stand in for the
+    /// placeholders.
+    ///
+    /// # Errors
+    /// As [`Prompter::tokens`].
+    pub fn splice(&self, decoder: &Decoder, genes: Tensor<3>) -> Result<Tensor<3>> {
+        let [batch, n_genes, width] = genes.dims();
+        let (tokens, start) = self.tokens(n_genes)?;
+        let ids: Vec<i64> = tokens.iter().map(|&t| i64::from(t)).collect();
+        let n = ids.len();
+        let words = decoder.embed(Tensor::from_data(TensorData::new(ids, [1, n]), &decoder.device()));
+        let part = |from: usize, to: usize| words.clone().narrow(1, from, to - from).expand([batch, to - from, width]);
+        let mut parts = Vec::with_capacity(3);
+        if start > 0 {
+            parts.push(part(0, start));
+        }
+        parts.push(genes);
+        if start + n_genes < n {
+            parts.push(part(start + n_genes, n));
+        }
+        Ok(Tensor::cat(parts, 1))
+    }
+}
+
+/// Rows of tokens padded at their end to the longest, `[rows, tokens]`, with their own lengths.
+pub fn pad_tokens(rows: &[&[u32]], pad: u32, device: &Device) -> (Tensor<2, Int>, Vec<usize>) {
+    let longest = rows.iter().map(|r| r.len()).max().unwrap_or(0);
+    let mut ids = Vec::with_capacity(rows.len() * longest);
+    for row in rows {
+        ids.extend(row.iter().map(|&t| i64::from(t)));
+        ids.extend(std::iter::repeat_n(i64::from(pad), longest - row.len()));
+    }
+    let tokens = Tensor::from_data(TensorData::new(ids, [rows.len(), longest]), device);
+    (tokens, rows.iter().map(|r| r.len()).collect())
+}
+
+/// One text being written.
+struct Writer {
+    cell: usize,
+    sampler: Sampler,
+    stream: Utf8Stream,
+    bytes: usize,
+    text: Generated,
+    done: bool,
+}
+
+impl Writer {
+    fn new(cell: usize, sampler: Sampler) -> Self {
+        Self { cell, sampler, stream: Utf8Stream::default(), bytes: 0, text: Generated::default(), done: false }
+    }
+
+    /// Chooses the next token from `logits`, passes its text on, and returns it to be read by the model.
+    fn take(&mut self, logits: &[f32], model: &Cell2Text, on_piece: &mut dyn FnMut(Piece)) -> u32 {
+        if self.done {
+            return 0;
+        }
+        let choice = self.sampler.choose(logits);
+        if model.decoder_config.eos_token_id.contains(choice.token) {
+            self.text.ended = true;
+            self.finish(on_piece);
+            return choice.token;
+        }
+        let bytes = model.tokenizer.bytes(choice.token);
+        self.text.tokens.push(choice.token);
+        self.text.log_probabilities.push(choice.log_probability);
+        self.text.spans.push(self.bytes..self.bytes + bytes.len());
+        self.bytes += bytes.len();
+        let text = self.stream.push(bytes);
+        self.pass_on(text, on_piece);
+        choice.token
+    }
+
+    fn finish(&mut self, on_piece: &mut dyn FnMut(Piece)) {
+        if !self.done {
+            self.done = true;
+            let rest = self.stream.finish();
+            self.pass_on(rest, on_piece);
+        }
+    }
+
+    fn pass_on(&mut self, text: String, on_piece: &mut dyn FnMut(Piece)) {
+        if !text.is_empty() {
+            self.text.text.push_str(&text);
+            on_piece(Piece { cell: self.cell, text });
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The Geneformer encoder: BERT over rank value encoded genes.
+//!
+//! Architecture and tensor names follow Hugging Face's `BertForMaskedLM`, as Geneformer's checkpoints use it
+//! (post-norm, learned absolute positions, ReLU); source: huggingface.co/ctheodoris/Geneformer.
+
+use burn::module::Module;
+use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::tensor::activation::{gelu, relu};
+use burn::tensor::{Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::nn::{
+    Causality, ParamSink, Params, attend, embedding, export_embedding, export_layer_norm, export_linear, layer_norm,
+    linear,
+};
+use crate::{Error, Result};
+
+/// What `config.json` of an encoder says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncoderConfig {
+    /// Always `bert` here.
+    #[serde(default = "bert")]
+    pub model_type: String,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Width inside the feed-forward part.
+    pub intermediate_size: usize,
+    /// Longest sequence, in tokens.
+    pub max_position_embeddings: usize,
+    /// Rows of the token table.
+    pub vocab_size: usize,
+    /// Rows of the token-type table; type 0 is always used.
+    #[serde(default = "two")]
+    pub type_vocab_size: usize,
+    /// `relu` or `gelu`.
+    #[serde(default = "relu_name")]
+    pub hidden_act: String,
+    /// Added to variances.
+    #[serde(default = "layer_norm_eps")]
+    pub layer_norm_eps: f64,
+    /// The padding token.
+    #[serde(default)]
+    pub pad_token_id: u32,
+}
+
+fn bert() -> String {
+    "bert".to_owned()
+}
+fn two() -> usize {
+    2
+}
+fn relu_name() -> String {
+    "relu".to_owned()
+}
+fn layer_norm_eps() -> f64 {
+    1e-12
+}
+
+impl EncoderConfig {
+    /// Checks that the sizes fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the entry.
+    pub fn check(&self) -> Result<()> {
+        let problem = |element: &str, found: String, expected: &str| {
+            Err(Error::model(Problem::new(element, found, expected, "Use the config.json that came with the weights.")))
+        };
+        if self.model_type != "bert" {
+            return problem("encoder model_type", self.model_type.clone(), "bert");
+        }
+        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let found = format!("{} heads over {}", self.num_attention_heads, self.hidden_size);
+            return problem("encoder num_attention_heads", found, "a divisor of hidden_size");
+        }
+        if !matches!(self.hidden_act.as_str(), "relu" | "gelu") {
+            return problem("encoder hidden_act", self.hidden_act.clone(), "relu or gelu");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Module, Debug)]
+struct EncoderLayer {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+    #[module(skip)]
+    heads: usize,
+    #[module(skip)]
+    use_gelu: bool,
+}
+
+impl EncoderLayer {
+    fn forward(&self, hidden: Tensor<3>, mask: &Causality) -> Tensor<3> {
+        let [batch, tokens, width] = hidden.dims();
+        let split = |x: Tensor<3>| x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2);
+        let mixed = attend(
+            split(self.query.forward(hidden.clone())),
+            split(self.key.forward(hidden.clone())),
+            split(self.value.forward(hidden.clone())),
+            mask,
+        );
+        let mixed = mixed.swap_dims(1, 2).reshape([batch, tokens, width]);
+        let hidden = self.attention_norm.forward(self.attention_output.forward(mixed) + hidden);
+        let inner = activate(self.intermediate.forward(hidden.clone()), self.use_gelu);
+        self.output_norm.forward(self.output.forward(inner) + hidden)
+    }
+}
+
+fn activate<const D: usize>(x: Tensor<D>, use_gelu: bool) -> Tensor<D> {
+    if use_gelu { gelu(x) } else { relu(x) }
+}
+
+/// The head that guesses masked genes; its output matrix is the token table.
+#[derive(Module, Debug)]
+struct MaskedHead {
+    transform: Linear,
+    norm: LayerNorm,
+    bias: burn::module::Param<Tensor<1>>,
+}
+
+/// A Geneformer encoder.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    words: Embedding,
+    positions: Embedding,
+    token_types: Embedding,
+    embedding_norm: LayerNorm,
+    layers: Vec<EncoderLayer>,
+    masked_head: Option<MaskedHead>,
+    #[module(skip)]
+    use_gelu: bool,
+}
+
+/// Hidden states asked for of an encoder, counted as Hugging Face does: 0 is the embeddings, `n_layers` the last;
+/// negative numbers count from the end, so that Geneformer's `emb_layer = -1` is −2 here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HiddenState(pub i32);
+
+impl HiddenState {
+    /// Layers to run for this state, of `n_layers`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when there is no such state.
+    pub fn layers_to_run(self, n_layers: usize) -> Result<usize> {
+        let states = n_layers as i64 + 1;
+        let index = if self.0 < 0 { states + i64::from(self.0) } else { i64::from(self.0) };
+        if (0..states).contains(&index) {
+            return Ok(index as usize);
+        }
+        Err(Error::model(Problem::new(
+            "encoder hidden_state",
+            self.0.to_string(),
+            format!("{} to {n_layers}", -states),
+            "Choose a layer that the encoder has.",
+        )))
+    }
+}
+
+impl Encoder {
+    /// Builds an encoder from `params` in the names of `BertForMaskedLM`. The head for masked genes is built where
+    /// its tensors are there.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when a tensor is missing or of another shape.
+    pub fn new(config: &EncoderConfig, params: &mut Params<'_>) -> Result<Self> {
+        config.check()?;
+        let (width, eps) = (config.hidden_size, config.layer_norm_eps);
+        let use_gelu = config.hidden_act == "gelu";
+        let e = "bert.embeddings";
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| {
+                let l = format!("bert.encoder.layer.{i}");
+                Ok(EncoderLayer {
+                    query: linear(params, &format!("{l}.attention.self.query"), width, width, true)?,
+                    key: linear(params, &format!("{l}.attention.self.key"), width, width, true)?,
+                    value: linear(params, &format!("{l}.attention.self.value"), width, width, true)?,
+                    attention_output: linear(params, &format!("{l}.attention.output.dense"), width, width, true)?,
+                    attention_norm: layer_norm(params, &format!("{l}.attention.output.LayerNorm"), width, eps)?,
+                    intermediate: linear(params, &format!("{l}.intermediate.dense"), width, config.intermediate_size, true)?,
+                    output: linear(params, &format!("{l}.output.dense"), config.intermediate_size, width, true)?,
+                    output_norm: layer_norm(params, &format!("{l}.output.LayerNorm"), width, eps)?,
+                    heads: config.num_attention_heads,
+                    use_gelu,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let h = "cls.predictions";
+        let masked_head = if params.contains(&format!("{h}.bias")) {
+            Some(MaskedHead {
+                transform: linear(params, &format!("{h}.transform.dense"), width, width, true)?,
+                norm: layer_norm(params, &format!("{h}.transform.LayerNorm"), width, eps)?,
+                bias: params.vector(&format!("{h}.bias"), config.vocab_size, 0.0)?,
+            })
+        } else {
+            None
+        };
+        Ok(Self {
+            words: embedding(params, &format!("{e}.word_embeddings"), config.vocab_size, width)?,
+            positions: embedding(params, &format!("{e}.position_embeddings"), config.max_position_embeddings, width)?,
+            token_types: embedding(params, &format!("{e}.token_type_embeddings"), config.type_vocab_size, width)?,
+            embedding_norm: layer_norm(params, &format!("{e}.LayerNorm"), width, eps)?,
+            layers,
+            masked_head,
+            use_gelu,
+        })
+    }
+
+    /// Layers.
+    pub fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The device it lies on.
+    pub fn device(&self) -> Device {
+        self.words.weight.val().device()
+    }
+
+    /// The hidden state `state` of `tokens`, `[batch, tokens, hidden]`; rows are valid up to their `lengths`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the encoder has no such state.
+    pub fn hidden_state(&self, tokens: Tensor<2, Int>, lengths: &[usize], state: HiddenState) -> Result<Tensor<3>> {
+        let n = state.layers_to_run(self.layers.len())?;
+        let [_, width] = tokens.dims();
+        let mask = Causality::padded(lengths, width, &tokens.device());
+        Ok(self.layers.iter().take(n).fold(self.embed(tokens), |hidden, layer| layer.forward(hidden, &mask)))
+    }
+
+    /// Every hidden state, the embeddings first.
+    pub fn hidden_states(&self, tokens: Tensor<2, Int>, lengths: &[usize]) -> Vec<Tensor<3>> {
+        let [_, width] = tokens.dims();
+        let mask = Causality::padded(lengths, width, &tokens.device());
+        let mut states = vec![self.embed(tokens)];
+        for layer in &self.layers {
+            if let Some(last) = states.last() {
+                states.push(layer.forward(last.clone(), &mask));
+            }
+        }
+        states
+    }
+
+    /// Scores of every gene at every position, `[batch, tokens, vocab]`, from the last hidden state.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the checkpoint has no head for masked genes.
+    pub fn masked_gene_logits(&self, last_hidden: Tensor<3>) -> Result<Tensor<3>> {
+        let head = self.masked_head.as_ref().ok_or_else(|| {
+            Error::model(Problem::new(
+                "cls.predictions",
+                "no such tensors",
+                "the head for masked genes",
+                "Use a checkpoint saved as BertForMaskedLM.",
+            ))
+        })?;
+        let x = head.norm.forward(activate(head.transform.forward(last_hidden), self.use_gelu));
+        let table = self.words.weight.val().transpose().unsqueeze();
+        Ok(x.matmul(table) + head.bias.val().unsqueeze())
+    }
+
+    fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [_, n] = tokens.dims();
+        let width = self.positions.weight.dims()[1];
+        let positions = self.positions.weight.val().narrow(0, 0, n).reshape([1, n, width]);
+        let token_type = self.token_types.weight.val().narrow(0, 0, 1).reshape([1, 1, width]);
+        self.embedding_norm.forward(self.words.forward(tokens) + positions + token_type)
+    }
+
+    /// Writes the parameters in the names that [`Encoder::new`] reads; without the head for masked genes where
+    /// `with_head` is not set.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when values cannot be read back.
+    pub fn export(&self, sink: &mut ParamSink, with_head: bool) -> Result<()> {
+        let e = "bert.embeddings";
+        export_embedding(sink, &format!("{e}.word_embeddings"), &self.words)?;
+        export_embedding(sink, &format!("{e}.position_embeddings"), &self.positions)?;
+        export_embedding(sink, &format!("{e}.token_type_embeddings"), &self.token_types)?;
+        export_layer_norm(sink, &format!("{e}.LayerNorm"), &self.embedding_norm)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let l = format!("bert.encoder.layer.{i}");
+            export_linear(sink, &format!("{l}.attention.self.query"), &layer.query)?;
+            export_linear(sink, &format!("{l}.attention.self.key"), &layer.key)?;
+            export_linear(sink, &format!("{l}.attention.self.value"), &layer.value)?;
+            export_linear(sink, &format!("{l}.attention.output.dense"), &layer.attention_output)?;
+            export_layer_norm(sink, &format!("{l}.attention.output.LayerNorm"), &layer.attention_norm)?;
+            export_linear(sink, &format!("{l}.intermediate.dense"), &layer.intermediate)?;
+            export_linear(sink, &format!("{l}.output.dense"), &layer.output)?;
+            export_layer_norm(sink, &format!("{l}.output.LayerNorm"), &layer.output_norm)?;
+        }
+        if let Some(head) = self.masked_head.as_ref().filter(|_| with_head) {
+            export_linear(sink, "cls.predictions.transform.dense", &head.transform)?;
+            export_layer_norm(sink, "cls.predictions.transform.LayerNorm", &head.norm)?;
+            sink.add("cls.predictions.bias", head.bias.val())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! The Cell2Text model: encoder, adapter, decoder, and the bundle they come in.
+
+mod adapter;
+mod bundle;
+mod cell2text;
+mod decoder;
+mod encoder;
+mod sampler;
+#[cfg(test)]
+mod reference_tests;
+mod text;
+
+pub use adapter::{Adapter, AdapterConfig, AdapterKind};
+pub use bundle::{AdapterEntry, Bundle, DecoderEntry, EncoderEntry, GenesEntry, Manifest, ModelFiles, Prompt};
+pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
+pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
+pub use encoder::{Encoder, EncoderConfig, HiddenState};
+pub use sampler::{Choice, Sampler};
+pub use text::{TextTokenizer, Utf8Stream, render_chat};

@@ -1,0 +1,163 @@
+//! Agreement with Hugging Face transformers, on the CPU and on software Vulkan.
+
+use std::path::PathBuf;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::*;
+use crate::nn::{DevicePreference, Params, WeightFiles, choose_device};
+use crate::test_support::reference_file;
+
+/// The tolerance of the reference set: share of the largest reference magnitude.
+const TOLERANCE: f32 = 2e-4;
+
+struct Reference {
+    folder: PathBuf,
+    io: WeightFiles,
+    raw: Vec<u8>,
+}
+
+impl Reference {
+    fn open(model: &str) -> Option<Self> {
+        let io_path = reference_file(&format!("models/{model}/io.safetensors"))?;
+        let folder = io_path.parent().unwrap().to_path_buf();
+        let raw = std::fs::read(&io_path).unwrap();
+        Some(Self { folder, io: WeightFiles::open(&[io_path]).unwrap(), raw })
+    }
+
+    fn ints(&self, name: &str) -> (Vec<usize>, Vec<i64>) {
+        let tensors = safetensors::SafeTensors::deserialize(&self.raw).unwrap();
+        let view = tensors.tensor(name).unwrap();
+        let values = view.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
+        (view.shape().to_vec(), values)
+    }
+
+    fn tokens(&self, name: &str, device: &Device) -> Tensor<2, Int> {
+        let (shape, values) = self.ints(name);
+        Tensor::from_data(TensorData::new(values, [shape[0], shape[1]]), device)
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        self.io.read(name).unwrap().1
+    }
+
+    fn config<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&std::fs::read(self.folder.join("config.json")).unwrap()).unwrap()
+    }
+}
+
+/// The CPU, and wgpu where an adapter is there.
+fn test_devices() -> Vec<(String, Device)> {
+    let mut all = vec![("cpu".to_owned(), Device::flex())];
+    match choose_device(DevicePreference::Wgpu) {
+        Ok(chosen) => all.push((chosen.name, chosen.device)),
+        Err(e) => eprintln!("SKIPPED on wgpu: {e}"),
+    }
+    all
+}
+
+fn assert_close(what: &str, got: &[f32], expected: &[f32], counts: impl Fn(usize) -> bool) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let top = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let worst = got
+        .iter()
+        .zip(expected)
+        .enumerate()
+        .filter(|(i, _)| counts(*i))
+        .map(|(_, (a, b))| (a - b).abs())
+        .fold(0f32, f32::max);
+    assert!(worst <= TOLERANCE * top, "{what}: differs by {worst}, allowed {}", TOLERANCE * top);
+}
+
+#[test]
+fn reference_geneformer_hidden_states_and_logits_agree_with_transformers() {
+    let Some(reference) = Reference::open("geneformer") else { return };
+    let config: EncoderConfig = reference.config();
+    let weights = WeightFiles::open_folder(&reference.folder).unwrap();
+    let (shape, mask) = reference.ints("attention_mask");
+    let lengths: Vec<usize> = mask.chunks(shape[1]).map(|row| row.iter().sum::<i64>() as usize).collect();
+    for (name, device) in test_devices() {
+        let encoder = Encoder::new(&config, &mut Params::from_files(&weights, "", &device)).unwrap();
+        let tokens = reference.tokens("input_ids", &device);
+        let states = encoder.hidden_states(tokens.clone(), &lengths);
+        assert_eq!(states.len(), config.num_hidden_layers + 1);
+        for (k, state) in states.iter().enumerate() {
+            let width = config.hidden_size;
+            let got: Vec<f32> = state.try_to_vec_as().unwrap();
+            let expected = reference.floats(&format!("hidden_{k}"));
+            assert_close(&format!("{name}, hidden_{k}"), &got, &expected, |i| mask[i / width] == 1);
+            let one = encoder.hidden_state(tokens.clone(), &lengths, HiddenState(k as i32)).unwrap();
+            assert_eq!(one.try_into_vec_as::<f32>().unwrap(), got, "{name}: state {k} asked for alone");
+        }
+        let logits: Vec<f32> =
+            encoder.masked_gene_logits(states.last().unwrap().clone()).unwrap().try_into_vec_as().unwrap();
+        assert_close(&format!("{name}, logits"), &logits, &reference.floats("logits"), |i| mask[i / config.vocab_size] == 1);
+    }
+}
+
+#[test]
+fn reference_geneformers_second_to_last_state_is_minus_two() {
+    assert_eq!(HiddenState(-2).layers_to_run(18).unwrap(), 17);
+    assert_eq!(HiddenState(-1).layers_to_run(18).unwrap(), 18);
+    assert_eq!(HiddenState(0).layers_to_run(18).unwrap(), 0);
+    assert!(HiddenState(19).layers_to_run(18).is_err());
+    assert!(HiddenState(-20).layers_to_run(18).is_err());
+}
+
+#[test]
+fn reference_llama_logits_agree_with_transformers_for_words_and_for_spliced_vectors() {
+    let Some(reference) = Reference::open("llama") else { return };
+    let config: DecoderConfig = reference.config();
+    let weights = WeightFiles::open_folder(&reference.folder).unwrap();
+    for (name, device) in test_devices() {
+        let decoder = Decoder::new(&config, &mut Params::from_files(&weights, "", &device)).unwrap();
+        let rotary = decoder.rotary(64);
+        let words = decoder.embed(reference.tokens("input_ids", &device));
+        let logits: Vec<f32> = decoder.logits(decoder.hidden(words, &rotary)).try_into_vec_as().unwrap();
+        assert_close(&format!("{name}, logits"), &logits, &reference.floats("logits"), |_| true);
+        let (shape, vectors) = reference.io.read("inputs_embeds").unwrap();
+        let vectors = Tensor::<3>::from_data(TensorData::new(vectors, [shape[0], shape[1], shape[2]]), &device);
+        let logits: Vec<f32> = decoder.logits(decoder.hidden(vectors.clone(), &rotary)).try_into_vec_as().unwrap();
+        assert_close(&format!("{name}, logits_embeds"), &logits, &reference.floats("logits_embeds"), |_| true);
+        // The same, read through the cache in three pieces.
+        let mut cache = decoder.new_cache(1, shape[1]);
+        let mut pieces = Vec::new();
+        for (from, n) in [(0, 5), (5, 1), (6, shape[1] - 6)] {
+            let hidden = decoder.hidden_cached(vectors.clone().narrow(1, from, n), &rotary, &mut cache).unwrap();
+            pieces.push(decoder.logits(hidden));
+        }
+        let logits: Vec<f32> = Tensor::cat(pieces, 1).try_into_vec_as().unwrap();
+        assert_close(&format!("{name}, logits_embeds by pieces"), &logits, &reference.floats("logits_embeds"), |_| true);
+        assert!(decoder.hidden_cached(vectors.narrow(1, 0, 1), &rotary, &mut cache).is_err(), "a full cache says so");
+    }
+}
+
+#[test]
+fn reference_llama_greedy_tokens_agree_with_transformers_token_by_token_through_the_cache() {
+    let Some(reference) = Reference::open("llama") else { return };
+    let config: DecoderConfig = reference.config();
+    let weights = WeightFiles::open_folder(&reference.folder).unwrap();
+    let (_, expected) = reference.ints("greedy");
+    let (_, prompt) = reference.ints("input_ids");
+    for (name, device) in test_devices() {
+        let decoder = Decoder::new(&config, &mut Params::from_files(&weights, "", &device)).unwrap();
+        let rotary = decoder.rotary(expected.len());
+        let mut cache = decoder.new_cache(1, expected.len());
+        // Twice through one cache: what the first text left behind must not show in the second.
+        for round in 0..2 {
+            cache.clear();
+            let mut tokens = prompt.clone();
+            let mut next = prompt.clone();
+            while tokens.len() < expected.len() {
+                let n = next.len();
+                let ids = Tensor::<2, Int>::from_data(TensorData::new(next, [1, n]), &device);
+                let hidden = decoder.hidden_cached(decoder.embed(ids), &rotary, &mut cache).unwrap();
+                let logits: Vec<f32> = decoder.logits(hidden.narrow(1, n - 1, 1)).try_into_vec_as().unwrap();
+                let token = i64::from(Sampler::new(&Default::default(), 0).choose(&logits).token);
+                tokens.push(token);
+                next = vec![token];
+            }
+            assert_eq!(tokens, expected, "{name}, round {round}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Grouped-query attention, bidirectional or causal.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+/// A score low enough to weigh nothing and finite, so that a fully masked row stays a number.
+const MASKED_SCORE: f32 = -1e9;
+
+/// Which keys a query may see.
+#[derive(Debug, Clone)]
+pub enum Causality {
+    /// All keys.
+    Full,
+    /// All keys of each row's own length: an additive bias `[batch, 1, 1, keys]` from [`Causality::padded`].
+    Padded(Tensor<4>),
+    /// Keys up to the query's own position; queries are the last of the keys.
+    Causal,
+}
+
+impl Causality {
+    /// The mask of rows whose valid keys number `lengths`, of `keys` in all. [`Causality::Full`] when none is padded.
+    pub fn padded(lengths: &[usize], keys: usize, device: &Device) -> Self {
+        if lengths.iter().all(|&n| n == keys) {
+            return Self::Full;
+        }
+        let bias: Vec<f32> =
+            lengths.iter().flat_map(|&n| (0..keys).map(move |k| if k < n { 0.0 } else { MASKED_SCORE })).collect();
+        let data = burn::tensor::TensorData::new(bias, [lengths.len(), 1, 1, keys]);
+        Self::Padded(Tensor::from_data(data, device))
+    }
+}
+
+/// softmax(q kᵀ / √d) v with fewer key heads than query heads allowed.
+///
+/// # Shapes
+/// - `query`: `[batch, heads, queries, head_dim]`
+/// - `key`, `value`: `[batch, kv_heads, keys, head_dim]`, `kv_heads` a divisor of `heads`
+/// - returns `[batch, heads, queries, head_dim]`
+pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causality: &Causality) -> Tensor<4> {
+    let [batch, heads, queries, width] = query.dims();
+    let [_, kv_heads, keys, _] = key.dims();
+    // burn's fused attention saves the score matrix; it knows neither groups nor our padding, and under autodiff it
+    // falls back to the same products as below.
+    if kv_heads == heads && !query.is_autodiff() {
+        let options = |is_causal| AttentionModuleOptions { scale: None, softcap: None, is_causal };
+        match causality {
+            Causality::Full => return attention(query, key, value, None, None, options(false)),
+            Causality::Causal if queries > 1 => return attention(query, key, value, None, None, options(true)),
+            _ => {}
+        }
+    }
+    let group = heads / kv_heads;
+    let scale = 1.0 / (width as f64).sqrt();
+    // The queries of one key head stand under each other, so that keys are never repeated in memory.
+    let stacked = query.mul_scalar(scale).reshape([batch, kv_heads, group * queries, width]);
+    let scores = stacked.matmul(key.swap_dims(2, 3));
+    let scores = match causality {
+        Causality::Full => scores,
+        Causality::Padded(bias) => scores + bias.clone(),
+        Causality::Causal if queries == 1 => scores,
+        Causality::Causal => {
+            let future = future_mask(queries, keys, &scores.device());
+            scores
+                .reshape([batch * kv_heads, group, queries, keys])
+                .mask_fill(future.expand([batch * kv_heads, group, queries, keys]), MASKED_SCORE)
+                .reshape([batch, kv_heads, group * queries, keys])
+        }
+    };
+    softmax(scores, 3).matmul(value).reshape([batch, heads, queries, width])
+}
+
+/// True where key k lies after query q, the queries being the last of the keys. `[1, 1, queries, keys]`
+fn future_mask(queries: usize, keys: usize, device: &Device) -> Tensor<4, Bool> {
+    let offset = (keys - queries) as i64;
+    let q = Tensor::<1, Int>::arange(offset..offset + queries as i64, device).reshape([queries, 1]);
+    let k = Tensor::<1, Int>::arange(0..keys as i64, device).reshape([1, keys]);
+    k.expand([queries, keys]).greater(q.expand([queries, keys])).reshape([1, 1, queries, keys])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Distribution, TensorData};
+
+    /// The definition, in float64 on the host.
+    fn reference(q: &[f32], k: &[f32], v: &[f32], dims: [usize; 6], allowed: impl Fn(usize, usize, usize) -> bool) -> Vec<f32> {
+        let [batch, heads, kv_heads, queries, keys, width] = dims;
+        let mut out = vec![0f32; batch * heads * queries * width];
+        for b in 0..batch {
+            for h in 0..heads {
+                let kv = h / (heads / kv_heads);
+                for i in 0..queries {
+                    let qi = ((b * heads + h) * queries + i) * width;
+                    let scores: Vec<f64> = (0..keys)
+                        .map(|j| {
+                            if !allowed(b, i, j) {
+                                return f64::NEG_INFINITY;
+                            }
+                            let kj = ((b * kv_heads + kv) * keys + j) * width;
+                            (0..width).map(|d| f64::from(q[qi + d]) * f64::from(k[kj + d])).sum::<f64>() / (width as f64).sqrt()
+                        })
+                        .collect();
+                    let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let weights: Vec<f64> = scores.iter().map(|s| (s - top).exp()).collect();
+                    let sum: f64 = weights.iter().sum();
+                    for d in 0..width {
+                        let mixed: f64 = (0..keys)
+                            .map(|j| weights[j] / sum * f64::from(v[((b * kv_heads + kv) * keys + j) * width + d]))
+                            .sum();
+                        out[qi + d] = mixed as f32;
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    fn check(dims: [usize; 6], causality: &Causality, allowed: impl Fn(usize, usize, usize) -> bool) {
+        let [batch, heads, kv_heads, queries, keys, width] = dims;
+        let device = Device::flex();
+        let draw = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let (q, k, v) = (draw([batch, heads, queries, width]), draw([batch, kv_heads, keys, width]), draw([batch, kv_heads, keys, width]));
+        let flat = |t: &Tensor<4>| t.try_to_vec_as::<f32>().unwrap();
+        let expected = reference(&flat(&q), &flat(&k), &flat(&v), dims, allowed);
+        let got = flat(&attend(q, k, v, causality));
+        let worst = expected.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(worst < 1e-5, "{dims:?}: {worst}");
+    }
+
+    #[test]
+    fn attention_agrees_with_its_definition_for_every_mask_and_grouping() {
+        for (queries, keys) in [(1, 1), (1, 7), (5, 5), (31, 33)] {
+            for (heads, kv_heads) in [(4, 4), (4, 2), (6, 1)] {
+                let dims = [2, heads, kv_heads, queries, keys, 8];
+                check(dims, &Causality::Full, |_, _, _| true);
+                check(dims, &Causality::Causal, |_, i, j| j <= i + keys - queries);
+                let lengths = [keys, (keys / 2).max(1)];
+                check(dims, &Causality::padded(&lengths, keys, &Device::flex()), |b, _, j| j < lengths[b]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_without_any_key_gives_numbers() {
+        let device = Device::flex();
+        let ones = || Tensor::<4>::from_data(TensorData::new(vec![1f32; 8], [1, 1, 2, 4]), &device);
+        let out = attend(ones(), ones(), ones(), &Causality::padded(&[0], 2, &device));
+        assert!(out.try_into_vec_as::<f32>().unwrap().iter().all(|v| v.is_finite()));
+    }
+}

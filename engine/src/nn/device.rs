@@ -1,0 +1,166 @@
+//! Which device computes, and why.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::{Device, DeviceKind, DeviceType};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::{Error, Result};
+
+/// What the user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DevicePreference {
+    /// A real GPU where there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The GPU through wgpu, even one in software.
+    Wgpu,
+    /// The CPU.
+    Cpu,
+}
+
+impl FromStr for DevicePreference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "wgpu" => Ok(Self::Wgpu),
+            "cpu" => Ok(Self::Cpu),
+            other => Err(Error::request(Problem::new("--device", other, "auto, wgpu or cpu", "Name one of these."))),
+        }
+    }
+}
+
+impl fmt::Display for DevicePreference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Wgpu => "wgpu",
+            Self::Cpu => "cpu",
+        })
+    }
+}
+
+/// A device that computes, with the reason for its choice.
+#[derive(Debug, Clone)]
+pub struct ChosenDevice {
+    /// The device.
+    pub device: Device,
+    /// Its name for people.
+    pub name: String,
+    /// Why it was chosen.
+    pub reason: String,
+}
+
+/// One device of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// What to say to `--device`.
+    pub preference: DevicePreference,
+    /// Its name.
+    pub name: String,
+    /// Whether it computes in hardware made for it.
+    pub accelerated: bool,
+    /// What to know about it.
+    pub note: String,
+}
+
+/// Chooses a device: a real GPU where there is one, else the CPU, unless `preference` says otherwise.
+///
+/// # Errors
+/// [`Error::Device`] when wgpu was asked for by name and no adapter works.
+pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
+    match preference {
+        DevicePreference::Cpu => Ok(cpu("asked for by --device cpu")),
+        DevicePreference::Auto => match first_gpu() {
+            Some((device, name)) => Ok(ChosenDevice { device, name, reason: "the first real GPU found".to_owned() }),
+            None => Ok(cpu("no real GPU was found")),
+        },
+        DevicePreference::Wgpu => {
+            let reason = "asked for by --device wgpu";
+            if let Some((device, name)) = first_gpu() {
+                return Ok(ChosenDevice { device, name, reason: reason.to_owned() });
+            }
+            let software = Device::wgpu_options().device_kind(DeviceKind::Cpu).init().map_err(|e| {
+                Error::device(Problem::new(
+                    "wgpu",
+                    format!("no working adapter ({e})"),
+                    "a GPU with a Vulkan, Metal or Direct3D 12 driver",
+                    "Install the driver of the graphics card, or use --device cpu.",
+                ))
+            })?;
+            let name = adapter_name(&software);
+            Ok(ChosenDevice { device: software, name, reason: format!("{reason}; it is computed in software") })
+        }
+    }
+}
+
+/// Every device of this machine, best first.
+pub fn devices() -> Vec<DeviceInfo> {
+    let mut found = Vec::new();
+    for device in wgpu_devices() {
+        let Some(identity) = device.identity() else { continue };
+        let accelerated = identity.physical.is_some();
+        let note = if accelerated { "real GPU" } else { "software rendering: right, but slower than the CPU itself" };
+        let info = DeviceInfo {
+            preference: DevicePreference::Wgpu,
+            name: format!("{} (wgpu)", identity.name),
+            accelerated,
+            note: note.to_owned(),
+        };
+        if !found.contains(&info) {
+            found.push(info);
+        }
+    }
+    found.sort_by_key(|d| !d.accelerated);
+    let cpu = cpu("");
+    let note = "always works".to_owned();
+    found.push(DeviceInfo { preference: DevicePreference::Cpu, name: cpu.name, accelerated: false, note });
+    found
+}
+
+fn cpu(reason: &str) -> ChosenDevice {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let plural = if threads == 1 { "" } else { "s" };
+    ChosenDevice { device: Device::flex(), name: format!("CPU ({threads} thread{plural})"), reason: reason.to_owned() }
+}
+
+/// wgpu's adapters. A driver that panics while it is asked counts as none: the CPU still works.
+fn wgpu_devices() -> Vec<Device> {
+    std::panic::catch_unwind(|| Device::enumerate(DeviceType::Wgpu).into_vec()).unwrap_or_default()
+}
+
+fn first_gpu() -> Option<(Device, String)> {
+    wgpu_devices().into_iter().find_map(|device| {
+        let identity = std::panic::catch_unwind(|| device.identity()).ok()??;
+        identity.physical.is_some().then(|| (device, format!("{} (wgpu)", identity.name)))
+    })
+}
+
+fn adapter_name(device: &Device) -> String {
+    device.identity().map_or_else(|| "GPU (wgpu)".to_owned(), |i| format!("{} (wgpu)", i.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_always_there_and_last() {
+        let all = devices();
+        assert_eq!(all.last().unwrap().preference, DevicePreference::Cpu);
+        assert!(choose_device(DevicePreference::Cpu).unwrap().name.starts_with("CPU"));
+    }
+
+    #[test]
+    fn a_preference_reads_back_as_it_is_written() {
+        for p in [DevicePreference::Auto, DevicePreference::Wgpu, DevicePreference::Cpu] {
+            assert_eq!(p.to_string().parse::<DevicePreference>().unwrap(), p);
+        }
+        assert!("tpu".parse::<DevicePreference>().is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! Layers of burn, built from checkpoint names and written back under them.
+
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+
+use super::params::{ParamSink, Params};
+use crate::Result;
+
+/// A linear map `name.weight` `[output, input]` with `name.bias` where `bias` is set.
+///
+/// # Errors
+/// [`crate::Error::Model`] when a tensor is missing or of another shape.
+pub fn linear(params: &mut Params<'_>, name: &str, input: usize, output: usize, bias: bool) -> Result<Linear> {
+    let mut layer = LinearConfig::new(input, output).with_bias(false).init(params.device());
+    layer.weight = params.transposed(&format!("{name}.weight"), output, input)?;
+    layer.bias = if bias { Some(params.vector(&format!("{name}.bias"), output, 0.0)?) } else { None };
+    Ok(layer)
+}
+
+/// An embedding table `name.weight` `[rows, width]`.
+///
+/// # Errors
+/// As [`linear`].
+pub fn embedding(params: &mut Params<'_>, name: &str, rows: usize, width: usize) -> Result<Embedding> {
+    // burn's own initialiser is lazy: replaced before use, it draws nothing.
+    let mut layer = EmbeddingConfig::new(rows, width).init(params.device());
+    layer.weight = params.matrix(&format!("{name}.weight"), [rows, width])?;
+    Ok(layer)
+}
+
+/// A layer norm with `name.weight` and `name.bias`.
+///
+/// # Errors
+/// As [`linear`].
+pub fn layer_norm(params: &mut Params<'_>, name: &str, width: usize, epsilon: f64) -> Result<LayerNorm> {
+    let mut layer = LayerNormConfig::new(width).with_epsilon(epsilon).init(params.device());
+    layer.gamma = params.vector(&format!("{name}.weight"), width, 1.0)?;
+    layer.beta = Some(params.vector(&format!("{name}.bias"), width, 0.0)?);
+    Ok(layer)
+}
+
+/// A root-mean-square norm with `name.weight`.
+///
+/// # Errors
+/// As [`linear`].
+pub fn rms_norm(params: &mut Params<'_>, name: &str, width: usize, epsilon: f64) -> Result<RmsNorm> {
+    let mut layer = RmsNormConfig::new(width).with_epsilon(epsilon).init(params.device());
+    layer.gamma = params.vector(&format!("{name}.weight"), width, 1.0)?;
+    Ok(layer)
+}
+
+/// Writes what [`linear`] reads.
+///
+/// # Errors
+/// [`crate::Error::Device`] when values cannot be read back.
+pub fn export_linear(sink: &mut ParamSink, name: &str, layer: &Linear) -> Result<()> {
+    sink.add_transposed(&format!("{name}.weight"), layer.weight.val())?;
+    match &layer.bias {
+        Some(bias) => sink.add(&format!("{name}.bias"), bias.val()),
+        None => Ok(()),
+    }
+}
+
+/// Writes what [`embedding`] reads.
+///
+/// # Errors
+/// As [`export_linear`].
+pub fn export_embedding(sink: &mut ParamSink, name: &str, layer: &Embedding) -> Result<()> {
+    sink.add(&format!("{name}.weight"), layer.weight.val())
+}
+
+/// Writes what [`layer_norm`] reads.
+///
+/// # Errors
+/// As [`export_linear`].
+pub fn export_layer_norm(sink: &mut ParamSink, name: &str, layer: &LayerNorm) -> Result<()> {
+    sink.add(&format!("{name}.weight"), layer.gamma.val())?;
+    match &layer.beta {
+        Some(beta) => sink.add(&format!("{name}.bias"), beta.val()),
+        None => Ok(()),
+    }
+}
+
+/// Writes what [`rms_norm`] reads.
+///
+/// # Errors
+/// As [`export_linear`].
+pub fn export_rms_norm(sink: &mut ParamSink, name: &str, layer: &RmsNorm) -> Result<()> {
+    sink.add(&format!("{name}.weight"), layer.gamma.val())
+}
+

@@ -1,0 +1,137 @@
+//! Rotary position embedding, with Llama 3's frequency scaling.
+//!
+//! Sources: RoFormer (arXiv 2104.09864) for the rotation; the Llama 3.1 release for the scaling, as restated in
+//! Hugging Face transformers' `rope_type: llama3`. Pairs are (i, i + d/2), the layout of Hugging Face weights.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+/// How low frequencies are stretched beyond the trained context.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RopeScaling {
+    /// Wavelengths past the low cut are divided by this.
+    pub factor: f64,
+    /// Low cut: original context ÷ this.
+    pub low_freq_factor: f64,
+    /// High cut: original context ÷ this; shorter wavelengths stay as they are.
+    pub high_freq_factor: f64,
+    /// Context of the original training, in tokens.
+    pub original_max_position_embeddings: usize,
+}
+
+/// What defines a rotary embedding.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RotarySettings {
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Llama 3 scaling, where the model has it.
+    pub scaling: Option<RopeScaling>,
+}
+
+impl RotarySettings {
+    /// The angular frequency of each pair, `[head_dim / 2]`, in float64.
+    pub fn inverse_frequencies(&self) -> Vec<f64> {
+        (0..self.head_dim / 2)
+            .map(|i| {
+                let plain = self.theta.powf(-2.0 * i as f64 / self.head_dim as f64);
+                self.scaling.map_or(plain, |s| scaled(plain, &s))
+            })
+            .collect()
+    }
+}
+
+fn scaled(frequency: f64, s: &RopeScaling) -> f64 {
+    let context = s.original_max_position_embeddings as f64;
+    let wavelength = std::f64::consts::TAU / frequency;
+    if wavelength < context / s.high_freq_factor {
+        frequency
+    } else if wavelength > context / s.low_freq_factor {
+        frequency / s.factor
+    } else {
+        let smooth = (context / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+        (1.0 - smooth) * frequency / s.factor + smooth * frequency
+    }
+}
+
+/// Tables of cosines and sines for a run of positions, on a device.
+#[derive(Debug, Clone)]
+pub struct Rotary {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+}
+
+impl Rotary {
+    /// Tables for positions `0..n_positions`, computed in float64 on the host.
+    pub fn new(settings: &RotarySettings, n_positions: usize, device: &Device) -> Self {
+        let frequencies = settings.inverse_frequencies();
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for position in 0..n_positions {
+            for _half in 0..2 {
+                for f in &frequencies {
+                    let angle = position as f64 * f;
+                    cos.push(angle.cos() as f32);
+                    sin.push(angle.sin() as f32);
+                }
+            }
+        }
+        let shape = [1, 1, n_positions, frequencies.len() * 2];
+        Self {
+            cos: Tensor::from_data(TensorData::new(cos, shape), device),
+            sin: Tensor::from_data(TensorData::new(sin, shape), device),
+        }
+    }
+
+    /// Positions covered.
+    pub fn len(&self) -> usize {
+        self.cos.dims()[2]
+    }
+
+    /// Whether no position is covered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rotates queries or keys `[batch, heads, tokens, head_dim]` whose first token stands at `start`.
+    pub fn apply(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
+        let [_, _, tokens, width] = x.dims();
+        let cos = self.cos.clone().narrow(2, start, tokens);
+        let sin = self.sin.clone().narrow(2, start, tokens);
+        let first = x.clone().narrow(3, 0, width / 2);
+        let second = x.clone().narrow(3, width / 2, width / 2);
+        let turned = Tensor::cat(vec![second.neg(), first], 3);
+        x * cos + turned * sin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama_3_scaling_leaves_short_waves_and_divides_long_ones() {
+        let scaling = RopeScaling {
+            factor: 32.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 8192,
+        };
+        let plain = RotarySettings { head_dim: 64, theta: 5e5, scaling: None }.inverse_frequencies();
+        let scaled = RotarySettings { head_dim: 64, theta: 5e5, scaling: Some(scaling) }.inverse_frequencies();
+        assert_eq!(plain[0], scaled[0]);
+        assert!((plain[31] / scaled[31] - 32.0).abs() < 1e-9);
+        assert!(scaled.windows(2).all(|w| w[1] < w[0]));
+    }
+
+    #[test]
+    fn rotating_keeps_lengths_and_position_zero() {
+        let device = Device::flex();
+        let rotary = Rotary::new(&RotarySettings { head_dim: 4, theta: 1e4, scaling: None }, 3, &device);
+        let x = Tensor::<4>::from_data(TensorData::new(vec![1f32, 2., 3., 4., 1., 2., 3., 4.], [1, 1, 2, 4]), &device);
+        let y: Vec<f32> = rotary.apply(x, 0).try_into_vec_as().unwrap();
+        assert_eq!(y[..4], [1., 2., 3., 4.]);
+        let norm: f32 = y[4..].iter().map(|v| v * v).sum();
+        assert!((norm - 30.0).abs() < 1e-4);
+    }
+}

@@ -1,0 +1,27 @@
+//! What tests share: where the reference outputs and the real data lie, and skipping aloud without them.
+
+use std::path::PathBuf;
+
+/// A file of the reference outputs: below `CELL2TEXT_REFERENCE` where that is set, else `../shared/reference`.
+pub(crate) fn reference_file(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("CELL2TEXT_REFERENCE").map_or_else(|| shared_root().join("reference"), PathBuf::from);
+    existing(root.join(name))
+}
+
+/// A file of the shared test data, below `CELL2TEXT_SHARED` where that is set, else `../shared`.
+pub(crate) fn shared_file(name: &str) -> Option<PathBuf> {
+    existing(shared_root().join(name))
+}
+
+fn shared_root() -> PathBuf {
+    std::env::var_os("CELL2TEXT_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from)
+}
+
+fn existing(path: PathBuf) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} is not there", path.display());
+    None
+}
