@@ -49,6 +49,16 @@ pub fn title_style() -> TextStyle {
     TextStyle::Name("title".into())
 }
 
+/// The text style of section headings and of values that matter: running text, semibold.
+pub fn strong_style() -> TextStyle {
+    TextStyle::Name("strong".into())
+}
+
+/// The semibold family.
+fn strong_family() -> FontFamily {
+    FontFamily::Name("strong".into())
+}
+
 /// Colours of one theme.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tokens {
@@ -158,8 +168,26 @@ impl Tokens {
     }
 }
 
-/// Hands both themes to egui.
+/// Source Sans Pro under the SIL Open Font License, beside its licence. egui's own fonts stay behind it for the
+/// characters it lacks.
+fn fonts() -> egui::FontDefinitions {
+    let mut fonts = egui::FontDefinitions::default();
+    let regular: &'static [u8] = include_bytes!("fonts/SourceSansPro-Regular.ttf");
+    let semibold: &'static [u8] = include_bytes!("fonts/SourceSansPro-Semibold.ttf");
+    let behind = fonts.families.get(&FontFamily::Proportional).cloned().unwrap_or_default();
+    for (name, bytes, family) in
+        [("regular", regular, FontFamily::Proportional), ("semibold", semibold, strong_family())]
+    {
+        fonts.font_data.insert(name.to_owned(), std::sync::Arc::new(egui::FontData::from_static(bytes)));
+        let names = std::iter::once(name.to_owned()).chain(behind.iter().cloned()).collect();
+        fonts.families.insert(family, names);
+    }
+    fonts
+}
+
+/// Hands the fonts and both themes to egui.
 pub fn install(ctx: &egui::Context) {
+    ctx.set_fonts(fonts());
     for (theme, tokens) in [(egui::Theme::Dark, &DARK), (egui::Theme::Light, &LIGHT)] {
         ctx.style_mut_of(theme, |style| apply(style, tokens));
     }
@@ -169,11 +197,12 @@ pub fn install(ctx: &egui::Context) {
 
 fn apply(style: &mut egui::Style, t: &Tokens) {
     style.text_styles = [
-        (title_style(), FontId::new(26.0, FontFamily::Proportional)),
-        (TextStyle::Heading, FontId::new(17.0, FontFamily::Proportional)),
-        (TextStyle::Body, FontId::new(13.5, FontFamily::Proportional)),
-        (TextStyle::Button, FontId::new(13.5, FontFamily::Proportional)),
-        (TextStyle::Small, FontId::new(11.5, FontFamily::Proportional)),
+        (title_style(), FontId::new(28.0, strong_family())),
+        (TextStyle::Heading, FontId::new(18.0, strong_family())),
+        (strong_style(), FontId::new(14.5, strong_family())),
+        (TextStyle::Body, FontId::new(14.5, FontFamily::Proportional)),
+        (TextStyle::Button, FontId::new(14.5, FontFamily::Proportional)),
+        (TextStyle::Small, FontId::new(12.5, FontFamily::Proportional)),
         (TextStyle::Monospace, FontId::new(12.5, FontFamily::Monospace)),
     ]
     .into();

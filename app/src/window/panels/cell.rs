@@ -63,12 +63,12 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
     ui.add(Label::new(RichText::new(name).heading().color(t.text_strong)).truncate().selectable(true));
     match scope.work.record.as_ref().filter(|r| r.cell == cell) {
         Some(record) => {
-            let total = match dataset.matrix.scale {
-                Scale::Counts => format!("{} counts", grouped(record.total.round() as i64)),
-                _ => format!("values sum to {}", number(record.total as f32)),
-            };
+            // The sum of logarithms or of scaled values says nothing of a cell.
+            let total = (dataset.matrix.scale == Scale::Counts)
+                .then(|| format!(", {} counts", grouped(record.total.round() as i64)))
+                .unwrap_or_default();
             ui.label(
-                RichText::new(format!("{} genes detected, {total}", grouped(record.n_genes as i64))).color(t.text),
+                RichText::new(format!("{} genes detected{total}", grouped(record.n_genes as i64))).color(t.text),
             );
         }
         None if scope.work.record_job.is_some() => {
@@ -139,7 +139,7 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
 /// The text, with what the cell's genes do not support underlined, and a caret while it still comes.
 fn text_ui(ui: &mut Ui, text: &str, description: Option<&Description>, running: bool) {
     let t = Tokens::of(ui);
-    let font = egui::FontId::unique(14.5, egui::FontFamily::Proportional);
+    let font = egui::FontId::new(15.0, egui::FontFamily::Proportional);
     let plain = TextFormat { font_id: font, color: t.text, line_height: Some(21.0), ..TextFormat::default() };
     let mut job = LayoutJob::default();
     job.wrap.max_width = ui.available_width();

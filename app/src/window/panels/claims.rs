@@ -4,13 +4,17 @@ use eframe::egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo, 
 use engine::describe::{Claim, ClaimKind, Description};
 
 use super::super::command::Action;
-use super::super::theme::{Tokens, space};
+use super::super::theme::{Tokens, space, strong_style};
 use super::cell::colour_by_symbol;
 use super::widgets::{chip, section, warning_triangle};
 use super::{Out, Scope};
 
 /// Width of the column that names the kind.
-const KIND_WIDTH: f32 = 64.0;
+const KIND_WIDTH: f32 = 58.0;
+/// Width of the column with the probability.
+const PROBABILITY_WIDTH: f32 = 84.0;
+/// Height of one line of a claim.
+const ROW_HEIGHT: f32 = 20.0;
 
 /// Paints the claims.
 pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out: Out<'_>) {
@@ -41,24 +45,17 @@ fn kind_words(kind: ClaimKind) -> &'static str {
 
 fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
     let t = Tokens::of(ui);
-    let percent = format!("{:.0} %", claim.probability * 100.0);
     ui.horizontal_top(|ui| {
-        ui.allocate_ui_with_layout(vec2(KIND_WIDTH, 18.0), Layout::left_to_right(Align::Center), |ui| {
-            ui.set_min_size(vec2(KIND_WIDTH, 18.0));
-            ui.label(RichText::new(kind_words(claim.kind)).small().color(t.text_muted));
+        ui.spacing_mut().item_spacing.x = space::S;
+        let kind = RichText::new(kind_words(claim.kind)).small().color(t.text_muted);
+        ui.allocate_ui_with_layout(vec2(KIND_WIDTH, ROW_HEIGHT), Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_size(vec2(KIND_WIDTH, ROW_HEIGHT));
+            ui.label(kind);
         });
-        ui.vertical(|ui| {
-            ui.horizontal_top(|ui| {
-                let colour = if claim.supported == Some(false) { t.warn } else { t.text_strong };
-                let width = ui.available_width() - 96.0;
-                ui.scope(|ui| {
-                    ui.set_width(width);
-                    ui.add(Label::new(RichText::new(&claim.value).color(colour)).wrap());
-                });
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    probability_ui(ui, claim.probability, &percent);
-                });
-            });
+        let width = (ui.available_width() - PROBABILITY_WIDTH - space::S).max(60.0);
+        ui.allocate_ui_with_layout(vec2(width, ROW_HEIGHT), Layout::top_down(Align::Min), |ui| {
+            ui.set_width(width);
+            value_ui(ui, claim);
             match claim.supported {
                 Some(false) => unsupported_ui(ui),
                 Some(true) if claim.evidence.is_empty() => {
@@ -66,17 +63,35 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
                 }
                 _ => {}
             }
-            if claim.kind == ClaimKind::CellType || !claim.evidence.is_empty() {
-                chips_ui(ui, scope, claim, out);
-            }
+        });
+        let size = vec2(PROBABILITY_WIDTH, ROW_HEIGHT);
+        ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+            probability_ui(ui, claim.probability);
         });
     });
+    if (claim.kind == ClaimKind::CellType && claim.term.is_some()) || !claim.evidence.is_empty() {
+        ui.horizontal_top(|ui| {
+            ui.add_space(KIND_WIDTH + space::S);
+            chips_ui(ui, scope, claim, out);
+        });
+    }
+}
+
+fn value_ui(ui: &mut Ui, claim: &Claim) {
+    let t = Tokens::of(ui);
+    let colour = if claim.supported == Some(false) { t.warn } else { t.text_strong };
+    let mut text = RichText::new(&claim.value).color(colour);
+    if claim.kind == ClaimKind::CellType {
+        text = text.text_style(strong_style());
+    }
+    ui.add(Label::new(text).wrap());
 }
 
 /// A bar and a number: how probable the words were to the model.
-fn probability_ui(ui: &mut Ui, probability: f32, percent: &str) {
+fn probability_ui(ui: &mut Ui, probability: f32) {
     let t = Tokens::of(ui);
-    ui.label(RichText::new(percent).small().color(t.text));
+    let percent = format!("{:.0} %", probability * 100.0);
+    ui.label(RichText::new(&percent).small().color(t.text));
     let (rect, response) = ui.allocate_exact_size(vec2(40.0, 18.0), Sense::hover());
     let track = eframe::egui::Rect::from_center_size(rect.center(), vec2(40.0, 5.0));
     ui.painter().rect_filled(track, 2.0, t.line);

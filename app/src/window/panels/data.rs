@@ -2,7 +2,7 @@
 
 use eframe::egui::{self, Label, Margin, RichText, ScrollArea, Ui};
 use engine::anndata::{MatrixChoice, Scale};
-use engine::session::Dataset;
+use engine::session::{Dataset, Finding};
 
 use super::super::command::Action;
 use super::super::map::grouped;
@@ -10,8 +10,8 @@ use super::super::theme::{Tokens, space};
 use super::widgets::{muted, panel_frame, section, severity_mark};
 use super::{Local, Out, Scope, colour_by, legend};
 
-/// Findings shown before "Show all".
-const FEW_FINDINGS: usize = 3;
+/// Notes shown before "Show all".
+const FEW_NOTES: usize = 3;
 
 /// Paints the panel and returns its width.
 pub fn data_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) -> f32 {
@@ -24,11 +24,14 @@ pub fn data_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
         .show(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
                 egui::Frame::new().inner_margin(Margin { right: 8, bottom: 16, ..Margin::ZERO }).show(ui, |ui| {
-                    dataset_ui(ui, dataset, out);
-                    findings_ui(ui, dataset, local);
+                    dataset_ui(ui, dataset);
+                    serious_ui(ui, dataset);
                     section(ui, "Colour by");
                     colour_by::colour_by_ui(ui, scope, dataset, local, out);
                     legend::legend_ui(ui, scope, local, out);
+                    section(ui, "Matrix");
+                    matrix_ui(ui, dataset, out);
+                    notes_ui(ui, dataset, local);
                 });
             });
         })
@@ -37,19 +40,16 @@ pub fn data_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
         .width()
 }
 
-fn dataset_ui(ui: &mut Ui, dataset: &Dataset, out: Out<'_>) {
+fn dataset_ui(ui: &mut Ui, dataset: &Dataset) {
     let t = Tokens::of(ui);
     ui.add(Label::new(RichText::new(&dataset.name).heading().color(t.text_strong)).truncate());
     ui.label(
         RichText::new(format!("{} cells × {} genes", grouped(dataset.n_obs as i64), grouped(dataset.genes.len() as i64)))
             .color(t.text),
     );
-    let species = dataset.species.map(|s| s.label().to_owned());
+    let species = dataset.species.map(|s| capitalised(s.label()));
     let known = format!("{} of {} genes recognised", grouped(dataset.known_genes as i64), grouped(dataset.genes.len() as i64));
     muted(ui, species.map_or_else(|| known.clone(), |species| format!("{species}, {known}")));
-
-    section(ui, "Counts");
-    matrix_ui(ui, dataset, out);
 }
 
 fn matrix_ui(ui: &mut Ui, dataset: &Dataset, out: Out<'_>) {
@@ -83,6 +83,11 @@ fn scale_words(scale: Scale) -> &'static str {
     }
 }
 
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// A reason as a sentence: a capital first letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
@@ -99,35 +104,62 @@ fn sentence(text: &str) -> String {
     out
 }
 
-fn findings_ui(ui: &mut Ui, dataset: &Dataset, local: &mut Local) {
-    if dataset.findings.is_empty() {
+/// What makes descriptions doubtful: at the top, in a box.
+fn serious_ui(ui: &mut Ui, dataset: &Dataset) {
+    let t = Tokens::of(ui);
+    let mut serious = dataset.findings.iter().filter(|f| f.serious).peekable();
+    if serious.peek().is_none() {
         return;
     }
-    let t = Tokens::of(ui);
-    section(ui, "Worth knowing");
-    // What makes descriptions doubtful comes first.
-    let mut findings: Vec<_> = dataset.findings.iter().collect();
-    findings.sort_by_key(|f| !f.serious);
-    let shown = if local.all_findings { findings.len() } else { FEW_FINDINGS };
-    for finding in findings.iter().take(shown) {
-        ui.horizontal_top(|ui| {
-            ui.spacing_mut().item_spacing.x = space::XS;
-            severity_mark(ui, finding.serious);
-            ui.vertical(|ui| {
-                ui.spacing_mut().item_spacing.y = 0.0;
-                let colour = if finding.serious { t.warn } else { t.text_muted };
-                ui.add(Label::new(RichText::new(&finding.element).small().color(colour)).truncate());
-                ui.add(Label::new(RichText::new(&finding.message).small().color(t.text)).wrap());
-            });
-        });
-        ui.add_space(2.0);
+    ui.add_space(space::M);
+    egui::Frame::new().fill(t.warn_soft).corner_radius(8).inner_margin(Margin::same(10)).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.spacing_mut().item_spacing.y = space::S;
+        for finding in serious {
+            finding_ui(ui, finding, &finding.message);
+        }
+    });
+}
+
+fn notes_ui(ui: &mut Ui, dataset: &Dataset, local: &mut Local) {
+    // The reason for the matrix stands above; a note that begins with it goes on from there.
+    let reason = dataset.matrix.reason.trim_end_matches('.');
+    let notes: Vec<(&Finding, &str)> = dataset
+        .findings
+        .iter()
+        .filter(|f| !f.serious)
+        .map(|f| (f, f.message.strip_prefix(reason).unwrap_or(&f.message).trim_start_matches(['.', ';', ' '])))
+        .filter(|(_, message)| !message.is_empty())
+        .collect();
+    if notes.is_empty() {
+        return;
     }
-    if findings.len() > FEW_FINDINGS {
-        let text = if local.all_findings { "Show fewer".to_owned() } else { format!("Show all {}", findings.len()) };
+    section(ui, "Worth knowing");
+    ui.spacing_mut().item_spacing.y = space::XS;
+    let shown = if local.all_findings { notes.len() } else { FEW_NOTES };
+    for (finding, message) in notes.iter().take(shown) {
+        finding_ui(ui, finding, message);
+    }
+    if notes.len() > FEW_NOTES {
+        let text = if local.all_findings { "Show fewer".to_owned() } else { format!("Show all {}", notes.len()) };
         if ui.link(text).clicked() {
             local.all_findings = !local.all_findings;
         }
     }
+}
+
+fn finding_ui(ui: &mut Ui, finding: &Finding, message: &str) {
+    let t = Tokens::of(ui);
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = space::XS;
+        severity_mark(ui, finding.serious);
+        ui.vertical(|ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
+            let colour = if finding.serious { t.warn } else { t.text_muted };
+            ui.add(Label::new(RichText::new(&finding.element).small().color(colour)).truncate());
+            ui.add(Label::new(RichText::new(message).small().color(t.text)).wrap());
+        });
+    });
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const NODE_HEIGHT: f32 = 24.0;
 /// A node's largest width.
 const NODE_WIDTH: f32 = 168.0;
 /// Between the tops of two layers, at least.
-const LAYER_STEP: f32 = 38.0;
+const LAYER_STEP: f32 = 36.0;
 /// Between the centres of two columns.
 const COLUMN_STEP: f32 = NODE_WIDTH + 12.0;
 
@@ -125,9 +125,15 @@ fn places(nodes: &[Node], canvas: Rect, pan: &mut Vec2) -> Option<Vec<Rect>> {
     let step = vec2(COLUMN_STEP, (free / layers).clamp(LAYER_STEP, 64.0));
     let size = vec2((right - left) * step.x + NODE_WIDTH, (bottom - top) * step.y + NODE_HEIGHT);
     let room = canvas.shrink2(vec2(4.0, 8.0));
-    // What fits is centred; what does not is centred on the term.
+    // What fits is centred; what does not is centred on the term, as far as no room is left over at an end.
     let centred = |axis: usize, low: f32, high: f32| {
-        if size[axis] <= room.size()[axis] { (low + high) / 2.0 } else { focus.position[axis] }
+        let (size, room) = (size[axis], room.size()[axis]);
+        if size <= room {
+            return (low + high) / 2.0;
+        }
+        let half = if axis == 0 { NODE_WIDTH / 2.0 } else { NODE_HEIGHT / 2.0 };
+        let margin = (room / 2.0 - half) / step[axis];
+        focus.position[axis].clamp(low + margin, (high - margin).max(low + margin))
     };
     let middle = vec2(centred(0, left, right), centred(1, top, bottom));
     let at = |n: &Node| room.center() + (vec2(n.position[0], n.position[1]) - middle) * step;

@@ -14,7 +14,7 @@ use super::widgets::{elided, muted, quiet_button, row_rect, section, section_wit
 use super::{Local, Out, Scope};
 
 /// Rows shown before "Show all".
-const MANY: usize = 40;
+const MANY: usize = 24;
 
 /// Paints the legend.
 pub fn legend_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {

@@ -5,7 +5,7 @@ use eframe::egui::{
     Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
-use super::super::theme::{Tokens, space};
+use super::super::theme::{Tokens, space, strong_style};
 
 /// The heading of a section, with room above it.
 pub fn section(ui: &mut Ui, title: &str) {
@@ -17,7 +17,7 @@ pub fn section(ui: &mut Ui, title: &str) {
 /// A heading of the size of running text.
 pub fn heading(ui: &mut Ui, title: &str) -> Response {
     let t = Tokens::of(ui);
-    ui.label(RichText::new(title).size(14.5).color(t.text_strong))
+    ui.label(RichText::new(title).text_style(strong_style()).color(t.text_strong))
 }
 
 /// A heading with buttons at the right end of its line.
@@ -59,7 +59,8 @@ pub fn chip(ui: &mut Ui, text: &str, hover: &str) -> Response {
     ui.scope(|ui| {
         ui.spacing_mut().button_padding = vec2(7.0, 0.0);
         ui.spacing_mut().interact_size.y = 20.0;
-        ui.add(Button::new(RichText::new(text).small().color(t.text)).corner_radius(10).stroke(Stroke::NONE))
+        let text = RichText::new(text).small().color(t.text);
+        ui.add(Button::new(text).corner_radius(10).stroke(Stroke::NONE).wrap_mode(egui::TextWrapMode::Extend))
     })
     .inner
     .on_hover_text(hover)
