@@ -8,11 +8,12 @@ use std::time::Duration;
 use engine::describe::{Description, GenerationSettings};
 use engine::progress::Progress;
 use engine::session::{Command, DataSource, Dataset, Event, ModelReport, Session};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use super::failure::Failure;
 use super::input::{EngineArgs, InputArgs};
 use super::interrupt;
+use super::progress::show;
 
 /// How often Ctrl-C is looked for while waiting for the engine.
 const POLL: Duration = Duration::from_millis(30);
@@ -35,6 +36,11 @@ impl Client {
         // Draws on standard error, and only where that is a terminal.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         Ok(Self { session, bar, model: RefCell::new(None) })
+    }
+
+    /// The session, with what it has open and loaded.
+    pub fn into_session(self) -> Session {
+        self.session
     }
 
     /// The model, once one was needed.
@@ -159,11 +165,11 @@ impl Client {
             }
             let handled = match event {
                 Event::Started { what, .. } => {
-                    self.show(&Progress { what, done: 0, total: None });
+                    show(&self.bar, &Progress { what, done: 0, total: None });
                     Ok(())
                 }
                 Event::Progressed { progress, .. } => {
-                    self.show(&progress);
+                    show(&self.bar, &progress);
                     Ok(())
                 }
                 Event::ModelLoaded { model, .. } => {
@@ -182,24 +188,5 @@ impl Client {
         };
         self.bar.finish_and_clear();
         result
-    }
-
-    fn show(&self, progress: &Progress) {
-        if self.bar.is_finished() {
-            return;
-        }
-        let template = if progress.total.is_some() {
-            "{msg} {wide_bar} {human_pos}/{human_len} {eta}"
-        } else {
-            "{spinner} {msg}"
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
-        }
-        if let Some(total) = progress.total {
-            self.bar.set_length(total);
-        }
-        self.bar.set_message(progress.what.clone());
-        self.bar.set_position(progress.done);
     }
 }

@@ -62,7 +62,7 @@ impl DemoArgs {
         let rows = client.export(&table)?;
         out.line(format_args!("{rows} cells: {}", table.display()))?;
         let picture = self.out.join("window.png");
-        draw(&picture, source, cells.first().copied(), &self.engine)?;
+        draw(&picture, client.into_session(), source, cells.first().copied(), &self.engine)?;
         out.line(format_args!("the window: {}", picture.display()))
     }
 }

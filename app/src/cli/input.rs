@@ -98,6 +98,12 @@ fn in_range(text: &str, expected: &str, fits: impl Fn(f32) -> bool) -> Result<f3
 
 /// A whole number above 0.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
+    let n = at_least_one_u64(text)?;
+    usize::try_from(n).map_err(|_| "expected a smaller number".to_owned())
+}
+
+/// A whole number above 0.
+pub fn at_least_one_u64(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 

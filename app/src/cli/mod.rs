@@ -14,6 +14,8 @@ mod input;
 mod interrupt;
 mod ontology;
 mod output;
+mod progress;
+mod train;
 mod window;
 
 use std::process::ExitCode;
@@ -50,6 +52,7 @@ enum Command {
     Info(info::InfoArgs),
     Describe(describe::DescribeArgs),
     Annotate(annotate::AnnotateArgs),
+    Train(train::TrainArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
     Demo(demo::DemoArgs),
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Some(Command::Info(args)) => args.run(),
         Some(Command::Describe(args)) => args.run(),
         Some(Command::Annotate(args)) => args.run(),
+        Some(Command::Train(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
         Some(Command::Demo(args)) => args.run(),
