@@ -74,9 +74,15 @@ pub(super) fn stream(
     settings: &GenerationSettings,
     out: &mut Output,
 ) -> Result<Arc<Description>, Failure> {
-    out.line(name(dataset, cell))?;
-    let description = client.describe(cell, settings, |text| out.piece(text))?;
-    out.line("")?;
+    // The name comes with the first word, so that a failure before it leaves no half result.
+    let mut title = Some(name(dataset, cell));
+    let description = client.describe(cell, settings, |text| {
+        if let Some(title) = title.take() {
+            out.line(title)?;
+        }
+        out.piece(text)
+    })?;
+    out.line(title.unwrap_or_default())?;
     for claim in &description.claims {
         out.line(format_args!("  {}", claim_line(claim)))?;
     }
