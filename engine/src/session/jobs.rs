@@ -36,8 +36,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The worker that a command belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Reads the file.
+    /// Opens files, reads genes over all cells, writes tables.
     Data,
+    /// Reads single cells, which takes milliseconds and must not wait for a gene.
+    Cell,
     /// Runs the model.
     Model,
 }
@@ -70,7 +72,8 @@ impl Kind {
     pub(super) fn lane(self) -> Lane {
         match self {
             Self::Describe | Self::Annotate => Lane::Model,
-            _ => Lane::Data,
+            Self::ReadCell => Lane::Cell,
+            Self::Open | Self::UseMatrix | Self::ColourByGene | Self::ExportCsv => Lane::Data,
         }
     }
 
