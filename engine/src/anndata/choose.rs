@@ -180,7 +180,9 @@ fn spread(n: usize, wanted: usize, together: usize) -> Vec<usize> {
         return (0..n).step_by(together).collect();
     }
     let groups = wanted / together;
-    (0..groups).map(|group| (group as u128 * (n - together) as u128 / (groups - 1).max(1) as u128) as usize).collect()
+    (0..groups)
+        .map(|group| (group as u128 * (n - together) as u128 / (groups - 1).max(1) as u128) as usize)
+        .collect()
 }
 
 /// How much the name of a layer says "counts": 2 for `counts` itself, 1 for a name like it, 0 for another.
@@ -328,7 +330,8 @@ mod tests {
     fn sample(rows: &[&[f32]]) -> Sample {
         let mut sample = Sample { whole: true, ..Sample::default() };
         for row in rows {
-            let row = crate::anndata::SparseRow { columns: (0..row.len() as u32).collect(), values: row.to_vec() };
+            let row =
+                crate::anndata::SparseRow { columns: (0..row.len() as u32).collect(), values: row.to_vec() };
             sample.look_at(&row.values);
             sample.totals.push(row.total());
             sample.unlogged_totals.push(row.linearise(Scale::Log1p).total());

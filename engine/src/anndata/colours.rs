@@ -32,7 +32,8 @@ fn read_list(store: &Store, element: &str) -> Result<Vec<[u8; 3]>, String> {
     match stored.content() {
         Content::Text => {
             let names = stored.texts(&Watch::silent()).map_err(|e| skipped(e.to_string()))?;
-            let one = |name: &String| parse_colour(name).ok_or_else(|| skipped(format!("`{name}` is no colour")));
+            let one =
+                |name: &String| parse_colour(name).ok_or_else(|| skipped(format!("`{name}` is no colour")));
             names.iter().map(one).collect()
         }
         Content::Float | Content::Integer if matches!(stored.shape.as_slice(), [_, 3 | 4]) => {

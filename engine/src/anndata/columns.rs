@@ -11,7 +11,12 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// [`Error::AnnData`] when there is no frame or its index cannot be read; [`Error::Cancelled`].
-pub(super) fn read_frame(store: &Store, element: &str, watch: &Watch, notes: &mut Vec<Note>) -> Result<Frame> {
+pub(super) fn read_frame(
+    store: &Store,
+    element: &str,
+    watch: &Watch,
+    notes: &mut Vec<Note>,
+) -> Result<Frame> {
     match store.kind(element) {
         Kind::Dataset => return legacy::read_table(store, element, watch, notes),
         Kind::Group => {}
@@ -29,9 +34,12 @@ pub(super) fn read_frame(store: &Store, element: &str, watch: &Watch, notes: &mu
     let index = labels(read_values(store, &index_element, watch)?);
     let mut frame = Frame { index_name: index_name.clone(), index, columns: Vec::new() };
 
-    let names = store.attr_texts(element, "column-order").unwrap_or_else(|| store.members(element));
-    let names: Vec<String> =
-        names.into_iter().filter(|name| *name != index_name && name != "__categories").collect();
+    // A column may share the dataset of the index: pandas allows both the same name. The file lists it then.
+    let names = store.attr_texts(element, "column-order").unwrap_or_else(|| {
+        let mut members = store.members(element);
+        members.retain(|name| *name != index_name && name != "__categories");
+        members
+    });
     for (done, name) in names.iter().enumerate() {
         watch.step(&format!("Reading {element}"), done as u64, Some(names.len() as u64))?;
         let column = format!("{element}/{name}");
@@ -58,7 +66,9 @@ pub(super) fn read_frame(store: &Store, element: &str, watch: &Watch, notes: &mu
 /// The message for a column that could not be read.
 pub(super) fn left_out(error: &Error) -> String {
     match error.problem() {
-        Some(p) => format!("The column is left out: found {}; expected {}. {}", p.found, p.expected, p.remedy),
+        Some(p) => {
+            format!("The column is left out: found {}; expected {}. {}", p.found, p.expected, p.remedy)
+        }
         None => format!("The column is left out: {error}"),
     }
 }
@@ -82,7 +92,12 @@ fn index_name(store: &Store, element: &str) -> Result<String> {
 
 /// A column of a frame, and a remark on it. In files of anndata 0.7 a column of codes points to its labels by an
 /// attribute; the labels lie in `__categories`.
-fn read_frame_column(store: &Store, frame: &str, name: &str, watch: &Watch) -> Result<(Values, Option<String>)> {
+fn read_frame_column(
+    store: &Store,
+    frame: &str,
+    name: &str,
+    watch: &Watch,
+) -> Result<(Values, Option<String>)> {
     let element = format!("{frame}/{name}");
     if store.kind(&element) == Kind::Dataset {
         let apart = format!("{frame}/__categories/{name}");
@@ -95,7 +110,8 @@ fn read_frame_column(store: &Store, frame: &str, name: &str, watch: &Watch) -> R
             let ordered = store.attr_integers(&apart, "ordered").is_some_and(|v| v.first() == Some(&1));
             return Ok(categorical(&codes, labels(read_dataset(&categories, watch)?), ordered));
         }
-    } else if store.kind(&element) == Kind::Group && store.kind(&format!("{element}/codes")) == Kind::Dataset {
+    } else if store.kind(&element) == Kind::Group && store.kind(&format!("{element}/codes")) == Kind::Dataset
+    {
         let codes = store.dataset(&format!("{element}/codes"))?.read_column::<i64>()?;
         let categories = labels(read_values(store, &format!("{element}/categories"), watch)?);
         let ordered = store.attr_integers(&element, "ordered").is_some_and(|v| v.first() == Some(&1));
@@ -151,7 +167,8 @@ pub(super) fn read_values(store: &Store, element: &str, watch: &Watch) -> Result
         }
         return Ok(masked(values, &mask));
     }
-    let kind = store.attr_text(element, "encoding-type").unwrap_or_else(|| "a group without encoding-type".into());
+    let kind =
+        store.attr_text(element, "encoding-type").unwrap_or_else(|| "a group without encoding-type".into());
     Err(store.problem(
         element,
         kind,
@@ -219,7 +236,11 @@ pub(super) fn unsigned(values: &[u64]) -> Values {
 pub(super) fn named(values: &[i64], names: Vec<(i64, String)>) -> Values {
     let code = |value: &i64| names.iter().position(|(v, _)| v == value).map_or(-1, |at| at as i32);
     let codes = values.iter().map(code).collect();
-    Values::Categorical { codes, categories: names.into_iter().map(|(_, name)| name).collect(), ordered: false }
+    Values::Categorical {
+        codes,
+        categories: names.into_iter().map(|(_, name)| name).collect(),
+        ordered: false,
+    }
 }
 
 /// Values as labels, each as Python prints it; a missing one is an empty label.
@@ -228,7 +249,9 @@ pub(super) fn labels(values: Values) -> Vec<String> {
         Values::Text(v) => v.into_iter().map(Option::unwrap_or_default).collect(),
         Values::Number(v) => v.into_iter().map(number_text).collect(),
         Values::Integer(v) => v.into_iter().map(|n| n.map(|n| n.to_string()).unwrap_or_default()).collect(),
-        Values::Boolean(v) => v.into_iter().map(|b| b.map(boolean_text).unwrap_or_default().to_owned()).collect(),
+        Values::Boolean(v) => {
+            v.into_iter().map(|b| b.map(boolean_text).unwrap_or_default().to_owned()).collect()
+        }
         values @ Values::Categorical { .. } => {
             (0..values.len()).map(|row| values.text(row).unwrap_or_default()).collect()
         }

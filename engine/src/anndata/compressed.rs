@@ -90,7 +90,11 @@ impl Compressed {
         let indices: Vec<u32> = if self.narrow {
             self.indices.read::<i32>(range)?.into_iter().map(i32::cast_unsigned).collect()
         } else {
-            self.indices.read::<i64>(range)?.into_iter().map(|i| u32::try_from(i).unwrap_or(u32::MAX)).collect()
+            self.indices
+                .read::<i64>(range)?
+                .into_iter()
+                .map(|i| u32::try_from(i).unwrap_or(u32::MAX))
+                .collect()
         };
         if let Some(at) = indices.iter().position(|index| *index as usize >= self.minor) {
             let at = start + at;
@@ -168,7 +172,8 @@ impl Compressed {
             let end = total.min(start + BLOCK_ENTRIES);
             let indices = self.indices(start..end)?;
             let is_hit = |index: &u32| *index as usize == minor;
-            let (Some(first), Some(last)) = (indices.iter().position(is_hit), indices.iter().rposition(is_hit))
+            let (Some(first), Some(last)) =
+                (indices.iter().position(is_hit), indices.iter().rposition(is_hit))
             else {
                 continue;
             };

@@ -159,3 +159,35 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anndata::store::{Store, open_file};
+    use crate::anndata::tests::fixtures::{Fixture, Table};
+
+    #[test]
+    fn rows_are_the_same_however_small_the_window() {
+        let table = Table::new(40, 11);
+        let (data, indices, indptr) = table.parts(true);
+        let fixture = Fixture::new(40, 11);
+        fixture.compressed("X", "csc_matrix", [40, 11], (&data, &indices, &indptr));
+        let written = fixture.finish();
+        let store = Store::new(open_file(&written.path).unwrap(), &written.path);
+        let part = |name: &str| store.dataset(&format!("X/{name}")).unwrap();
+        let matrix = Compressed::open(part("data"), part("indices"), &part("indptr"), 11, 40).unwrap();
+        let read = |rows: &CscRows, range: Range<usize>| {
+            rows.rows(&matrix, range, &Watch::silent(), &mut 0).unwrap()
+        };
+        let whole = CscRows::default();
+        assert!(whole.holds_all(matrix.n_entries()));
+        let expected = read(&whole, 0..40);
+        assert_eq!(expected[3].columns.len(), (0..11).filter(|c| table.at(3, *c) != 0.0).count());
+        for entries in [0, 1, 7, 50, 1000] {
+            let small = CscRows::with_budget(entries * ENTRY_BYTES);
+            assert_eq!(read(&small, 0..40), expected, "{entries}");
+            assert_eq!(read(&small, 31..33), expected[31..33], "{entries}");
+            assert_eq!(read(&small, 2..3), expected[2..3], "{entries}");
+        }
+    }
+}

@@ -276,8 +276,11 @@ mod tests {
         assert_eq!(text.label_codes(5).unwrap().codes, [1, 0, -1]);
         let floats = column(Values::Number(vec![2.5, f64::NAN, -1.0]));
         assert_eq!(floats.label_codes(5).unwrap().categories, ["-1.0", "2.5"]);
-        let unused =
-            column(Values::Categorical { codes: vec![0], categories: vec!["x".into(), "y".into()], ordered: true });
+        let unused = column(Values::Categorical {
+            codes: vec![0],
+            categories: vec!["x".into(), "y".into()],
+            ordered: true,
+        });
         assert_eq!(unused.label_codes(5).unwrap().categories, ["x", "y"]);
     }
 }

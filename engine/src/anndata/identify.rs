@@ -66,7 +66,10 @@ pub(super) fn check_is_hdf5(path: &Path) -> Result<()> {
         )
     } else if head.starts_with(b"PK\x03\x04") {
         ("a zip archive", "Unpack it and open the .h5ad file inside.")
-    } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || head.starts_with(b"BZh") || head.starts_with(b"\xfd7zXZ") {
+    } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+        || head.starts_with(b"BZh")
+        || head.starts_with(b"\xfd7zXZ")
+    {
         ("a packed file (zstd, bzip2 or xz)", "Unpack it first.")
     } else if text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") {
         ("a web page", "The download gave a page instead of the file: use the direct link.")
@@ -128,10 +131,7 @@ pub(super) fn check_is_anndata(store: &Store) -> Result<()> {
             "Convert it: scanpy.read_10x_h5(\"in.h5\").write_h5ad(\"out.h5ad\").",
         )
     } else if present("row_attrs") && present("col_attrs") {
-        (
-            "a loom file".to_owned(),
-            "Convert it: anndata.io.read_loom(\"in.loom\").write_h5ad(\"out.h5ad\").",
-        )
+        ("a loom file".to_owned(), "Convert it: anndata.io.read_loom(\"in.loom\").write_h5ad(\"out.h5ad\").")
     } else if present("mod") {
         (
             "a MuData file (.h5mu)".to_owned(),

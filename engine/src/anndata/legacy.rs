@@ -11,7 +11,12 @@ use crate::progress::Watch;
 use crate::{Error, Result};
 
 /// Reads the compound table at `element`. The field `index` (or `_index`, or the first field of text) names the rows.
-pub(super) fn read_table(store: &Store, element: &str, watch: &Watch, notes: &mut Vec<Note>) -> Result<Frame> {
+pub(super) fn read_table(
+    store: &Store,
+    element: &str,
+    watch: &Watch,
+    notes: &mut Vec<Note>,
+) -> Result<Frame> {
     let table = store.dataset(element)?;
     let fields = fields(&table)?;
     let is_text = |ty: &TypeDescriptor| {

@@ -99,20 +99,9 @@ impl Header {
                 return Err(store.problem(element, "nothing there", "a matrix", "Choose another matrix."));
             }
             Kind::Dataset => Self::open_dense(store, element)?,
-            Kind::Group => Self::open_compressed(store, element, n_rows, n_cols)?,
+            Kind::Group => Self::open_compressed(store, element, (n_rows, n_cols))?,
         };
-        for (side, found, expected, table) in
-            [("rows", header.n_rows, n_rows, "obs"), ("columns", header.n_cols, n_cols, "var")]
-        {
-            if expected.is_some_and(|expected| expected != found) {
-                return Err(store.problem(
-                    element,
-                    format!("{found} {side} in its shape"),
-                    format!("{}, as many as {table} has rows", expected.unwrap_or_default()),
-                    "The file is damaged or was changed by hand: write it again with anndata.",
-                ));
-            }
-        }
+        check_sides(store, element, (header.n_rows, header.n_cols), (n_rows, n_cols))?;
         if header.n_rows >= LARGEST_SIDE || header.n_cols >= LARGEST_SIDE {
             return Err(store.problem(
                 element,
@@ -143,12 +132,7 @@ impl Header {
         Ok(Self { n_rows, n_cols, form: Form::Dense(stored) })
     }
 
-    fn open_compressed(
-        store: &Store,
-        element: &str,
-        n_rows: Option<usize>,
-        n_cols: Option<usize>,
-    ) -> Result<Self> {
+    fn open_compressed(store: &Store, element: &str, known: (Option<usize>, Option<usize>)) -> Result<Self> {
         let part = |name: &str| {
             let stored = store.dataset(&format!("{element}/{name}"))?;
             stored.check_readable()?;
@@ -189,7 +173,7 @@ impl Header {
                 [rows, cols] => Some((usize::try_from(*rows).ok()?, usize::try_from(*cols).ok()?)),
                 _ => None,
             })
-            .or_else(|| n_rows.zip(n_cols));
+            .or_else(|| known.0.zip(known.1));
         let Some((n_rows, n_cols)) = shape else {
             return Err(store.problem(
                 format!("{element} (shape)"),
@@ -198,6 +182,7 @@ impl Header {
                 "Write the file again with anndata.",
             ));
         };
+        check_sides(store, element, (n_rows, n_cols), known)?;
         // Without a name the length of indptr tells rows from columns; a square matrix is taken as rows, the usual.
         let layout = named.unwrap_or(if indptr.len() == n_cols + 1 && n_cols != n_rows {
             Layout::Csc
@@ -221,10 +206,34 @@ impl Header {
     }
 }
 
+/// Refuses a shape other than the lengths of obs and var, where these are known.
+fn check_sides(
+    store: &Store,
+    element: &str,
+    found: (usize, usize),
+    known: (Option<usize>, Option<usize>),
+) -> Result<()> {
+    for (side, found, known, table) in
+        [("rows", found.0, known.0, "obs"), ("columns", found.1, known.1, "var")]
+    {
+        if let Some(known) = known.filter(|known| *known != found) {
+            return Err(store.problem(
+                element,
+                format!("{found} {side} in its shape"),
+                format!("{known}, as many as {table} has rows"),
+                "The file is damaged or was changed by hand: write it again with anndata.",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn check_numeric(stored: &Stored) -> Result<()> {
     use super::store::Content;
     match stored.content() {
-        Content::Boolean | Content::Integer | Content::Unsigned64 | Content::Float | Content::Named(_) => Ok(()),
+        Content::Boolean | Content::Integer | Content::Unsigned64 | Content::Float | Content::Named(_) => {
+            Ok(())
+        }
         other => Err(stored.store().problem(
             &stored.element,
             match other {

@@ -32,7 +32,7 @@ mod packed;
 mod rows;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -176,7 +176,8 @@ impl AnnData {
         };
         for (element, frame, what) in [("obs", &obs, "cells"), ("var", &var, "genes")] {
             if frame.is_empty() {
-                findings.push(Note { element: element.into(), message: format!("The file holds no {what}.") });
+                findings
+                    .push(Note { element: element.into(), message: format!("The file holds no {what}.") });
             }
             let repeated = frame.len() - frame.index.iter().collect::<HashSet<_>>().len();
             if repeated > 0 {
@@ -245,10 +246,7 @@ impl AnnData {
     }
 
     fn header(&self, key: &MatrixKey) -> Result<Header> {
-        let element = match key {
-            MatrixKey::Raw => raw_elements(&self.store).map_or("raw/X", |(x, _)| x).to_owned(),
-            key => key.to_string(),
-        };
+        let element = self.element(key);
         let var = match key {
             MatrixKey::Raw => self.raw_var.as_ref(),
             _ => Some(&self.var),
@@ -309,7 +307,13 @@ impl AnnData {
         &self.findings
     }
 
+    /// Why there is no matrix: what is wrong with the one that is there, or that there is none.
     fn no_matrix(&self) -> Error {
+        for key in self.present_matrices() {
+            if let Err(error) = self.header(&key) {
+                return error;
+            }
+        }
         self.store.problem(
             "X",
             "no matrix that can be read",
@@ -318,23 +322,26 @@ impl AnnData {
         )
     }
 
-    fn list_matrices(&mut self) {
-        let mut keys = vec![MatrixKey::X];
-        if raw_elements(&self.store).is_some() {
-            keys.push(MatrixKey::Raw);
+    fn element(&self, key: &MatrixKey) -> String {
+        match key {
+            MatrixKey::Raw => raw_elements(&self.store).map_or("raw/X", |(x, _)| x).to_owned(),
+            key => key.to_string(),
         }
+    }
+
+    /// Every matrix that is there, whether it can be read or not.
+    fn present_matrices(&self) -> Vec<MatrixKey> {
+        let mut keys = vec![MatrixKey::X, MatrixKey::Raw];
         keys.extend(self.store.members("layers").into_iter().map(MatrixKey::Layer));
-        for key in keys {
-            let element = match &key {
-                MatrixKey::Raw => raw_elements(&self.store).map_or("raw/X", |(x, _)| x).to_owned(),
-                key => key.to_string(),
-            };
-            if matrix::is_absent(&self.store, &element) {
-                continue;
-            }
+        keys.retain(|key| !matrix::is_absent(&self.store, &self.element(key)));
+        keys
+    }
+
+    fn list_matrices(&mut self) {
+        for key in self.present_matrices() {
             match self.header(&key) {
                 Ok(_) => self.matrices.push(key),
-                Err(error) => self.findings.push(note(&element, &error)),
+                Err(error) => self.findings.push(note(&self.element(&key), &error)),
             }
         }
     }
@@ -351,7 +358,11 @@ impl AnnData {
         };
         let mut names = Vec::new();
         if self.store.kind(group) == Kind::Dataset {
-            match self.store.dataset(group).and_then(|table| Ok((legacy::obsm_fields(&table)?, table.column_len()?))) {
+            match self
+                .store
+                .dataset(group)
+                .and_then(|table| Ok((legacy::obsm_fields(&table)?, table.column_len()?)))
+            {
                 Ok((fields, rows)) if rows == n_obs => {
                     for (name, cols) in fields {
                         match cols {

@@ -72,14 +72,22 @@ pub(super) fn read_packed(container: &Container, layout: &TypeDescriptor) -> hdf
 }
 
 /// One field of fixed size of every element of a compound `container`, end to end.
-pub(super) fn read_packed_field(container: &Container, name: &str, ty: &TypeDescriptor) -> hdf5::Result<Vec<u8>> {
+pub(super) fn read_packed_field(
+    container: &Container,
+    name: &str,
+    ty: &TypeDescriptor,
+) -> hdf5::Result<Vec<u8>> {
     let size = ty.size();
     let fields = vec![CompoundField::new(name, ty.clone(), 0, 0)];
     read_packed(container, &TypeDescriptor::Compound(CompoundType { fields, size }))
 }
 
 /// The text field `name` of every element of a compound `container`, where it has a variable length.
-pub(super) fn read_text_field(container: &Container, name: &str, unicode: bool) -> hdf5::Result<Vec<Vec<u8>>> {
+pub(super) fn read_text_field(
+    container: &Container,
+    name: &str,
+    unicode: bool,
+) -> hdf5::Result<Vec<Vec<u8>>> {
     // A name that the file's type lacks would leave the buffer as it was: never read such a one.
     let TypeDescriptor::Compound(compound) = container.dtype()?.to_descriptor()? else {
         return Err("not a compound".into());

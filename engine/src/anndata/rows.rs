@@ -60,7 +60,8 @@ impl SparseRow {
         if !pairs.is_sorted_by_key(|(c, _)| *c) {
             pairs.sort_by_key(|(c, _)| *c);
         }
-        let mut row = Self { columns: Vec::with_capacity(pairs.len()), values: Vec::with_capacity(pairs.len()) };
+        let mut row =
+            Self { columns: Vec::with_capacity(pairs.len()), values: Vec::with_capacity(pairs.len()) };
         for (column, value) in pairs {
             match (row.columns.last(), row.values.last_mut()) {
                 (Some(last), Some(sum)) if *last == column => *sum += value,

@@ -152,7 +152,8 @@ impl Store {
     }
 
     fn stored(&self, dataset: Dataset, element: &str) -> Result<Stored> {
-        let extents = dataset.space().and_then(|space| space.extents()).map_err(|e| self.failed(element, &e))?;
+        let extents =
+            dataset.space().and_then(|space| space.extents()).map_err(|e| self.failed(element, &e))?;
         let shape = match extents {
             Extents::Null => vec![0],
             Extents::Scalar => Vec::new(),
@@ -166,7 +167,9 @@ impl Store {
         let location = self.location(element)?;
         let reference = location.attr(name).ok()?.read_scalar::<hdf5::ObjectReference1>().ok()?;
         match self.file.dereference(&reference).ok()? {
-            hdf5::ReferencedObject::Dataset(dataset) => self.stored(dataset, &format!("{element}@{name}")).ok(),
+            hdf5::ReferencedObject::Dataset(dataset) => {
+                self.stored(dataset, &format!("{element}@{name}")).ok()
+            }
             _ => None,
         }
     }
@@ -374,8 +377,7 @@ impl Stored {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let selection: Selection =
-            if self.shape.len() == 2 { (range, 0usize).into() } else { range.into() };
+        let selection: Selection = if self.shape.len() == 2 { (range, 0usize).into() } else { range.into() };
         let values = self.dataset.read_slice_1d::<T, _>(selection).map_err(|e| self.failed(&e))?;
         Ok(values.into_raw_vec_and_offset().0)
     }

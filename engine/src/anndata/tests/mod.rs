@@ -1,0 +1,6 @@
+//! Tests over real files, and over files written for the purpose.
+
+pub(crate) mod fixtures;
+mod real;
+mod refused;
+mod written;
