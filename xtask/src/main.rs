@@ -70,7 +70,7 @@ fn run() -> Result<()> {
         "test" => checks::test(&root, &arguments),
         "lint" => checks::lint(&root),
         "bench" => bench::run(&root, &arguments),
-        "assets" => assets::run(&root),
+        "assets" => assets::run(&root, &arguments),
         "package" => package::run(&root),
         "env" => print_env(&root),
         "help" | "--help" | "-h" => {
