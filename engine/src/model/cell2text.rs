@@ -35,13 +35,9 @@ pub struct Cell2Text {
     /// The state of the encoder that is read.
     pub hidden_state: HiddenState,
     /// How it is asked.
-    pub prompt: Prompt,
-    /// The decoder's chat template.
-    pub chat_template: String,
+    pub prompter: Prompter,
     /// Bytes of all weights as stored.
     pub bytes: u64,
-    placeholder: u32,
-    pad: u32,
 }
 
 /// A piece of text as it is made.
@@ -110,38 +106,10 @@ impl Cell2Text {
         let chat_template = files.text(&in_folder(decoder_folder, "chat_template.jinja"))?;
         let genes = GeneDictionary::read_tsv(&files.read(&manifest.genes.dictionary)?)?;
         let bytes = encoder_weights.bytes() + decoder_weights.bytes() + adapter_weights.bytes();
-        watch.step("Model loaded", 3, total)?;
-        Self::assemble(
-            Parts { encoder, adapter, decoder, decoder_config, tokenizer, genes },
-            manifest.encoder.hidden_state,
-            manifest.prompt.clone(),
-            chat_template,
-            bytes,
-        )
-    }
-
-    /// Puts loaded parts together.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when the tokenizer does not know the placeholder.
-    pub fn assemble(
-        parts: Parts,
-        hidden_state: HiddenState,
-        prompt: Prompt,
-        chat_template: String,
-        bytes: u64,
-    ) -> Result<Self> {
-        let Parts { encoder, adapter, decoder, decoder_config, tokenizer, genes } = parts;
+        let hidden_state = manifest.encoder.hidden_state;
         hidden_state.layers_to_run(encoder.n_layers())?;
-        let placeholder = tokenizer.token(&prompt.placeholder).ok_or_else(|| {
-            Error::model(Problem::new(
-                "prompt.placeholder",
-                prompt.placeholder.clone(),
-                "a token of the decoder's tokenizer",
-                "Name the token that stands for a gene.",
-            ))
-        })?;
-        let pad = genes.special().pad;
+        let prompter = Prompter::new(manifest.prompt.clone(), chat_template, tokenizer.clone())?;
+        watch.step("Model loaded", 3, total)?;
         Ok(Self {
             encoder,
             adapter,
@@ -150,11 +118,8 @@ impl Cell2Text {
             tokenizer,
             genes,
             hidden_state,
-            prompt,
-            chat_template,
+            prompter,
             bytes,
-            placeholder,
-            pad,
         })
     }
 
@@ -164,7 +129,6 @@ impl Cell2Text {
     /// # Errors
     /// [`Error::Model`] for an empty or too long encoding; [`Error::Cancelled`].
     pub fn gene_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Tensor<3>> {
-        let longest = cells.iter().map(|c| c.len()).max().unwrap_or(0);
         if cells.iter().any(|c| c.is_empty()) {
             return Err(Error::model(Problem::new(
                 "cell",
@@ -173,65 +137,13 @@ impl Cell2Text {
                 "Check that the genes are human and named by symbol or Ensembl id.",
             )));
         }
-        let mut ids = Vec::with_capacity(cells.len() * longest);
-        for cell in cells {
-            ids.extend(cell.iter().map(|&t| i64::from(t)));
-            ids.extend(std::iter::repeat_n(i64::from(self.pad), longest - cell.len()));
-        }
-        let device = self.encoder.device();
-        let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [cells.len(), longest]), &device);
-        let lengths: Vec<usize> = cells.iter().map(|c| c.len()).collect();
+        let (tokens, lengths) = pad_tokens(cells, self.genes.special().pad, &self.encoder.device());
         watch.check()?;
+        let tokens_shape = tokens.dims();
         let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
-        let shown = longest.min(self.prompt.top_k);
+        let [_, longest] = tokens_shape;
+        let shown = longest.min(self.prompter.prompt.top_k);
         Ok(self.adapter.forward(hidden.narrow(1, 0, shown)))
-    }
-
-    /// Tokens of the prompt that shows `n_genes` gene vectors, and where the first of them stands.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when the template breaks up the run of placeholders.
-    pub fn prompt_tokens(&self, n_genes: usize) -> Result<(Vec<u32>, usize)> {
-        let p = &self.prompt;
-        let user = format!("{}{}", p.user, p.placeholder.repeat(n_genes));
-        let text = render_chat(&self.chat_template, &p.system, &user, &p.bos, &p.date)?;
-        let tokens = self.tokenizer.encode(&text)?;
-        let start = tokens.iter().position(|&t| t == self.placeholder).unwrap_or(tokens.len());
-        let run = tokens[start..].iter().take_while(|&&t| t == self.placeholder).count();
-        let all = tokens.iter().filter(|&&t| t == self.placeholder).count();
-        if run != n_genes || all != n_genes {
-            return Err(Error::model(Problem::new(
-                "chat template",
-                format!("{run} placeholders in a row of {all}"),
-                format!("{n_genes} in a row"),
-                "The template must keep the user's message whole.",
-            )));
-        }
-        Ok((tokens, start))
-    }
-
-    /// The vectors of a prompt `[cells, tokens, hidden]` in which `genes` `[cells, genes, hidden]` stand in for the
-    /// placeholders.
-    ///
-    /// # Errors
-    /// As [`Cell2Text::prompt_tokens`].
-    pub fn splice(&self, genes: Tensor<3>) -> Result<Tensor<3>> {
-        let [batch, n_genes, width] = genes.dims();
-        let (tokens, start) = self.prompt_tokens(n_genes)?;
-        let ids: Vec<i64> = tokens.iter().map(|&t| i64::from(t)).collect();
-        let n = ids.len();
-        let device = self.decoder.device();
-        let words = self.decoder.embed(Tensor::from_data(TensorData::new(ids, [1, n]), &device));
-        let part = |from: usize, to: usize| words.clone().narrow(1, from, to - from).expand([batch, to - from, width]);
-        let mut parts = Vec::with_capacity(3);
-        if start > 0 {
-            parts.push(part(0, start));
-        }
-        parts.push(genes);
-        if start + n_genes < n {
-            parts.push(part(start + n_genes, n));
-        }
-        Ok(Tensor::cat(parts, 1))
     }
 
     /// Writes a text for each of `cells` (rank value encodings), all in one batch per prompt length; `on_piece` gets
@@ -249,12 +161,12 @@ impl Cell2Text {
     ) -> Result<Vec<Generated>> {
         let mut by_length: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
         for (i, cell) in cells.iter().enumerate() {
-            by_length.entry(cell.len().min(self.prompt.top_k)).or_default().push(i);
+            by_length.entry(cell.len().min(self.prompter.prompt.top_k)).or_default().push(i);
         }
         let mut results = vec![Generated::default(); cells.len()];
         for group in by_length.values() {
             let members: Vec<&[u32]> = group.iter().map(|&i| cells[i]).collect();
-            let prompt = self.splice(self.gene_vectors(&members, watch)?)?;
+            let prompt = self.prompter.splice(&self.decoder, self.gene_vectors(&members, watch)?)?;
             let mut writers: Vec<Writer> = group
                 .iter()
                 .map(|&i| Writer::new(i, Sampler::new(settings, streams.get(i).copied().unwrap_or(0))))
@@ -289,7 +201,12 @@ impl Cell2Text {
             let [_, n, width] = hidden.dims();
             let last = hidden.narrow(1, n - 1, 1).reshape([batch, 1, width]);
             let logits = self.decoder.logits(last).try_into_vec_as::<f32>().map_err(|e| {
-                Error::device(Problem::new("logits", e.to_string(), "values read back from the device", "Try --device cpu."))
+                Error::device(Problem::new(
+                    "logits",
+                    e.to_string(),
+                    "values read back from the device",
+                    "Try --device cpu.",
+                ))
             })?;
             let vocab = logits.len() / batch;
             let mut next = Vec::with_capacity(batch);
@@ -309,21 +226,93 @@ impl Cell2Text {
     }
 }
 
-/// The loaded parts of a model.
-#[derive(Debug)]
-pub struct Parts {
-    /// The encoder.
-    pub encoder: Encoder,
-    /// The adapter.
-    pub adapter: Adapter,
-    /// The decoder.
-    pub decoder: Decoder,
-    /// The decoder's configuration.
-    pub decoder_config: DecoderConfig,
-    /// The decoder's tokenizer.
-    pub tokenizer: TextTokenizer,
-    /// Genes to tokens.
-    pub genes: GeneDictionary,
+/// Builds prompts in which gene vectors stand in for words.
+#[derive(Debug, Clone)]
+pub struct Prompter {
+    /// How the decoder is asked.
+    pub prompt: Prompt,
+    /// The decoder's chat template, in Jinja.
+    pub chat_template: String,
+    tokenizer: TextTokenizer,
+    placeholder: u32,
+}
+
+impl Prompter {
+    /// A prompter for a decoder's tokenizer and template.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the tokenizer does not know the placeholder.
+    pub fn new(prompt: Prompt, chat_template: String, tokenizer: TextTokenizer) -> Result<Self> {
+        let placeholder = tokenizer.token(&prompt.placeholder).ok_or_else(|| {
+            Error::model(Problem::new(
+                "prompt.placeholder",
+                prompt.placeholder.clone(),
+                "a token of the decoder's tokenizer",
+                "Name the token that stands for a gene.",
+            ))
+        })?;
+        Ok(Self { prompt, chat_template, tokenizer, placeholder })
+    }
+
+    /// Tokens of the prompt that shows `n_genes` gene vectors, and where the first of them stands.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the template breaks up the run of placeholders.
+    pub fn tokens(&self, n_genes: usize) -> Result<(Vec<u32>, usize)> {
+        let p = &self.prompt;
+        let user = format!("{}{}", p.user, p.placeholder.repeat(n_genes));
+        let text = render_chat(&self.chat_template, &p.system, &user, &p.bos, &p.date)?;
+        let tokens = self.tokenizer.encode(&text)?;
+        let start = tokens.iter().position(|&t| t == self.placeholder).unwrap_or(tokens.len());
+        let run = tokens[start..].iter().take_while(|&&t| t == self.placeholder).count();
+        let all = tokens.iter().filter(|&&t| t == self.placeholder).count();
+        if run != n_genes || all != n_genes {
+            return Err(Error::model(Problem::new(
+                "chat template",
+                format!("{run} placeholders in a row of {all}"),
+                format!("{n_genes} in a row"),
+                "The template must keep the user's message whole.",
+            )));
+        }
+        Ok((tokens, start))
+    }
+
+    /// The vectors of a prompt `[cells, tokens, hidden]` in which `genes` `[cells, genes, hidden]` stand in for the
+    /// placeholders.
+    ///
+    /// # Errors
+    /// As [`Prompter::tokens`].
+    pub fn splice(&self, decoder: &Decoder, genes: Tensor<3>) -> Result<Tensor<3>> {
+        let [batch, n_genes, width] = genes.dims();
+        let (tokens, start) = self.tokens(n_genes)?;
+        let ids: Vec<i64> = tokens.iter().map(|&t| i64::from(t)).collect();
+        let n = ids.len();
+        let words = decoder.embed(Tensor::from_data(TensorData::new(ids, [1, n]), &decoder.device()));
+        let part = |from: usize, to: usize| {
+            words.clone().narrow(1, from, to - from).expand([batch, to - from, width])
+        };
+        let mut parts = Vec::with_capacity(3);
+        if start > 0 {
+            parts.push(part(0, start));
+        }
+        parts.push(genes);
+        if start + n_genes < n {
+            parts.push(part(start + n_genes, n));
+        }
+        Ok(Tensor::cat(parts, 1))
+    }
+}
+
+/// Rows of tokens padded at their end to the longest, `[rows, tokens]`, with their own lengths.
+pub fn pad_tokens(rows: &[&[u32]], pad: u32, device: &Device) -> (Tensor<2, Int>, Vec<usize>) {
+    let longest = rows.iter().map(|r| r.len()).max().unwrap_or(0);
+    let mut ids = Vec::with_capacity(rows.len() * longest);
+    for row in rows {
+        ids.extend(row.iter().map(|&t| i64::from(t)));
+        ids.extend(std::iter::repeat_n(i64::from(pad), longest - row.len()));
+    }
+    let tokens = Tensor::from_data(TensorData::new(ids, [rows.len(), longest]), device);
+    (tokens, rows.iter().map(|r| r.len()).collect())
 }
 
 /// One text being written.
@@ -338,7 +327,14 @@ struct Writer {
 
 impl Writer {
     fn new(cell: usize, sampler: Sampler) -> Self {
-        Self { cell, sampler, stream: Utf8Stream::default(), bytes: 0, text: Generated::default(), done: false }
+        Self {
+            cell,
+            sampler,
+            stream: Utf8Stream::default(),
+            bytes: 0,
+            text: Generated::default(),
+            done: false,
+        }
     }
 
     /// Chooses the next token from `logits`, passes its text on, and returns it to be read by the model.

@@ -225,3 +225,29 @@ pub enum Event {
         job: JobId,
     },
 }
+
+impl Event {
+    /// The job it belongs to.
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::Started { job, .. }
+            | Self::Progressed { job, .. }
+            | Self::Opened { job, .. }
+            | Self::GeneColoured { job, .. }
+            | Self::CellRead { job, .. }
+            | Self::ModelLoaded { job, .. }
+            | Self::DescriptionText { job, .. }
+            | Self::Described { job, .. }
+            | Self::Annotated { job, .. }
+            | Self::Exported { job, .. }
+            | Self::Finished { job }
+            | Self::Failed { job, .. }
+            | Self::Stopped { job } => *job,
+        }
+    }
+
+    /// Whether it is the last event of its job.
+    pub fn is_closing(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Failed { .. } | Self::Stopped { .. })
+    }
+}

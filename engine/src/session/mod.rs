@@ -1,12 +1,54 @@
-//! The engine thread: commands in, events out.
+//! The engine threads: commands in, events out.
 //!
 //! A [`Session`] owns the open data set and the loaded model on threads of its own. A face (the window, the
 //! command line) sends [`Command`]s and drains [`Event`]s; it never waits for either.
+//!
+//! Three workers serve one session, so that looking never waits for describing, nor a click for a whole gene:
+//!
+//! | worker | commands |
+//! | --- | --- |
+//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ExportCsv`] |
+//! | cell | [`Command::ReadCell`] |
+//! | model | [`Command::Describe`], [`Command::Annotate`] |
+//!
+//! Each worker takes its commands in the order sent; a description asked for during an annotate job is slipped in
+//! between two batches. A command always speaks of the data set of the last [`Command::Open`] or
+//! [`Command::UseMatrix`] sent before it: it waits until that one is there and is stopped when it fails.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use engine::session::{Command, DataSource, Event, Session, Settings};
+//!
+//! let session = Session::start(Settings::default())?;
+//! let opening = session.send(Command::Open(DataSource::Sample));
+//! while let Some(event) = session.next_timeout(Duration::from_secs(60)) {
+//!     match event {
+//!         Event::Opened { dataset, .. } => assert_eq!(dataset.n_obs, 700),
+//!         Event::Finished { job } if job == opening => break,
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), engine::Error>(())
+//! ```
 
 mod command;
+mod data;
+mod dataset;
 mod event;
+mod jobs;
+mod model;
+mod run;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_on_data;
 
+pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
 pub use event::{
-    Annotations, CellRecord, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour, ModelReport, TopGene,
+    Annotations, CellRecord, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour, ModelReport,
+    TopGene,
 };
+pub use run::{Session, Settings};

@@ -383,7 +383,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::genes::testing;
+    use crate::test_support::shared_file;
 
     fn folder_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn geneformers_own_pickles_are_read() {
-        let Some(folder) = testing::shared("data/geneformer") else { return };
+        let Some(folder) = shared_file("data/geneformer") else { return };
         let tokens = folder.join("token_dictionary.pkl");
         let dictionary = GeneDictionary::read(&tokens, &folder.join("gene_median_dictionary.pkl")).unwrap();
         assert_eq!((dictionary.len(), dictionary.vocabulary_size()), (25_424, 25_426));

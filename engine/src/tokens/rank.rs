@@ -160,6 +160,7 @@ mod tests {
     use super::super::pickle::{self, Scalar};
     use super::*;
     use crate::genes::testing;
+    use crate::test_support::{reference_file, shared_file};
     use crate::tokens::SpecialTokens;
 
     fn dictionary(medians: &[f64]) -> GeneDictionary {
@@ -212,9 +213,9 @@ mod tests {
     #[test]
     fn reference_rank_encoding_agrees_with_geneformer_on_pbmc3k() {
         let (Some(reference), Some(h5ad), Some(folder)) = (
-            testing::reference("tokens_v1_pbmc3k.json"),
-            testing::shared("data/cells/pbmc3k_seurat.h5ad"),
-            testing::shared("data/geneformer"),
+            reference_file("tokens_v1_pbmc3k.json"),
+            shared_file("data/cells/pbmc3k_seurat.h5ad"),
+            shared_file("data/geneformer"),
         ) else {
             return;
         };

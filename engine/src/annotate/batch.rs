@@ -1,0 +1,119 @@
+//! Describing cells batch by batch, with the next rows read while a batch is described.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::anndata::{Matrix, SparseRow};
+use crate::describe::{CellReader, Describer, Description, GenerationSettings};
+use crate::progress::Watch;
+
+/// How many cells are described at once.
+///
+/// Bigger batches use the device better; smaller ones show results sooner and let a single description in
+/// between. The size follows the time a batch takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batches {
+    /// Cells of the first batch.
+    pub first: usize,
+    /// Most cells of any batch.
+    pub most: usize,
+    /// A batch that took less than half of this is followed by one twice as big, one that took more than twice
+    /// this by one half as big.
+    pub aim: Duration,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self { first: 4, most: 32, aim: Duration::from_secs(2) }
+    }
+}
+
+impl Batches {
+    /// The size after a batch of `size` took `time`.
+    fn next(self, size: usize, time: Duration) -> usize {
+        let next = if time * 2 < self.aim {
+            size * 2
+        } else if time > self.aim * 2 {
+            size / 2
+        } else {
+            size
+        };
+        next.clamp(1, self.most.max(1))
+    }
+}
+
+/// Describes `cells` (rows of obs, in the order wanted) and hands over each batch as it is done.
+///
+/// The batches change nothing but the time: every cell gets the text that it would get alone. Progress counts
+/// cells.
+///
+/// # Errors
+/// Whatever reading, describing or `on_batch` fails with; [`crate::Error::Cancelled`] when stopped. Batches handed
+/// over before stay valid.
+#[allow(clippy::too_many_arguments)] // Each is a different thing; a struct would only name them again.
+pub fn annotate_cells(
+    describer: &Describer,
+    reader: &CellReader,
+    matrix: &Matrix,
+    cells: &[usize],
+    settings: &GenerationSettings,
+    batches: Batches,
+    watch: &Watch,
+    on_batch: &mut dyn FnMut(Vec<Arc<Description>>) -> Result<()>,
+) -> Result<()> {
+    const WHAT: &str = "Describing cells";
+    let total = cells.len() as u64;
+    // The steps inside a batch would make the count of cells jump.
+    let inner = Watch::new(watch.cancel().clone(), |_| {});
+    let mut size = batches.first.clamp(1, batches.most.max(1));
+    let (mut now, mut later) = cells.split_at(size.min(cells.len()));
+    let mut rows = read_rows(matrix, now, watch)?;
+    let mut done = 0;
+    watch.step(WHAT, 0, Some(total))?;
+    while !now.is_empty() {
+        let begun = Instant::now();
+        let (next, rest) = later.split_at(size.min(later.len()));
+        let batch = std::mem::take(&mut rows);
+        let (described, read) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| read_rows(matrix, next, &inner));
+            let described = describer.describe_batch(reader, &batch, settings, &inner);
+            (described, reading.join())
+        });
+        let described = described?;
+        rows = read.unwrap_or_else(|payload| std::panic::resume_unwind(payload))?;
+        done += described.len() as u64;
+        on_batch(described.into_iter().map(Arc::new).collect())?;
+        watch.step(WHAT, done, Some(total))?;
+        size = batches.next(size, begun.elapsed());
+        (now, later) = (next, rest);
+    }
+    Ok(())
+}
+
+/// Reads the rows of `cells`, neighbours in the file by one read.
+fn read_rows(matrix: &Matrix, cells: &[usize], watch: &Watch) -> Result<Vec<(usize, SparseRow)>> {
+    let mut rows = Vec::with_capacity(cells.len());
+    for run in cells.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            rows.extend(run.iter().copied().zip(matrix.rows_watched(*first..last.saturating_add(1), watch)?));
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_grow_while_they_are_quick_and_shrink_when_they_are_slow() {
+        let batches = Batches { first: 4, most: 16, aim: Duration::from_secs(2) };
+        let time = Duration::from_millis;
+        assert_eq!(batches.next(4, time(900)), 8);
+        assert_eq!(batches.next(16, time(900)), 16);
+        assert_eq!(batches.next(8, time(2500)), 8);
+        assert_eq!(batches.next(8, time(4100)), 4);
+        assert_eq!(batches.next(1, time(9000)), 1);
+    }
+}

@@ -1,0 +1,15 @@
+//! Describing many cells, and the table that comes of it.
+//!
+//! [`annotate_cells`] describes cells in batches and hands over each batch as it is done. [`write_csv`] writes
+//! what was described as one CSV with a provenance file beside it, so that every row can be traced to the input,
+//! the model and the settings that made it.
+
+mod batch;
+mod choose;
+mod provenance;
+mod table;
+
+pub use batch::{Batches, annotate_cells};
+pub use choose::{find_cells, sample_cells};
+pub use provenance::{InputFile, Run, provenance_path};
+pub use table::{Annotation, Export, write_csv};

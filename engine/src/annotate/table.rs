@@ -1,0 +1,475 @@
+//! The table of described cells: one CSV that spreadsheets, pandas and R read alike, and its provenance.
+//!
+//! One header row; the first column is the index of obs under its own name; text is always quoted (RFC 4180),
+//! numbers never; UTF-8; lines end in LF. A label is never a word that pandas takes for a missing value.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+
+use super::provenance::{InputFile, Run, crate_version, provenance_path, utc};
+use crate::describe::{ClaimKind, Description};
+use crate::error::Problem;
+use crate::progress::Watch;
+use crate::{Error, Result};
+
+/// The columns after the index.
+const COLUMNS: [&str; 12] = [
+    "c2t_cell_type",
+    "c2t_cell_type_ontology_term_id",
+    "c2t_cell_type_score",
+    "c2t_tissue",
+    "c2t_disease",
+    "c2t_stage",
+    "c2t_pathways",
+    "c2t_description",
+    "c2t_evidence_genes",
+    "c2t_flags",
+    "c2t_model_id",
+    "c2t_run_id",
+];
+/// The label of a cell whose type was not recognised; CellTypist's word.
+const UNASSIGNED: &str = "unassigned";
+/// The label of anything else not known; the word of CELLxGENE's schema.
+const UNKNOWN: &str = "unknown";
+/// What pandas reads as a missing value, in lower case.
+const MISSING_WORDS: [&str; 14] = [
+    "", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na",
+    "nan", "null",
+];
+/// Genes read below which a description rests on little.
+const FEW_GENES: usize = 200;
+
+/// One described cell and the run that described it.
+#[derive(Debug, Clone)]
+pub struct Annotation {
+    /// The description.
+    pub description: Arc<Description>,
+    /// What made it.
+    pub run: Arc<Run>,
+}
+
+/// What [`write_csv`] writes.
+#[derive(Debug)]
+pub struct Export<'a> {
+    /// The name of obs's index.
+    pub index_name: &'a str,
+    /// Cell names, `[n_obs]`.
+    pub names: &'a [String],
+    /// The described cells, by row of obs.
+    pub annotations: &'a BTreeMap<usize, Annotation>,
+    /// Flags that hold for every row, as "species_mismatch".
+    pub flags: &'a [&'a str],
+    /// The file they come from.
+    pub input: &'a InputFile,
+    /// What else the provenance should say of the data: cells, genes known, findings.
+    pub data: Value,
+}
+
+/// Writes the table to `path` and its provenance beside it, each atomically: a reader sees the old file or the
+/// whole new one. Returns the number of data rows.
+///
+/// # Errors
+/// [`Error::Request`] where `path` is the input file itself or a folder; [`Error::Io`] where writing fails;
+/// [`Error::Cancelled`] when stopped, and then nothing is replaced.
+pub fn write_csv(path: &Path, export: &Export<'_>, watch: &Watch) -> Result<usize> {
+    refuse_bad_target(path, export.input)?;
+    let rows = export.annotations.len();
+    let mut draft = Draft::new(path)?;
+    let mut ids: BTreeMap<String, &Run> = BTreeMap::new();
+    let mut known: Vec<(*const Run, String)> = Vec::new();
+    let header = std::iter::once(quoted(index_label(export.index_name))).chain(COLUMNS.map(quoted));
+    draft.write(record(header).as_bytes())?;
+    for (done, (&cell, annotation)) in export.annotations.iter().enumerate() {
+        if done % 1024 == 0 {
+            watch.step("Writing the table", done as u64, Some(rows as u64))?;
+        }
+        let name = export.names.get(cell).ok_or_else(|| {
+            Error::request(Problem::new(
+                format!("cell {cell}"),
+                "a described cell that the data set does not have",
+                format!("a row below {}", export.names.len()),
+                "Describe the cells again.",
+            ))
+        })?;
+        // A run is shared by many rows; its name is computed once.
+        let address = Arc::as_ptr(&annotation.run);
+        let run_id = if let Some((_, id)) = known.iter().find(|(run, _)| *run == address) {
+            id.clone()
+        } else {
+            let id = annotation.run.id(export.input);
+            ids.insert(id.clone(), &annotation.run);
+            known.push((address, id.clone()));
+            id
+        };
+        let row = row(name, annotation, export.flags, &run_id);
+        draft.write(record(row.into_iter()).as_bytes())?;
+    }
+    let mut beside = Draft::new(&provenance_path(path))?;
+    let provenance = provenance(path, export, &draft.sha256(), &ids);
+    beside.write(format!("{provenance:#}\n").as_bytes())?;
+    watch.check()?;
+    // The table comes last: where it stands, its provenance stands too.
+    beside.finish()?;
+    draft.finish()?;
+    Ok(rows)
+}
+
+/// anndata writes `_index` where the index has no name.
+fn index_label(name: &str) -> &str {
+    if name.is_empty() || name == "_index" { "index" } else { name }
+}
+
+fn row(name: &str, annotation: &Annotation, data_flags: &[&str], run_id: &str) -> [String; 13] {
+    let description = &*annotation.description;
+    let value = |kind| description.claim(kind).map_or(UNKNOWN, |claim| label(&claim.value, UNKNOWN));
+    let cell_type = description.claim(ClaimKind::CellType);
+    let recognised = cell_type.and_then(|claim| claim.term.as_deref().map(|term| (claim, term)));
+    let pathways = description
+        .claims
+        .iter()
+        .filter(|claim| claim.kind == ClaimKind::Pathway)
+        .map(|claim| claim.term.as_deref().unwrap_or(&claim.value));
+    // The cell type's genes first: they are what a reader of the label asks for.
+    let (of_type, of_others): (Vec<_>, Vec<_>) =
+        description.claims.iter().partition(|claim| claim.kind == ClaimKind::CellType);
+    let genes = of_type.iter().chain(&of_others).flat_map(|claim| &claim.evidence).map(|gene| &*gene.symbol);
+    [
+        quoted(name),
+        quoted(recognised.map_or(UNASSIGNED, |(claim, _)| label(&claim.value, UNASSIGNED))),
+        quoted(recognised.map_or(UNKNOWN, |(_, term)| term)),
+        cell_type.map_or_else(String::new, |claim| number(claim.probability)),
+        quoted(value(ClaimKind::Tissue)),
+        quoted(value(ClaimKind::Disease)),
+        quoted(value(ClaimKind::Stage)),
+        quoted(&list(pathways)),
+        quoted(&description.text),
+        quoted(&list(genes)),
+        quoted(&list(flags(description).into_iter().chain(data_flags.iter().copied()))),
+        quoted(&annotation.run.model_id),
+        quoted(run_id),
+    ]
+}
+
+/// What a reader of this row should know before trusting it.
+fn flags(description: &Description) -> Vec<&'static str> {
+    let mut flags = Vec::new();
+    if description.n_genes_read < FEW_GENES {
+        flags.push("low_genes");
+    }
+    if !description.well_formed {
+        flags.push("not_well_formed");
+    }
+    if description.claim(ClaimKind::CellType).is_some_and(|claim| claim.supported == Some(false)) {
+        flags.push("cell_type_unsupported");
+    }
+    if description.claims.iter().any(|c| c.kind == ClaimKind::Pathway && c.supported == Some(false)) {
+        flags.push("pathway_unsupported");
+    }
+    flags
+}
+
+/// `value`, unless pandas would read it as missing.
+fn label<'a>(value: &'a str, instead: &'a str) -> &'a str {
+    let word = value.trim().to_lowercase();
+    if word == "none" || MISSING_WORDS.contains(&word.as_str()) { instead } else { value }
+}
+
+/// Different entries, in order, joined by `|`.
+fn list<'a>(entries: impl Iterator<Item = &'a str>) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for entry in entries {
+        let entry = entry.replace('|', "/");
+        if !entry.is_empty() && !seen.contains(&entry) {
+            seen.push(entry);
+        }
+    }
+    seen.join("|")
+}
+
+/// A finite number with four decimals, else nothing.
+fn number(value: f32) -> String {
+    if value.is_finite() { format!("{value:.4}") } else { String::new() }
+}
+
+/// A text field. It is quoted whatever it holds, so that a cell called `1e5` or `nan` stays text for readers that
+/// look at the quotes. NUL, which no CSV reader agrees on, is dropped.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\0', "").replace('"', "\"\""))
+}
+
+fn record(fields: impl Iterator<Item = String>) -> String {
+    let mut line = fields.collect::<Vec<_>>().join(",");
+    line.push('\n');
+    line
+}
+
+fn provenance(path: &Path, export: &Export<'_>, sha256: &str, runs: &BTreeMap<String, &Run>) -> Value {
+    let runs = runs.iter().map(|(id, run)| (id.clone(), run.describe())).collect::<serde_json::Map<_, _>>();
+    let command = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    json!({
+        "format": "cell2text-provenance-1",
+        "program": { "name": "cell2text", "version": crate_version() },
+        "created": utc(SystemTime::now()),
+        "command": command,
+        "table": {
+            "file": path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            "sha256": sha256,
+            "rows": export.annotations.len(),
+            "flags": "low_genes: fewer than 200 genes read; not_well_formed: a clause is missing or the cell type is \
+                      no known term; cell_type_unsupported, pathway_unsupported: the cell's genes do not speak for \
+                      it; species_mismatch: the data seem not to be human; few_known_genes: most genes were not \
+                      recognised",
+        },
+        "input": export.input.describe(),
+        "data": export.data,
+        "runs": runs,
+    })
+}
+
+fn refuse_bad_target(path: &Path, input: &InputFile) -> Result<()> {
+    let refuse = |found: &str, remedy: &str| {
+        Err(Error::request(
+            Problem::new("the file to write", found, "a new file, or an older table to replace", remedy)
+                .in_file(path),
+        ))
+    };
+    if path.is_dir() {
+        return refuse("a folder", "Give a file name, as cells.csv.");
+    }
+    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    if let Some(source) = &input.path
+        && (same(path, source) || same(&provenance_path(path), source))
+    {
+        return refuse(
+            "the very file that was described",
+            "Your data are never overwritten: choose another name.",
+        );
+    }
+    if provenance_path(path) == path {
+        return refuse("the name of a provenance file", "Choose a name that ends in .csv.");
+    }
+    Ok(())
+}
+
+/// A file being written beside the one that it will replace.
+struct Draft {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+    hash: Sha256,
+}
+
+impl Draft {
+    fn new(path: &Path) -> Result<Self> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".cell2text-");
+        #[cfg(unix)]
+        {
+            // A temporary file is private by default; a table is as readable as any new file (the umask holds).
+            use std::os::unix::fs::PermissionsExt as _;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(folder).map_err(|e| Error::io("write the table", path, e))?;
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), hash: Sha256::new() })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hash.update(bytes);
+        self.file.write_all(bytes).map_err(|e| Error::io("write the table", &self.path, e))
+    }
+
+    fn sha256(&self) -> String {
+        format!("{:x}", self.hash.clone().finalize())
+    }
+
+    /// Puts the file in its place in one step.
+    fn finish(self) -> Result<()> {
+        let Self { path, file, .. } = self;
+        let failed = |source| Error::io("write the table", &path, source);
+        let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(&path).map_err(|e| failed(e.error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anndata::{MatrixChoice, MatrixKey, Scale};
+    use crate::describe::{Claim, EvidenceGene, GenerationSettings};
+
+    fn run(seed: u64) -> Arc<Run> {
+        Arc::new(Run {
+            matrix: MatrixChoice {
+                key: MatrixKey::X,
+                scale: Scale::Counts,
+                reason: "whole numbers".to_owned(),
+                chosen_by_user: false,
+            },
+            settings: GenerationSettings { seed, ..Default::default() },
+            model_id: "m0".to_owned(),
+            model: json!({ "weights_sha256": "00" }),
+            device: "CPU".to_owned(),
+        })
+    }
+
+    fn claim(kind: ClaimKind, value: &str, term: Option<&str>, evidence: &[&str]) -> Claim {
+        Claim {
+            kind,
+            value: value.to_owned(),
+            term: term.map(str::to_owned),
+            span: 0..0,
+            probability: 0.8125,
+            evidence: evidence
+                .iter()
+                .zip(1..)
+                .map(|(symbol, rank)| EvidenceGene { symbol: (*symbol).to_owned(), rank })
+                .collect(),
+            supported: (!evidence.is_empty()).then_some(true),
+        }
+    }
+
+    fn annotation(cell: usize, text: &str, claims: Vec<Claim>, run: &Arc<Run>) -> (usize, Annotation) {
+        let description = Description {
+            cell,
+            text: text.to_owned(),
+            claims,
+            well_formed: true,
+            n_tokens: 9,
+            n_genes_read: 800,
+            duration_secs: 0.1,
+        };
+        (cell, Annotation { description: Arc::new(description), run: run.clone() })
+    }
+
+    fn write(folder: &Path, annotations: &BTreeMap<usize, Annotation>) -> Result<(String, Value)> {
+        let names = ["AAAC-1", "say \"hi\"", "1e5"].map(str::to_owned);
+        let input = InputFile { path: Some(folder.join("in.h5ad")), ..InputFile::sample(b"abc") };
+        let export = Export {
+            index_name: "_index",
+            names: &names,
+            annotations,
+            flags: &["species_mismatch"],
+            input: &input,
+            data: json!({ "n_obs": 3 }),
+        };
+        let path = folder.join("out.csv");
+        assert_eq!(write_csv(&path, &export, &Watch::silent())?, annotations.len());
+        let provenance = serde_json::from_slice(&std::fs::read(provenance_path(&path)).unwrap()).unwrap();
+        Ok((std::fs::read_to_string(path).unwrap(), provenance))
+    }
+
+    #[test]
+    fn rows_are_quoted_traced_and_free_of_missing_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = run(42);
+        let claims = vec![
+            claim(ClaimKind::Pathway, "interferon response", Some("HALLMARK_A"), &["STAT1", "CD14"]),
+            claim(ClaimKind::CellType, "monocyte", Some("CL:0000576"), &["CD14", "LYZ"]),
+            claim(ClaimKind::Disease, "None", None, &[]),
+            claim(ClaimKind::Tissue, "blood", None, &[]),
+        ];
+        let odd = vec![claim(ClaimKind::CellType, "thing", None, &[])];
+        let annotations = BTreeMap::from([
+            annotation(2, "line\nbreak, \"q\"", odd, &run),
+            annotation(0, "A monocyte.", claims, &run),
+        ]);
+        let (text, provenance) = write(folder.path(), &annotations).unwrap();
+        let runs = provenance["runs"].as_object().unwrap();
+        let id = runs.keys().next().unwrap();
+        assert_eq!(runs.len(), 1);
+        assert_eq!(
+            text,
+            format!(
+                "\"index\",{}\n\
+                 \"AAAC-1\",\"monocyte\",\"CL:0000576\",0.8125,\"blood\",\"unknown\",\"unknown\",\"HALLMARK_A\",\
+                 \"A monocyte.\",\"CD14|LYZ|STAT1\",\"species_mismatch\",\"m0\",\"{id}\"\n\
+                 \"1e5\",\"unassigned\",\"unknown\",0.8125,\"unknown\",\"unknown\",\"unknown\",\"\",\
+                 \"line\nbreak, \"\"q\"\"\",\"\",\"species_mismatch\",\"m0\",\"{id}\"\n",
+                COLUMNS.map(quoted).join(",")
+            )
+        );
+        assert_eq!(provenance["table"]["rows"], 2);
+        assert_eq!(provenance["table"]["sha256"], json!(crate::files::sha256_hex(text.as_bytes())));
+        assert_eq!(provenance["input"]["bytes"], 3);
+        assert_eq!(runs[id]["generation"]["seed"], 42);
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 2, "no draft stays behind");
+    }
+
+    #[test]
+    fn every_setting_that_changes_the_text_changes_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b, again) = (run(42), run(43), run(42));
+        let annotations = BTreeMap::from([
+            annotation(0, "a", vec![], &a),
+            annotation(1, "b", vec![], &b),
+            annotation(2, "c", vec![], &again),
+        ]);
+        let (text, provenance) = write(folder.path(), &annotations).unwrap();
+        assert_eq!(provenance["runs"].as_object().unwrap().len(), 2);
+        let ids = text.lines().skip(1).map(|line| line.rsplit(',').next().unwrap()).collect::<Vec<_>>();
+        assert_eq!(ids[0], ids[2]);
+        assert_ne!(ids[0], ids[1]);
+    }
+
+    #[test]
+    fn the_described_file_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("in.h5ad");
+        std::fs::write(&source, b"abc").unwrap();
+        let input = InputFile::hash(&source, &Watch::silent()).unwrap();
+        let export = Export {
+            index_name: "cell",
+            names: &[],
+            annotations: &BTreeMap::new(),
+            flags: &[],
+            input: &input,
+            data: Value::Null,
+        };
+        let indirect = folder.path().join(".").join("in.h5ad");
+        let error = write_csv(&indirect, &export, &Watch::silent()).unwrap_err();
+        assert!(error.to_string().contains("very file that was described"), "{error}");
+        assert_eq!(std::fs::read(&source).unwrap(), b"abc");
+        let error = write_csv(folder.path(), &export, &Watch::silent()).unwrap_err();
+        assert!(error.to_string().contains("a folder"), "{error}");
+    }
+
+    #[test]
+    fn a_stopped_export_leaves_the_older_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        std::fs::write(&path, "old").unwrap();
+        let run = run(1);
+        let annotations = BTreeMap::from([annotation(0, "a", vec![], &run)]);
+        let watch = Watch::silent();
+        watch.cancel().cancel();
+        let input = InputFile::sample(b"abc");
+        let names = ["a".to_owned()];
+        let export = Export {
+            index_name: "cell",
+            names: &names,
+            annotations: &annotations,
+            flags: &[],
+            input: &input,
+            data: Value::Null,
+        };
+        assert!(write_csv(&path, &export, &watch).unwrap_err().is_cancelled());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

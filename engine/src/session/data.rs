@@ -1,0 +1,310 @@
+//! The data workers: one opens files, reads genes and writes tables, one reads single cells.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
+
+use serde_json::json;
+use tempfile::TempPath;
+
+use super::command::{Command, DataSource};
+use super::dataset;
+use super::event::{CellRecord, Dataset, Event, GeneColour, TopGene};
+use super::jobs::{JobContext, lock};
+use super::run::Shared;
+use crate::anndata::{AnnData, Layout, Matrix, MatrixKey, Scale, SparseRow};
+use crate::annotate::{Annotation, Export, InputFile, write_csv};
+use crate::error::Problem;
+use crate::progress::Watch;
+use crate::{Error, Result, assets};
+
+/// Genes in a cell's record.
+const TOP_GENES: usize = 30;
+/// Rows summed between two looks at the stop flag.
+const ROWS_PER_BLOCK: usize = 512;
+
+/// The open file and what was made of it.
+pub(super) struct OpenData {
+    pub dataset: Arc<Dataset>,
+    pub matrix: Matrix,
+    file: Arc<OpenFile>,
+    /// Row sums of the chosen matrix, `[n_obs]`; computed when first needed.
+    totals: OnceLock<Arc<[f64]>>,
+}
+
+/// The part of [`OpenData`] that stays the same when another matrix is chosen.
+struct OpenFile {
+    anndata: AnnData,
+    annotations: Mutex<BTreeMap<usize, Annotation>>,
+    input: OnceLock<InputFile>,
+    /// Size and time of the file when it was opened.
+    stamp: Option<Stamp>,
+    /// The sample's own file. It goes when the data set is closed, after `anndata`.
+    _sample: Option<TempPath>,
+}
+
+/// Size and time of last change of a file.
+type Stamp = (u64, SystemTime);
+
+fn stamp(source: &DataSource) -> Option<Stamp> {
+    match source {
+        DataSource::Sample => None,
+        DataSource::File(path) => {
+            let meta = path.metadata().ok()?;
+            Some((meta.len(), meta.modified().ok()?))
+        }
+    }
+}
+
+impl OpenData {
+    /// The cell's name, where there is such a cell.
+    pub(super) fn cell_name(&self, cell: usize) -> Result<&str> {
+        self.dataset.obs.index.get(cell).map(String::as_str).ok_or_else(|| {
+            Error::request(Problem::new(
+                format!("cell {cell}"),
+                "no such row of obs",
+                format!("a row below {}", self.dataset.n_obs),
+                "Choose a cell of the open data set.",
+            ))
+        })
+    }
+
+    /// The cell's values in the chosen matrix.
+    pub(super) fn row(&self, cell: usize, watch: &Watch) -> Result<SparseRow> {
+        self.cell_name(cell)?;
+        Ok(self.matrix.rows_watched(cell..cell + 1, watch)?.pop().unwrap_or_default())
+    }
+
+    /// Keeps descriptions for the export; a newer one of the same cell replaces the older.
+    pub(super) fn keep(&self, annotations: impl Iterator<Item = Annotation>) {
+        let mut kept = lock(&self.file.annotations);
+        kept.extend(annotations.map(|annotation| (annotation.description.cell, annotation)));
+    }
+}
+
+/// What the data workers do with each command.
+pub(super) struct DataWorker {
+    shared: Arc<Shared>,
+}
+
+impl DataWorker {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(super) fn work(&self, ctx: &JobContext, command: Command) -> Result<()> {
+        match command {
+            Command::Open(source) => self.open(ctx, source),
+            Command::UseMatrix(key) => self.use_matrix(ctx, &key),
+            Command::ColourByGene { gene } => self.colour(ctx, gene),
+            Command::ReadCell { cell } => self.read_cell(ctx, cell),
+            Command::ExportCsv { path } => self.export(ctx, &path),
+            Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
+                "a description",
+                "the worker that reads files",
+                "the worker that runs the model",
+                "This is a fault of the program. Please report it.",
+            ))),
+        }
+    }
+
+    fn open(&self, ctx: &JobContext, source: DataSource) -> Result<()> {
+        let name = dataset::short_name(&source);
+        ctx.started(format!("Opening {name}"))?;
+        let stamp = stamp(&source);
+        let (anndata, sample) = match &source {
+            DataSource::File(path) => (AnnData::open(path, &ctx.watch)?, None),
+            DataSource::Sample => {
+                let path = write_sample()?;
+                (AnnData::open(&path, &ctx.watch)?, Some(path))
+            }
+        };
+        let choice = anndata.choose_matrix()?;
+        let dataset = dataset::assemble(source, name, &anndata, choice, &ctx.watch)?;
+        let file = OpenFile {
+            anndata,
+            annotations: Mutex::default(),
+            input: OnceLock::new(),
+            stamp,
+            _sample: sample,
+        };
+        self.publish(ctx, dataset, Arc::new(file))
+    }
+
+    fn use_matrix(&self, ctx: &JobContext, key: &MatrixKey) -> Result<()> {
+        let open = self.shared.open_data()?;
+        ctx.started(format!("Reading {key}"))?;
+        let choice = open.file.anndata.choose_by_user(key)?;
+        let old = &open.dataset;
+        let dataset =
+            dataset::assemble(old.source.clone(), old.name.clone(), &open.file.anndata, choice, &ctx.watch)?;
+        self.publish(ctx, dataset, open.file.clone())
+    }
+
+    /// Makes a data set the open one and says so.
+    fn publish(&self, ctx: &JobContext, dataset: Dataset, file: Arc<OpenFile>) -> Result<()> {
+        let matrix = file.anndata.matrix(&dataset.matrix.key)?;
+        let dataset = Arc::new(dataset);
+        // From here on the job counts as done, even if it is stopped: engine and face must not disagree.
+        ctx.watch.check()?;
+        self.shared.set_data(OpenData { dataset: dataset.clone(), matrix, file, totals: OnceLock::new() });
+        ctx.emit_done(Event::Opened { job: ctx.id, dataset })
+    }
+
+    fn colour(&self, ctx: &JobContext, gene: usize) -> Result<()> {
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
+        let Some(symbol) = open.dataset.genes.get(gene).cloned() else {
+            return Err(Error::request(Problem::new(
+                format!("gene {gene}"),
+                "no such row of var",
+                format!("a row below {}", open.dataset.genes.len()),
+                "Choose a gene of the open data set.",
+            )));
+        };
+        ctx.started(format!("Colouring by {symbol}"))?;
+        let mut values = open.matrix.column(gene, &ctx.watch)?;
+        let unit = match open.dataset.matrix.scale {
+            Scale::Counts | Scale::Linear => {
+                for (value, total) in values.iter_mut().zip(open.totals(&ctx.watch)?.iter()) {
+                    *value = log1p_cp10k(*value, *total);
+                }
+                "log1p of counts per 10,000"
+            }
+            Scale::Log1p => "log1p as in the file",
+            Scale::Scaled => "scaled as in the file",
+        };
+        let colour = GeneColour { gene, symbol, values: values.into(), unit };
+        ctx.emit(Event::GeneColoured { job: ctx.id, colour })
+    }
+
+    fn read_cell(&self, ctx: &JobContext, cell: usize) -> Result<()> {
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
+        let dataset = &open.dataset;
+        let name = open.cell_name(cell)?.to_owned();
+        ctx.started(format!("Reading {name}"))?;
+        let row = open.row(cell, &ctx.watch)?;
+        let mut genes = row.iter().filter(|(_, value)| *value > 0.0).collect::<Vec<_>>();
+        let n_genes = genes.len();
+        // The sort is stable: genes of equal value stay in file order.
+        genes.sort_by(|a, b| b.1.total_cmp(&a.1));
+        genes.truncate(TOP_GENES);
+        let record = CellRecord {
+            cell,
+            name,
+            obs: dataset.obs.columns.iter().map(|column| (column.name.clone(), column.text(cell))).collect(),
+            total: row.total(),
+            n_genes,
+            top_genes: genes
+                .into_iter()
+                .filter_map(|(column, value)| {
+                    Some(TopGene { symbol: dataset.genes.get(column as usize)?.clone(), value })
+                })
+                .collect(),
+        };
+        ctx.emit(Event::CellRead { job: ctx.id, record: Arc::new(record) })
+    }
+
+    fn export(&self, ctx: &JobContext, path: &Path) -> Result<()> {
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
+        let dataset = &open.dataset;
+        let annotations = lock(&open.file.annotations).clone();
+        if annotations.is_empty() {
+            return Err(Error::request(Problem::new(
+                "the table",
+                "no described cell",
+                "at least one",
+                "Describe a cell, or annotate some, first.",
+            )));
+        }
+        ctx.started(format!("Writing {}", path.display()))?;
+        let input = open.file.input(dataset, &ctx.watch)?;
+        let export = Export {
+            index_name: &dataset.obs.index_name,
+            names: &dataset.obs.index,
+            annotations: &annotations,
+            flags: &dataset::flags(dataset),
+            input: &input,
+            data: json!({
+                "changed_since_opened": stamp(&dataset.source) != open.file.stamp,
+                "n_obs": dataset.n_obs,
+                "n_vars": dataset.genes.len(),
+                "known_genes": dataset.known_genes,
+                "species": dataset.species.map(|species| species.label()),
+                "findings": dataset
+                    .findings
+                    .iter()
+                    .map(|f| json!({ "element": f.element, "message": f.message, "serious": f.serious }))
+                    .collect::<Vec<_>>(),
+            }),
+        };
+        let rows = write_csv(path, &export, &ctx.watch)?;
+        ctx.emit_done(Event::Exported { job: ctx.id, path: path.to_path_buf(), rows })
+    }
+}
+
+impl OpenFile {
+    /// The hash of the input, computed at the first export.
+    fn input(&self, dataset: &Dataset, watch: &Watch) -> Result<InputFile> {
+        if let Some(input) = self.input.get() {
+            return Ok(input.clone());
+        }
+        let input = match &dataset.source {
+            DataSource::Sample => InputFile::sample(assets::SAMPLE_H5AD),
+            DataSource::File(path) => InputFile::hash(path, watch)?,
+        };
+        Ok(self.input.get_or_init(|| input).clone())
+    }
+}
+
+impl OpenData {
+    /// Row sums of the chosen matrix, `[n_obs]`: one pass over the file, the first time.
+    fn totals(&self, watch: &Watch) -> Result<Arc<[f64]>> {
+        if let Some(totals) = self.totals.get() {
+            return Ok(totals.clone());
+        }
+        let totals = row_totals(&self.matrix, watch)?;
+        Ok(self.totals.get_or_init(|| totals.into()).clone())
+    }
+}
+
+/// Sums every row: row by row where rows lie together in the file, column by column where columns do.
+fn row_totals(matrix: &Matrix, watch: &Watch) -> Result<Vec<f64>> {
+    const WHAT: &str = "Summing each cell's counts";
+    let (n_rows, n_cols) = (matrix.n_rows(), matrix.n_cols());
+    let mut totals = vec![0.0; n_rows];
+    let quiet = Watch::new(watch.cancel().clone(), |_| {});
+    if matrix.layout() == Layout::Csc {
+        for column in 0..n_cols {
+            watch.step(WHAT, column as u64, Some(n_cols as u64))?;
+            for (total, value) in totals.iter_mut().zip(matrix.column(column, &quiet)?) {
+                // A missing value must not make the whole cell missing.
+                *total += if value.is_finite() { f64::from(value) } else { 0.0 };
+            }
+        }
+        return Ok(totals);
+    }
+    for (block, sums) in totals.chunks_mut(ROWS_PER_BLOCK).enumerate() {
+        let first = block * ROWS_PER_BLOCK;
+        watch.step(WHAT, first as u64, Some(n_rows as u64))?;
+        let rows = matrix.rows_watched(first..first + sums.len(), &quiet)?;
+        for (total, row) in sums.iter_mut().zip(rows) {
+            *total = row.total();
+        }
+    }
+    Ok(totals)
+}
+
+/// `ln(1 + 10,000 · value / total)`, scanpy's `normalize_total(target_sum=1e4)` and `log1p`; 0 for an empty cell.
+fn log1p_cp10k(value: f32, total: f64) -> f32 {
+    if total > 0.0 { (f64::from(value) / total * 1e4).ln_1p() as f32 } else { 0.0 }
+}
+
+/// Writes the built-in sample where the reader can open it.
+fn write_sample() -> Result<TempPath> {
+    let failed = |e| Error::io("write the built-in sample", std::env::temp_dir(), e);
+    let mut file =
+        tempfile::Builder::new().prefix("cell2text-sample-").suffix(".h5ad").tempfile().map_err(failed)?;
+    std::io::Write::write_all(&mut file, assets::SAMPLE_H5AD).map_err(failed)?;
+    Ok(file.into_temp_path())
+}

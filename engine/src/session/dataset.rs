@@ -1,0 +1,300 @@
+//! Assembling the data set that faces see from an open file, and noticing what its user should know.
+
+use super::command::DataSource;
+use super::event::{Dataset, Embedding, Finding};
+use crate::Result;
+use crate::anndata::{AnnData, Column, Frame, MatrixChoice, MatrixKey, Scale, Values};
+use crate::genes::{GeneTable, ResolvedGenes, Species, resolve_genes};
+use crate::progress::Watch;
+
+/// Columns of var that hold names for people, best first; compared without case.
+const SYMBOL_COLUMNS: [&str; 12] = [
+    "feature_name",
+    "gene_symbols",
+    "gene_symbol",
+    "gene_name",
+    "gene_names",
+    "symbol",
+    "symbols",
+    "gene_short_name",
+    "hgnc_symbol",
+    "external_gene_name",
+    "genesymbol",
+    "genename",
+];
+/// Further columns of var that hold ids of genes; compared without case.
+const ID_COLUMNS: [&str; 11] = [
+    "ensembl_id",
+    "gene_ids",
+    "gene_id",
+    "ensembl_ids",
+    "ensembl",
+    "ensemblid",
+    "ensembl_gene_id",
+    "ensembl.id",
+    "feature_id",
+    "accession",
+    "gene_ids_ensembl",
+];
+/// Below this many known genes, or this share of all genes, descriptions rest on too little.
+const FEW_KNOWN_GENES: usize = 200;
+const LOW_KNOWN_SHARE: f64 = 0.2;
+
+/// The name of a source for titles.
+pub(super) fn short_name(source: &DataSource) -> String {
+    match source {
+        DataSource::Sample => "PBMC sample".to_owned(),
+        DataSource::File(path) => {
+            path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
+        }
+    }
+}
+
+/// Flags that hold for every described cell of this data set, as they stand in tables.
+pub(super) fn flags(dataset: &Dataset) -> Vec<&'static str> {
+    let mut flags = Vec::new();
+    if dataset.species.is_some_and(|species| species != Species::Human) {
+        flags.push("species_mismatch");
+    }
+    if few_known(dataset.known_genes, dataset.genes.len()) {
+        flags.push("few_known_genes");
+    }
+    flags
+}
+
+fn few_known(known: usize, total: usize) -> bool {
+    known < FEW_KNOWN_GENES || low_share(known, total)
+}
+
+fn low_share(known: usize, total: usize) -> bool {
+    (known as f64) < LOW_KNOWN_SHARE * total as f64
+}
+
+/// Puts together what faces see of `anndata`, with `matrix` as the cells' counts.
+///
+/// # Errors
+/// What reading fails with; [`crate::Error::Cancelled`] when stopped. An embedding that cannot be read is a finding.
+pub(super) fn assemble(
+    source: DataSource,
+    name: String,
+    anndata: &AnnData,
+    matrix: MatrixChoice,
+    watch: &Watch,
+) -> Result<Dataset> {
+    let mut findings = anndata
+        .findings()
+        .iter()
+        .map(|note| finding(&note.element, note.message.clone(), false))
+        .collect::<Vec<_>>();
+    let var = anndata.var(&matrix.key);
+    let var_path = if matrix.key == MatrixKey::Raw { "raw/var" } else { "var" };
+
+    watch.step("Recognising genes", 0, Some(var.index.len() as u64))?;
+    let table = GeneTable::builtin()?;
+    let resolved = resolve(table, var, var_path, anndata.organism().as_deref());
+    let known_genes = resolved.ids.iter().flatten().count();
+    findings.extend(gene_findings(&resolved, known_genes, var, var_path));
+    findings.extend(matrix_finding(&matrix));
+
+    watch.step("Reading embeddings", 0, Some(anndata.obsm_names().len() as u64))?;
+    let (embeddings, of_embeddings) = embeddings(anndata, watch)?;
+    findings.extend(of_embeddings);
+    for (element, count) in [("obs", anndata.n_obs()), (var_path, var.index.len())] {
+        if count == 0 {
+            findings.retain(|finding| finding.element != element);
+            findings.push(finding(element, "It is empty: there is nothing to show or to describe.", true));
+        }
+    }
+
+    Ok(Dataset {
+        source,
+        name,
+        n_obs: anndata.n_obs(),
+        obs: anndata.obs().clone(),
+        genes: shown_names(table, &resolved, var),
+        gene_names_in_file: var.index.clone(),
+        ensembl_ids: resolved.ids.iter().map(|id| id.map(|id| table.ensembl_id(id).to_owned())).collect(),
+        embeddings,
+        matrix,
+        matrices: anndata.matrices().to_vec(),
+        category_colours: anndata.category_colours().clone(),
+        species: resolved.species,
+        known_genes,
+        findings: in_order_of_weight(findings),
+    })
+}
+
+fn finding(element: &str, message: impl Into<String>, serious: bool) -> Finding {
+    Finding { element: element.to_owned(), message: message.into(), serious }
+}
+
+/// Serious ones first, else in the order noticed.
+fn in_order_of_weight(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by_key(|finding| !finding.serious);
+    findings
+}
+
+/// Brings the genes of `var` to one identity, from its index and from every column that may hold names or ids.
+fn resolve(table: &GeneTable, var: &Frame, var_path: &str, organism: Option<&str>) -> ResolvedGenes {
+    let columns = named_columns(var, &ID_COLUMNS)
+        .into_iter()
+        .chain(named_columns(var, &SYMBOL_COLUMNS))
+        .map(|column| (format!("{var_path}/{}", column.name), texts(column)))
+        .collect::<Vec<_>>();
+    let index = format!("{var_path} index");
+    let candidates = std::iter::once((index.as_str(), var.index.as_slice()))
+        .chain(columns.iter().map(|(name, values)| (name.as_str(), values.as_slice())))
+        .collect::<Vec<_>>();
+    resolve_genes(table, &candidates, organism)
+}
+
+/// The text columns of `var` called one of `names`, in the order of `names`.
+fn named_columns<'a>(var: &'a Frame, names: &[&str]) -> Vec<&'a Column> {
+    names
+        .iter()
+        .flat_map(|name| var.columns.iter().filter(|column| column.name.eq_ignore_ascii_case(name)))
+        .filter(|column| matches!(column.values, Values::Categorical { .. } | Values::Text(_)))
+        .collect()
+}
+
+fn texts(column: &Column) -> Vec<String> {
+    (0..column.len()).map(|row| column.text(row).unwrap_or_default()).collect()
+}
+
+/// What each gene is called on screen: the table's symbol, else the file's own symbol, else its name in the index.
+fn shown_names(table: &GeneTable, resolved: &ResolvedGenes, var: &Frame) -> Vec<String> {
+    let symbols = named_columns(var, &SYMBOL_COLUMNS).into_iter().next();
+    resolved
+        .ids
+        .iter()
+        .zip(&var.index)
+        .enumerate()
+        .map(|(row, (id, name))| match id {
+            Some(id) => table.symbol(*id).to_owned(),
+            None => symbols
+                .and_then(|column| column.text(row))
+                .filter(|symbol| !symbol.is_empty())
+                .unwrap_or_else(|| name.clone()),
+        })
+        .collect()
+}
+
+fn gene_findings(resolved: &ResolvedGenes, known: usize, var: &Frame, var_path: &str) -> Vec<Finding> {
+    let total = var.index.len();
+    let mut findings = Vec::new();
+    if let Some(species) = resolved.species
+        && species != Species::Human
+    {
+        findings.push(finding(
+            &resolved.source,
+            format!(
+                "The genes seem not to be human but of {} ({}). Models of human cells cannot read them: do not trust \
+                 descriptions. Map the genes to their human orthologues first.",
+                species.label(),
+                resolved.species_reason
+            ),
+            true,
+        ));
+    }
+    if total == 0 {
+        return findings; // Said of var itself.
+    }
+    if known == 0 {
+        let example = var.index.first().map_or("", String::as_str);
+        findings.push(finding(
+            var_path,
+            format!(
+                "None of the {total} genes is known (the first is \"{example}\"), so no cell can be described. Put \
+                 human gene symbols or Ensembl ids into the index of var, or into a column called gene_ids or \
+                 feature_name."
+            ),
+            true,
+        ));
+    } else if low_share(known, total) {
+        findings.push(finding(
+            &resolved.source,
+            format!(
+                "Only {known} of {total} genes are known: descriptions rest on these alone, do not trust them. Check \
+                 that the index of var, or a column such as gene_ids, holds human gene symbols or Ensembl ids of all \
+                 genes."
+            ),
+            true,
+        ));
+    } else if few_known(known, total) {
+        findings.push(finding(
+            var_path,
+            format!(
+                "The file has only {total} genes, of which {known} are known: too few for descriptions to be trusted. \
+                 Open a file with all genes that were measured, not a selection."
+            ),
+            true,
+        ));
+    }
+    findings
+}
+
+fn matrix_finding(matrix: &MatrixChoice) -> Option<Finding> {
+    if matrix.scale == Scale::Counts {
+        return None;
+    }
+    let caution = matrix.scale.caution().unwrap_or("Genes are ranked by the values as they are.");
+    let message = format!("Read for counts, it holds {} values. {caution}", matrix.scale.label());
+    Some(finding(&matrix.key.to_string(), message, matrix.scale == Scale::Scaled))
+}
+
+/// The two-dimensional views, UMAP first, then t-SNE, then the others in file order.
+fn embeddings(anndata: &AnnData, watch: &Watch) -> Result<(Vec<Embedding>, Vec<Finding>)> {
+    let (mut embeddings, mut findings) = (Vec::new(), Vec::new());
+    let names = anndata.obsm_names();
+    for (done, name) in names.iter().enumerate() {
+        watch.step("Reading embeddings", done as u64, Some(names.len() as u64))?;
+        let element = format!("obsm/{name}");
+        let values = match anndata.obsm(name) {
+            Ok(values) => values,
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => {
+                findings.push(finding(&element, format!("It cannot be shown: {error}"), false));
+                continue;
+            }
+        };
+        if values.cols < 2 || values.rows != anndata.n_obs() {
+            continue;
+        }
+        let positions = values
+            .values
+            .chunks_exact(values.cols)
+            .map(|row| match row {
+                [x, y, ..] if x.is_finite() && y.is_finite() => [*x, *y],
+                _ => [f32::NAN; 2],
+            })
+            .collect::<Vec<_>>();
+        let without = positions.iter().filter(|[x, _]| x.is_nan()).count();
+        if without > 0 {
+            findings.push(finding(
+                &element,
+                format!("{without} of {} cells have no position and are not drawn.", positions.len()),
+                false,
+            ));
+        }
+        embeddings.push(Embedding { name: name.clone(), positions });
+    }
+    embeddings.sort_by_key(|embedding| {
+        let name = embedding.name.to_lowercase();
+        if name.contains("umap") {
+            0
+        } else if name.contains("tsne") || name.contains("t-sne") {
+            1
+        } else {
+            2
+        }
+    });
+    if embeddings.is_empty() && anndata.n_obs() > 0 {
+        findings.push(finding(
+            "obsm",
+            "The file has no embedding with two or more columns, so no map can be drawn; cells can still be chosen by \
+             name and described. Compute one in Python with sc.pp.neighbors(adata) and sc.tl.umap(adata).",
+            false,
+        ));
+    }
+    Ok((embeddings, findings))
+}

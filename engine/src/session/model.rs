@@ -1,0 +1,233 @@
+//! The model worker: loads the model when first needed, describes cells.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use crossbeam_channel::Receiver;
+
+use super::command::Command;
+use super::data::OpenData;
+use super::event::{DeviceReport, Event, ModelReport};
+use super::jobs::{Job, JobContext};
+use super::run::Shared;
+use crate::annotate::{Annotation, Batches, Run, annotate_cells};
+use crate::describe::{CellReader, Describer, Description, GenerationSettings};
+use crate::error::Problem;
+use crate::{Error, Result};
+
+/// What the model worker keeps from job to job.
+pub(super) struct ModelWorker {
+    shared: Arc<Shared>,
+    queue: Queue,
+    loaded: Loaded,
+}
+
+/// The model, and the last data set's genes as it reads them.
+#[derive(Default)]
+struct Loaded {
+    describer: Option<Describer>,
+    reader: Option<(Weak<OpenData>, CellReader)>,
+}
+
+/// The jobs to come. One that was taken from the channel too early waits in front.
+struct Queue {
+    jobs: Receiver<Job>,
+    put_back: RefCell<VecDeque<Job>>,
+}
+
+impl Queue {
+    fn next(&self) -> Option<Job> {
+        let first = self.put_back.borrow_mut().pop_front();
+        first.or_else(|| self.jobs.recv().ok())
+    }
+
+    /// The next job, where it is a description of the data set of `epoch`.
+    fn next_description(&self, epoch: u64) -> Option<Job> {
+        // Behind a job that was put back all others wait, or they would overtake it.
+        if !self.put_back.borrow().is_empty() {
+            return None;
+        }
+        let job = self.jobs.try_recv().ok()?;
+        if job.epoch == epoch && matches!(job.command, Command::Describe { .. }) {
+            return Some(job);
+        }
+        self.put_back.borrow_mut().push_back(job);
+        None
+    }
+}
+
+/// All that describing a cell takes, ready.
+struct Ready<'a> {
+    describer: &'a Describer,
+    reader: &'a CellReader,
+    open: &'a OpenData,
+}
+
+impl ModelWorker {
+    pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>) -> Self {
+        let queue = Queue { jobs, put_back: RefCell::default() };
+        Self { shared, queue, loaded: Loaded::default() }
+    }
+
+    /// Works until the session goes away.
+    pub(super) fn serve(mut self) {
+        let hub = self.shared.hub.clone();
+        while let Some(job) = self.queue.next() {
+            if hub.run(job, |ctx, command| self.work(ctx, &command)) {
+                // A panic may have left the model half changed: load it afresh.
+                self.loaded = Loaded::default();
+            }
+        }
+    }
+
+    fn work(&mut self, ctx: &JobContext, command: &Command) -> Result<()> {
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
+        match command {
+            Command::Describe { cell, settings } => {
+                ctx.started(format!("Describing {}", open.cell_name(*cell)?))?;
+                self.loaded.ready(&self.shared, ctx, &open)?.describe(ctx, *cell, settings)
+            }
+            Command::Annotate { cells, settings } => {
+                for cell in cells.iter() {
+                    open.cell_name(*cell)?;
+                }
+                ctx.started(format!("Describing {} cells", cells.len()))?;
+                let ready = self.loaded.ready(&self.shared, ctx, &open)?;
+                annotate(&self.shared, &self.queue, &ready, ctx, cells, settings)
+            }
+            _ => Err(Error::request(Problem::new(
+                "a command",
+                "the worker that runs the model",
+                "the worker that reads files",
+                "This is a fault of the program. Please report it.",
+            ))),
+        }
+    }
+}
+
+impl Loaded {
+    /// Loads the model and brings it together with the data set, as far as that is still to be done.
+    fn ready<'a>(
+        &'a mut self,
+        shared: &Shared,
+        ctx: &JobContext,
+        open: &'a Arc<OpenData>,
+    ) -> Result<Ready<'a>> {
+        if open.dataset.known_genes == 0 {
+            return Err(no_known_gene(open));
+        }
+        let describer = match &mut self.describer {
+            Some(describer) => &*describer,
+            empty => {
+                let settings = &shared.settings;
+                let describer = Describer::load(settings.model.as_deref(), settings.device, &ctx.watch)?;
+                ctx.emit_done(Event::ModelLoaded { job: ctx.id, model: model_report(&describer) })?;
+                &*empty.insert(describer)
+            }
+        };
+        let this = Arc::downgrade(open);
+        if self.reader.as_ref().is_none_or(|(of, _)| !of.ptr_eq(&this)) {
+            let dataset = &open.dataset;
+            let ids = dataset.ensembl_ids.iter().map(Option::as_deref).collect::<Vec<_>>();
+            let reader = describer.bind(&ids, &dataset.genes, dataset.matrix.scale)?;
+            self.reader = Some((this, reader));
+        }
+        match &self.reader {
+            Some((_, reader)) => Ok(Ready { describer, reader, open }),
+            None => Err(no_known_gene(open)),
+        }
+    }
+}
+
+impl Ready<'_> {
+    fn describe(&self, ctx: &JobContext, cell: usize, settings: &GenerationSettings) -> Result<()> {
+        let row = self.open.row(cell, &ctx.watch)?;
+        let mut on_text = |text: &str| {
+            // Fails only when the job is stopped, and then generating stops by itself.
+            let _ = ctx.emit(Event::DescriptionText { job: ctx.id, cell, text: text.to_owned() });
+        };
+        let description =
+            self.describer.describe(self.reader, cell, &row, settings, &ctx.watch, &mut on_text)?;
+        ctx.watch.check()?;
+        let description = Arc::new(description);
+        self.keep(std::slice::from_ref(&description), &self.run(settings));
+        ctx.emit_done(Event::Described { job: ctx.id, description })
+    }
+
+    fn run(&self, settings: &GenerationSettings) -> Arc<Run> {
+        let report = self.describer.report();
+        Arc::new(Run {
+            matrix: self.open.dataset.matrix.clone(),
+            settings: settings.clone(),
+            model_id: report.id,
+            model: self.describer.provenance(),
+            device: report.device_name,
+        })
+    }
+
+    fn keep(&self, descriptions: &[Arc<Description>], run: &Arc<Run>) {
+        self.open.keep(
+            descriptions
+                .iter()
+                .map(|description| Annotation { description: description.clone(), run: run.clone() }),
+        );
+    }
+}
+
+fn annotate(
+    shared: &Shared,
+    queue: &Queue,
+    ready: &Ready<'_>,
+    ctx: &JobContext,
+    cells: &[usize],
+    settings: &GenerationSettings,
+) -> Result<()> {
+    let run = ready.run(settings);
+    let mut on_batch = |descriptions: Vec<Arc<Description>>| {
+        ready.keep(&descriptions, &run);
+        ctx.emit_done(Event::Annotated { job: ctx.id, descriptions })?;
+        // Who clicks on a cell meanwhile should not wait for the whole data set.
+        while let Some(job) = queue.next_description(ctx.epoch) {
+            shared.hub.run(job, |ctx, command| match command {
+                Command::Describe { cell, settings } => {
+                    ctx.started(format!("Describing {}", ready.open.cell_name(cell)?))?;
+                    ready.describe(ctx, cell, &settings)
+                }
+                _ => Ok(()),
+            });
+        }
+        Ok(())
+    };
+    annotate_cells(
+        ready.describer,
+        ready.reader,
+        &ready.open.matrix,
+        cells,
+        settings,
+        Batches::default(),
+        &ctx.watch,
+        &mut on_batch,
+    )
+}
+
+fn model_report(describer: &Describer) -> ModelReport {
+    let report = describer.report();
+    ModelReport {
+        name: report.name,
+        id: report.id,
+        bytes: report.bytes,
+        device: DeviceReport { name: report.device_name, reason: report.device_reason },
+    }
+}
+
+fn no_known_gene(open: &OpenData) -> Error {
+    let dataset = &open.dataset;
+    let example = dataset.gene_names_in_file.first().map_or("", String::as_str);
+    Error::genes(Problem::new(
+        "the genes of the file",
+        format!("none of {} known (the first is \"{example}\")", dataset.genes.len()),
+        "human gene symbols or Ensembl ids",
+        "Put them into the index of var, or into a column of var called gene_ids or feature_name.",
+    ))
+}

@@ -1,0 +1,20 @@
+//! Training Cell2Text models from labelled files by a recipe.
+//!
+//! Every example is a function of the recipe's seed and its own number, and checkpoints hold weights, optimiser and
+//! position: a run that stops and goes on gives the same weights as one that does not.
+
+mod checkpoint;
+mod corpus;
+mod draw;
+mod examples;
+mod optimizer;
+mod recipe;
+mod run;
+mod signatures;
+mod trainee;
+
+pub use recipe::{
+    AdapterRecipe, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, Objective, Recipe, Source,
+    SourceForm, Stage,
+};
+pub use run::{StepReport, TrainReport, TrainSettings, train};

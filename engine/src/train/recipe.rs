@@ -1,0 +1,345 @@
+//! A training recipe: data, sizes and stages, read from TOML.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::model::{AdapterKind, HiddenState, Prompt};
+use crate::tokens::TokenKind;
+use crate::{Error, Result};
+
+/// All that decides what a training run gives, but the data themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the model.
+    pub name: String,
+    /// Licence of its weights.
+    pub licence: String,
+    /// What it is, for its manifest.
+    pub description: String,
+    /// Seed of initial weights and of every drawn cell.
+    pub seed: u64,
+    /// Genes read.
+    pub genes: GeneRecipe,
+    /// Sizes of the encoder.
+    pub encoder: EncoderRecipe,
+    /// Sizes of the adapter.
+    pub adapter: AdapterRecipe,
+    /// Sizes of the decoder.
+    pub decoder: DecoderRecipe,
+    /// How the decoder is asked.
+    pub prompt: Prompt,
+    /// The chat template, in Jinja.
+    pub chat_template: String,
+    /// How cells are drawn.
+    pub cells: CellRecipe,
+    /// Where cells come from.
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
+    /// What is learnt, one after the other.
+    #[serde(rename = "stage")]
+    pub stages: Vec<Stage>,
+}
+
+/// Which genes get a token, and how cells are encoded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneRecipe {
+    /// Genes with a token: those that vary most between the profiles.
+    pub count: usize,
+    /// Kind of the encoding.
+    pub kind: TokenKind,
+    /// Longest encoding, special tokens counted.
+    pub max_len: usize,
+    /// Cells drawn to find each gene's median.
+    pub median_cells: usize,
+}
+
+/// Sizes of the encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderRecipe {
+    /// Width.
+    pub hidden_size: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the feed-forward part.
+    pub intermediate_size: usize,
+    /// The state that the adapter reads.
+    pub hidden_state: HiddenState,
+}
+
+/// Sizes of the adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterRecipe {
+    /// Its layout.
+    pub kind: AdapterKind,
+    /// Width in its middle.
+    pub hidden_size: usize,
+}
+
+/// Sizes of the decoder and its tokenizer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderRecipe {
+    /// Width.
+    pub hidden_size: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of the feed-forward part.
+    pub intermediate_size: usize,
+    /// Longest prompt and text, in tokens.
+    pub max_positions: usize,
+    /// Tokens of the tokenizer, special ones counted.
+    pub vocab_size: usize,
+    /// The token that ends a text.
+    pub end_of_text: String,
+    /// Special tokens, the end token among them, in the order of their ids.
+    pub special_tokens: Vec<String>,
+}
+
+/// How cells are drawn from profiles and thinned from real cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellRecipe {
+    /// Least and most counts of a cell; drawn evenly on the log scale.
+    pub counts: [f64; 2],
+    /// Shape of the gamma noise on each gene's mean; larger is less noise.
+    pub gamma_shape: f64,
+    /// Largest share of a cell's counts that comes from the average of its tissue.
+    pub ambient: f64,
+    /// Share of cells whose genes are cut to a panel.
+    pub panel_share: f64,
+    /// Least and most genes of a panel; drawn evenly on the log scale.
+    pub panel_genes: [f64; 2],
+    /// Cell types are drawn with their number of profiles to this power: 0 is all alike, 1 as they are.
+    pub type_balance: f64,
+    /// Cell types too vague to be an answer, by Cell Ontology id; their cells are left out.
+    pub vague: Vec<String>,
+}
+
+/// What a file's rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceForm {
+    /// Mean expression of a cell type, from which cells are drawn.
+    Profiles,
+    /// Real cells.
+    Cells,
+}
+
+/// One h5ad file with labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Path below the data folder.
+    pub file: String,
+    /// What its rows are.
+    pub form: SourceForm,
+    /// Its share of the drawn cells, relative to the other sources.
+    pub weight: f64,
+    /// Column of Cell Ontology ids.
+    #[serde(default = "cell_type_column")]
+    pub cell_type_column: String,
+    /// Column of tissues.
+    #[serde(default = "tissue_column")]
+    pub tissue_column: String,
+    /// The words for each tissue of the file; those not listed are told as they are.
+    #[serde(default)]
+    pub tissues: BTreeMap<String, String>,
+    /// Column that tells the disease.
+    #[serde(default = "disease_column")]
+    pub disease_column: String,
+    /// The words for each value of that column; an empty text is a normal donor, as are values not listed.
+    #[serde(default)]
+    pub diseases: BTreeMap<String, String>,
+    /// Column that tells the stage of life.
+    #[serde(default = "stage_column")]
+    pub stage_column: String,
+    /// The words for each value of that column; those not listed go through the rule for CELLxGENE's labels.
+    #[serde(default)]
+    pub stages: BTreeMap<String, String>,
+}
+
+fn cell_type_column() -> String {
+    "cell_type_ontology_term_id".to_owned()
+}
+fn tissue_column() -> String {
+    "tissue".to_owned()
+}
+fn disease_column() -> String {
+    "disease".to_owned()
+}
+fn stage_column() -> String {
+    "development_stage".to_owned()
+}
+
+/// What a stage learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// The encoder learns cell type, tissue, disease and pathways from its first token; the heads are thrown away.
+    Labels,
+    /// Adapter and decoder learn to write the description, the prompt masked.
+    Description,
+}
+
+/// One stage of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// What is learnt.
+    pub objective: Objective,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Cells of one forward pass.
+    pub batch: usize,
+    /// Forward passes summed for one step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Learning rate after warming up.
+    pub learning_rate: f64,
+    /// Steps over which the rate rises from zero.
+    #[serde(default)]
+    pub warmup_steps: u64,
+    /// Steps after which the rate is multiplied by `gamma` (StepLR; an epoch of the paper).
+    pub epoch_steps: u64,
+    /// Factor per epoch.
+    pub gamma: f64,
+    /// Decoupled weight decay; above zero this is AdamW, at zero Adam.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Gradients longer than this, all parameters together, are scaled down to it.
+    #[serde(default = "unclipped")]
+    pub clip_norm: f64,
+    /// Whether the encoder learns too (in a description stage; in a label stage it always does).
+    #[serde(default)]
+    pub train_encoder: bool,
+}
+
+fn one() -> usize {
+    1
+}
+fn unclipped() -> f64 {
+    f64::INFINITY
+}
+
+impl Stage {
+    /// The learning rate of step `step` (from 0) of this stage.
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        let warm = if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
+        self.learning_rate * warm * self.gamma.powf((step / self.epoch_steps.max(1)) as f64)
+    }
+}
+
+impl Recipe {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Train`] naming the entry.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the recipe", path, e))?;
+        let recipe: Self = toml::from_str(&text).map_err(|e| {
+            Error::train(
+                Problem::new(
+                    "recipe",
+                    e.to_string(),
+                    "the entries of a recipe",
+                    "See training/builtin.toml.",
+                )
+                .in_file(path),
+            )
+        })?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// Checks what types alone do not.
+    ///
+    /// # Errors
+    /// [`Error::Train`] naming the entry.
+    pub fn check(&self) -> Result<()> {
+        let checks = [
+            (!self.sources.is_empty(), "source", "none", "at least one"),
+            (!self.stages.is_empty(), "stage", "none", "at least one"),
+            (
+                self.sources.iter().all(|s| s.weight > 0.0),
+                "source.weight",
+                "zero or less",
+                "a number above zero",
+            ),
+            (
+                self.stages.iter().all(|s| s.batch > 0 && s.accumulate > 0),
+                "stage.batch",
+                "zero",
+                "at least one",
+            ),
+            (self.genes.max_len > 4, "genes.max_len", "too short", "more than 4 tokens"),
+            (
+                self.cells.counts[0] >= 1.0 && self.cells.counts[1] >= self.cells.counts[0],
+                "cells.counts",
+                "an empty range",
+                "[least, most], at least 1",
+            ),
+            (
+                self.cells.panel_genes[0] >= 1.0 && self.cells.panel_genes[1] >= self.cells.panel_genes[0],
+                "cells.panel_genes",
+                "an empty range",
+                "[least, most], at least 1",
+            ),
+            (
+                self.decoder.special_tokens.contains(&self.decoder.end_of_text)
+                    && self.decoder.special_tokens.contains(&self.prompt.placeholder),
+                "decoder.special_tokens",
+                "a list without the end token or the placeholder",
+                "both in it",
+            ),
+        ];
+        match checks.iter().find(|(ok, ..)| !ok) {
+            Some((_, element, found, expected)) => {
+                Err(Error::train(Problem::new(*element, *found, *expected, "Change the recipe.")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_recipe_is_a_recipe() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/builtin.toml");
+        Recipe::read(&path).unwrap();
+    }
+
+    #[test]
+    fn the_rate_warms_up_and_falls_by_gamma_each_epoch() {
+        let stage = Stage {
+            objective: Objective::Labels,
+            steps: 30,
+            batch: 1,
+            accumulate: 1,
+            learning_rate: 1.0,
+            warmup_steps: 4,
+            epoch_steps: 10,
+            gamma: 0.5,
+            weight_decay: 0.0,
+            clip_norm: 1.0,
+            train_encoder: false,
+        };
+        let rates: Vec<f64> = [0, 3, 9, 10, 29].iter().map(|&s| stage.learning_rate_at(s)).collect();
+        assert_eq!(rates, [0.25, 1.0, 1.0, 0.5, 0.25]);
+    }
+}

@@ -1,0 +1,391 @@
+//! The training run: stages, steps, checkpoints, the metrics log, and the finished bundle.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::Device;
+
+use super::checkpoint::{CheckpointFolder, Position, read_state, read_vocabularies};
+use super::corpus::Corpus;
+use super::examples::{Example, ExampleMaker};
+use super::optimizer::Adam;
+use super::recipe::{Objective, Recipe, Stage};
+use super::signatures::signatures;
+use super::trainee::{Configs, LabelCounts, Outcome, Trainee};
+use crate::error::Problem;
+use crate::files::write_atomically;
+use crate::model::{
+    AdapterEntry, Bundle, DecoderEntry, Encoder, EncoderEntry, GenesEntry, Manifest, Prompter,
+};
+use crate::nn::{DevicePreference, ParamSink, choose_device, write_safetensors};
+use crate::progress::Watch;
+use crate::tokens::GeneDictionary;
+use crate::{Error, Result};
+
+/// What a run is asked for beside its recipe.
+#[derive(Debug, Clone)]
+pub struct TrainSettings {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The folder that the recipe's files lie in.
+    pub data: PathBuf,
+    /// The folder for checkpoints, the log and the finished bundle.
+    pub out: PathBuf,
+    /// Steps between checkpoints.
+    pub checkpoint_steps: u64,
+    /// Where to compute.
+    pub device: DevicePreference,
+    /// Stop after this many steps in all, a checkpoint written; for trying a recipe.
+    pub max_steps: Option<u64>,
+}
+
+/// One step, as logged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// Stage, from 0.
+    pub stage: usize,
+    /// Step of that stage, from 1.
+    pub step: u64,
+    /// Mean loss of the step's batches.
+    pub loss: f64,
+    /// Mean share of right answers.
+    pub accuracy: f64,
+    /// Length of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Wall time of the step in seconds.
+    pub duration_secs: f64,
+}
+
+/// What a run gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainReport {
+    /// The bundle, when all stages are done.
+    pub bundle: Option<PathBuf>,
+    /// Steps done in this call.
+    pub steps: u64,
+    /// The last step.
+    pub last: Option<StepReport>,
+    /// Cell types that the model was taught, as Cell Ontology ids.
+    pub cell_types: Vec<String>,
+}
+
+/// Trains a model, or goes on with the run that `settings.out` holds.
+///
+/// # Errors
+/// [`Error::Train`] for data or a checkpoint that do not fit the recipe; [`Error::Cancelled`] after writing a
+/// checkpoint; what files and device give.
+pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
+    let recipe = &settings.recipe;
+    recipe.check()?;
+    std::fs::create_dir_all(&settings.out).map_err(|e| Error::io("make the folder", &settings.out, e))?;
+    let folder = CheckpointFolder::new(&settings.out);
+    let recipe_hash = CheckpointFolder::recipe_hash(recipe)?;
+    let found = folder.newest(&recipe_hash)?;
+    let corpus = Corpus::read(recipe, &settings.data, watch)?;
+    let given = found.as_ref().map(|(path, _)| read_vocabularies(path)).transpose()?;
+    let (maker, genes) = ExampleMaker::new(&corpus, recipe, given, watch)?;
+    let labels = LabelCounts {
+        cell_types: corpus.cell_types.len(),
+        tissues: corpus.tissues.len(),
+        diseases: corpus.diseases.len(),
+        pathways: maker.n_pathways(),
+    };
+    let configs = Configs::new(recipe, &genes, maker.tokenizer(), labels);
+    let device = choose_device(settings.device)?.device.autodiff();
+    let (trainee, adam, position) = match found {
+        Some((path, position)) => {
+            let (trainee, adam) = read_state(&path, &configs, &device)?;
+            (trainee, adam, position)
+        }
+        None => {
+            let start = Position { stage: 0, step: 0, examples: 0, recipe: recipe_hash };
+            (Trainee::fresh(&configs, recipe.seed, &device)?, Adam::default(), start)
+        }
+    };
+    let prompter =
+        Prompter::new(recipe.prompt.clone(), recipe.chat_template.clone(), maker.tokenizer().clone())?;
+    let mut run = Run {
+        settings,
+        configs,
+        corpus: &corpus,
+        maker: &maker,
+        genes: &genes,
+        prompter,
+        device,
+        folder,
+        trainee,
+        adam,
+        position,
+    };
+    let (steps, last) = run.all_stages(watch)?;
+    let finished = run.position.stage >= recipe.stages.len();
+    let bundle = finished.then(|| run.write_bundle()).transpose()?;
+    Ok(TrainReport { bundle, steps, last, cell_types: corpus.cell_types.words().to_vec() })
+}
+
+struct Run<'a> {
+    settings: &'a TrainSettings,
+    configs: Configs,
+    corpus: &'a Corpus,
+    maker: &'a ExampleMaker<'a>,
+    genes: &'a GeneDictionary,
+    prompter: Prompter,
+    device: Device,
+    folder: CheckpointFolder,
+    trainee: Trainee,
+    adam: Adam,
+    position: Position,
+}
+
+/// Batches made ahead of the step that needs them.
+const BATCHES_AHEAD: usize = 4;
+
+impl Run<'_> {
+    fn all_stages(&mut self, watch: &Watch) -> Result<(u64, Option<StepReport>)> {
+        let recipe = &self.settings.recipe;
+        let total: u64 = recipe.stages.iter().map(|s| s.steps).sum();
+        let mut log = MetricsLog::open(&self.settings.out)?;
+        let (mut steps, mut last) = (0, None);
+        while let Some(stage) = recipe.stages.get(self.position.stage) {
+            let done_before: u64 = recipe.stages.iter().take(self.position.stage).map(|s| s.steps).sum();
+            let budget =
+                self.settings.max_steps.map(|most| most.saturating_sub(done_before + self.position.step));
+            let remaining = (stage.steps - self.position.step).min(budget.unwrap_or(u64::MAX));
+            let (report, outcome) = self.one_stage(stage, remaining, (done_before, total), &mut log, watch);
+            steps += report.0;
+            last = report.1.or(last);
+            if outcome.is_err() || self.position.step < stage.steps {
+                // Stopped, by the user, an error or the limit: keep what was learnt.
+                self.write_checkpoint()?;
+                outcome?;
+                return Ok((steps, last));
+            }
+            self.position.stage += 1;
+            self.position.step = 0;
+            self.adam = Adam::default();
+            self.write_checkpoint()?;
+        }
+        Ok((steps, last))
+    }
+
+    /// Runs up to `remaining` steps; gives the steps done with the last report even where one failed.
+    fn one_stage(
+        &mut self,
+        stage: &Stage,
+        remaining: u64,
+        (done_before, total): (u64, u64),
+        log: &mut MetricsLog,
+        watch: &Watch,
+    ) -> ((u64, Option<StepReport>), Result<()>) {
+        let frozen = (stage.objective == Objective::Description && !stage.train_encoder)
+            .then(|| self.trainee.encoder.valid());
+        let per_step = (stage.batch * stage.accumulate) as u64;
+        let first = self.position.examples;
+        let maker = self.maker;
+        let n_batches = remaining * stage.accumulate as u64;
+        let (sender, batches) = mpsc::sync_channel::<Result<Vec<Example>>>(BATCHES_AHEAD);
+        let mut progress = (0, None);
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for i in 0..n_batches {
+                    let batch = maker.batch(first + i * stage.batch as u64, stage.batch);
+                    // The receiver is gone once the stage has stopped.
+                    if sender.send(batch).is_err() {
+                        return;
+                    }
+                }
+            });
+            for i in 0..remaining {
+                let started = Instant::now();
+                let mut report = self.one_step(stage, frozen.as_ref(), &batches)?;
+                report.duration_secs = started.elapsed().as_secs_f64();
+                self.position.step += 1;
+                self.position.examples += per_step;
+                log.write(&report)?;
+                let what = format!(
+                    "Training, stage {} of {}: loss {:.3}, right {:.1} %",
+                    report.stage + 1,
+                    self.settings.recipe.stages.len(),
+                    report.loss,
+                    report.accuracy * 100.0
+                );
+                progress = (i + 1, Some(report));
+                if self.position.step.is_multiple_of(self.settings.checkpoint_steps.max(1)) {
+                    self.write_checkpoint()?;
+                }
+                watch.step(&what, done_before + self.position.step, Some(total))?;
+            }
+            Ok(())
+        });
+        (progress, outcome)
+    }
+
+    fn one_step(
+        &mut self,
+        stage: &Stage,
+        frozen: Option<&Encoder>,
+        batches: &mpsc::Receiver<Result<Vec<Example>>>,
+    ) -> Result<StepReport> {
+        let mut accumulator = GradientsAccumulator::new();
+        let (mut loss_sum, mut accuracy_sum) = (0.0, 0.0);
+        for _ in 0..stage.accumulate {
+            let examples = batches.recv().map_err(|_| {
+                Error::train(Problem::new("cells", "no more of them", "a batch", "Report this as a bug."))
+            })??;
+            let Outcome { loss, accuracy } = match stage.objective {
+                Objective::Labels => self.trainee.label_loss(&examples, &self.configs)?,
+                Objective::Description => {
+                    let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
+                    let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
+                    let rotary = self.configs.rotary(prompt.len() + longest, &self.device)?;
+                    self.trainee.description_loss(
+                        &examples,
+                        &self.configs,
+                        &self.prompter,
+                        &rotary,
+                        frozen,
+                    )?
+                }
+            };
+            loss_sum += f64::from(loss.clone().into_scalar::<f32>());
+            accuracy_sum += f64::from(accuracy.into_scalar::<f32>());
+            let gradients = loss.div_scalar(stage.accumulate as f64).backward();
+            accumulator.accumulate(&self.trainee, GradientsParams::from_grads(gradients, &self.trainee));
+        }
+        let learning_rate = stage.learning_rate_at(self.position.step);
+        let (trainee, gradient_norm) = self.adam.step(
+            self.trainee.clone(),
+            accumulator.grads(),
+            learning_rate,
+            stage.weight_decay,
+            stage.clip_norm,
+        );
+        self.trainee = trainee;
+        let n = stage.accumulate as f64;
+        let loss = loss_sum / n;
+        if !loss.is_finite() {
+            return Err(Error::train(Problem::new(
+                "loss",
+                loss.to_string(),
+                "a number",
+                "Lower the learning rate.",
+            )));
+        }
+        Ok(StepReport {
+            stage: self.position.stage,
+            step: self.position.step + 1,
+            loss,
+            accuracy: accuracy_sum / n,
+            gradient_norm,
+            learning_rate,
+            duration_secs: 0.0,
+        })
+    }
+
+    fn write_checkpoint(&self) -> Result<()> {
+        self.folder.write(&self.trainee, &self.adam, self.genes, self.maker.tokenizer(), &self.position)
+    }
+
+    /// Writes the finished model as a bundle in half precision.
+    fn write_bundle(&self) -> Result<PathBuf> {
+        let folder = self.settings.out.join("bundle");
+        let recipe = &self.settings.recipe;
+        let parts = |export: &dyn Fn(&mut ParamSink) -> Result<()>, path: &str| -> Result<()> {
+            let path = folder.join(path);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(|e| Error::io("make the folder", parent, e))?;
+            }
+            let mut sink = ParamSink::default();
+            export(&mut sink)?;
+            write_safetensors(&path, &sink.into_tensors(), true)
+        };
+        parts(&|sink| self.trainee.encoder.export(sink, false), "encoder/model.safetensors")?;
+        parts(&|sink| self.trainee.adapter.export(sink), "adapter/model.safetensors")?;
+        parts(&|sink| self.trainee.decoder.export(sink), "decoder/model.safetensors")?;
+        write_json(&folder.join("encoder/config.json"), &self.configs.encoder)?;
+        write_json(&folder.join("decoder/config.json"), &self.configs.decoder)?;
+        write_atomically(
+            &folder.join("decoder/tokenizer.json"),
+            self.maker.tokenizer().to_json()?.as_bytes(),
+        )?;
+        write_atomically(&folder.join("decoder/chat_template.jinja"), recipe.chat_template.as_bytes())?;
+        write_atomically(&folder.join("genes.tsv"), &self.genes.write_tsv())?;
+        write_atomically(&folder.join("signatures.tsv"), signatures(self.corpus)?.write_tsv().as_bytes())?;
+        let manifest = Manifest {
+            format: 0,
+            name: recipe.name.clone(),
+            licence: recipe.licence.clone(),
+            description: recipe.description.clone(),
+            genes: GenesEntry {
+                dictionary: "genes.tsv".into(),
+                kind: recipe.genes.kind,
+                max_len: recipe.genes.max_len,
+            },
+            encoder: EncoderEntry { folder: "encoder".into(), hidden_state: recipe.encoder.hidden_state },
+            adapter: AdapterEntry {
+                folder: "adapter".into(),
+                kind: recipe.adapter.kind,
+                hidden_size: recipe.adapter.hidden_size,
+            },
+            decoder: DecoderEntry { folder: "decoder".into() },
+            prompt: recipe.prompt.clone(),
+            signatures: Some("signatures.tsv".into()),
+            hashes: Default::default(),
+        };
+        let files = [
+            "adapter/model.safetensors",
+            "decoder/chat_template.jinja",
+            "decoder/config.json",
+            "decoder/model.safetensors",
+            "decoder/tokenizer.json",
+            "encoder/config.json",
+            "encoder/model.safetensors",
+            "genes.tsv",
+            "signatures.tsv",
+        ];
+        Bundle::write_manifest(&folder, &manifest, &files)?;
+        Ok(folder)
+    }
+}
+
+fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
+    let json = serde_json::to_vec_pretty(value).map_err(|e| Error::io("encode", path, e.into()))?;
+    write_atomically(path, &json)
+}
+
+/// `metrics.csv`: one line a step; a run that goes on appends.
+struct MetricsLog {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+impl MetricsLog {
+    fn open(out: &Path) -> Result<Self> {
+        let path = out.join("metrics.csv");
+        let is_new = !path.exists();
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let mut log = Self { file: file.map_err(|e| Error::io("open the log", &path, e))?, path };
+        if is_new {
+            log.line("stage,step,loss,accuracy,gradient_norm,learning_rate,duration_secs")?;
+        }
+        Ok(log)
+    }
+
+    fn write(&mut self, r: &StepReport) -> Result<()> {
+        self.line(&format!(
+            "{},{},{:.5},{:.5},{:.4},{:.3e},{:.3}",
+            r.stage, r.step, r.loss, r.accuracy, r.gradient_norm, r.learning_rate, r.duration_secs
+        ))
+    }
+
+    fn line(&mut self, text: &str) -> Result<()> {
+        writeln!(self.file, "{text}").map_err(|e| Error::io("write the log", &self.path, e))
+    }
+}

@@ -1,0 +1,263 @@
+//! The model while it learns: its parts with gradients, label heads, and the two losses.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::examples::Example;
+use super::recipe::Recipe;
+use crate::Result;
+use crate::model::{
+    Adapter, AdapterConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, EosTokens, HiddenState, Prompter,
+    TextTokenizer, pad_tokens,
+};
+use crate::nn::{ParamSink, Params, Rotary, RotarySettings, export_linear, linear};
+use crate::tokens::GeneDictionary;
+
+/// Standard deviation of fresh matrices. Small models learn from larger weights than BERT's 0.02.
+const INITIAL_STD: f32 = 0.04;
+/// Base of the decoder's rotary frequencies: Llama's first, right for short texts.
+const ROPE_THETA: f64 = 10_000.0;
+
+/// Configurations of a recipe's parts.
+#[derive(Debug, Clone)]
+pub(super) struct Configs {
+    pub(super) encoder: EncoderConfig,
+    pub(super) adapter: AdapterConfig,
+    pub(super) decoder: DecoderConfig,
+    pub(super) hidden_state: HiddenState,
+    pub(super) labels: LabelCounts,
+    pub(super) pad: u32,
+}
+
+/// How many labels of each kind there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LabelCounts {
+    pub(super) cell_types: usize,
+    pub(super) tissues: usize,
+    pub(super) diseases: usize,
+    pub(super) pathways: usize,
+}
+
+impl Configs {
+    pub(super) fn new(
+        recipe: &Recipe,
+        genes: &GeneDictionary,
+        tokenizer: &TextTokenizer,
+        labels: LabelCounts,
+    ) -> Self {
+        let special = genes.special();
+        let encoder = EncoderConfig {
+            model_type: "bert".into(),
+            hidden_size: recipe.encoder.hidden_size,
+            num_hidden_layers: recipe.encoder.layers,
+            num_attention_heads: recipe.encoder.heads,
+            intermediate_size: recipe.encoder.intermediate_size,
+            max_position_embeddings: recipe.genes.max_len,
+            vocab_size: genes.vocabulary_size(),
+            type_vocab_size: 2,
+            hidden_act: "relu".into(),
+            layer_norm_eps: 1e-12,
+            pad_token_id: special.pad,
+        };
+        let decoder = DecoderConfig {
+            model_type: "llama".into(),
+            hidden_size: recipe.decoder.hidden_size,
+            num_hidden_layers: recipe.decoder.layers,
+            num_attention_heads: recipe.decoder.heads,
+            num_key_value_heads: recipe.decoder.kv_heads,
+            head_dim: None,
+            intermediate_size: recipe.decoder.intermediate_size,
+            vocab_size: tokenizer.vocab_size(),
+            max_position_embeddings: recipe.decoder.max_positions,
+            rms_norm_eps: 1e-5,
+            tie_word_embeddings: true,
+            rope_theta: Some(ROPE_THETA),
+            rope_scaling: None,
+            rope_parameters: None,
+            eos_token_id: tokenizer
+                .token(&recipe.decoder.end_of_text)
+                .map_or(EosTokens::None, EosTokens::One),
+        };
+        let adapter = AdapterConfig {
+            kind: recipe.adapter.kind,
+            input_size: encoder.hidden_size,
+            hidden_size: recipe.adapter.hidden_size,
+            output_size: decoder.hidden_size,
+        };
+        Self {
+            encoder,
+            adapter,
+            decoder,
+            hidden_state: recipe.encoder.hidden_state,
+            labels,
+            pad: special.pad,
+        }
+    }
+
+    /// Rotary tables of the decoder for `n_positions`.
+    pub(super) fn rotary(&self, n_positions: usize, device: &Device) -> Result<Rotary> {
+        let settings: RotarySettings = self.decoder.rotary()?;
+        Ok(Rotary::new(&settings, n_positions, device))
+    }
+}
+
+/// Linear heads over the first token, for the label stage.
+#[derive(Module, Debug)]
+pub(super) struct Heads {
+    cell_type: Linear,
+    tissue: Linear,
+    disease: Linear,
+    pathway: Linear,
+}
+
+/// All that learns.
+#[derive(Module, Debug)]
+pub(super) struct Trainee {
+    pub(super) encoder: Encoder,
+    pub(super) adapter: Adapter,
+    pub(super) decoder: Decoder,
+    heads: Heads,
+}
+
+/// Loss with the share of right answers, for the log.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) loss: Tensor<1>,
+    /// Label stage: share of cell types right. Description stage: share of next tokens right.
+    pub(super) accuracy: Tensor<1>,
+}
+
+/// Weights of the label losses beside the cell type's. The type matters most; the others keep in the first token what
+/// the decoder must tell.
+const TISSUE_WEIGHT: f64 = 0.4;
+const DISEASE_WEIGHT: f64 = 0.2;
+const PATHWAY_WEIGHT: f64 = 0.4;
+
+impl Trainee {
+    /// Fresh, or read from a checkpoint, by what `params` is.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] when a tensor is missing or of another shape.
+    pub(super) fn new(configs: &Configs, params: &mut Params<'_>) -> Result<Self> {
+        let (width, labels) = (configs.encoder.hidden_size, configs.labels);
+        Ok(Self {
+            encoder: Encoder::new(&configs.encoder, params)?,
+            adapter: Adapter::new(&configs.adapter, params)?,
+            decoder: Decoder::new(&configs.decoder, params)?,
+            heads: Heads {
+                cell_type: linear(params, "heads.cell_type", width, labels.cell_types, true)?,
+                tissue: linear(params, "heads.tissue", width, labels.tissues, true)?,
+                disease: linear(params, "heads.disease", width, labels.diseases, true)?,
+                pathway: linear(params, "heads.pathway", width, labels.pathways, true)?,
+            },
+        })
+    }
+
+    /// Fresh weights from `seed`.
+    ///
+    /// # Errors
+    /// As [`Trainee::new`].
+    pub(super) fn fresh(configs: &Configs, seed: u64, device: &Device) -> Result<Self> {
+        Self::new(configs, &mut Params::random(seed, INITIAL_STD, device))
+    }
+
+    /// Every parameter, named as [`Trainee::new`] reads it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when values cannot be read back.
+    pub(super) fn export(&self, sink: &mut ParamSink) -> Result<()> {
+        self.encoder.export(sink, true)?;
+        self.adapter.export(sink)?;
+        self.decoder.export(sink)?;
+        export_linear(sink, "heads.cell_type", &self.heads.cell_type)?;
+        export_linear(sink, "heads.tissue", &self.heads.tissue)?;
+        export_linear(sink, "heads.disease", &self.heads.disease)?;
+        export_linear(sink, "heads.pathway", &self.heads.pathway)
+    }
+
+    /// Cross entropies of the labels read off the first token.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] when the encoder has no such hidden state.
+    pub(super) fn label_loss(&self, examples: &[Example], configs: &Configs) -> Result<Outcome> {
+        let device = self.encoder.device();
+        let rows: Vec<&[u32]> = examples.iter().map(|e| e.tokens.as_slice()).collect();
+        let (tokens, lengths) = pad_tokens(&rows, configs.pad, &device);
+        let hidden = self.encoder.hidden_state(tokens, &lengths, configs.hidden_state)?;
+        let [batch, _, width] = hidden.dims();
+        let first = hidden.narrow(1, 0, 1).reshape([batch, width]);
+        let numbers = |of: fn(&Example) -> usize| -> Vec<usize> { examples.iter().map(of).collect() };
+        let type_logits = self.heads.cell_type.forward(first.clone());
+        let types = class_numbers(&numbers(|e| e.cell_type), &device);
+        let tissues = class_numbers(&numbers(|e| e.tissue), &device);
+        let diseases = class_numbers(&numbers(|e| e.disease), &device);
+        let pathway_logits = self.heads.pathway.forward(first.clone());
+        let pathway =
+            |i: usize| class_numbers(&examples.iter().map(|e| e.pathways[i]).collect::<Vec<_>>(), &device);
+        let loss = cross_entropy(type_logits.clone(), types.clone())
+            + cross_entropy(self.heads.tissue.forward(first.clone()), tissues).mul_scalar(TISSUE_WEIGHT)
+            + cross_entropy(self.heads.disease.forward(first), diseases).mul_scalar(DISEASE_WEIGHT)
+            + (cross_entropy(pathway_logits.clone(), pathway(0)) + cross_entropy(pathway_logits, pathway(1)))
+                .mul_scalar(PATHWAY_WEIGHT / 2.0);
+        let right = type_logits.argmax(1).equal(types).float().mean();
+        Ok(Outcome { loss, accuracy: right })
+    }
+
+    /// Cross entropy of the description's tokens, given the prompt with the gene vectors. `frozen` is the encoder to
+    /// read with where this one's must not learn.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] when prompt or encoder do not fit.
+    pub(super) fn description_loss(
+        &self,
+        examples: &[Example],
+        configs: &Configs,
+        prompter: &Prompter,
+        rotary: &Rotary,
+        frozen: Option<&Encoder>,
+    ) -> Result<Outcome> {
+        let device = self.decoder.device();
+        let rows: Vec<&[u32]> = examples.iter().map(|e| e.tokens.as_slice()).collect();
+        let encoder = frozen.unwrap_or(&self.encoder);
+        let (tokens, lengths) = pad_tokens(&rows, configs.pad, &encoder.device());
+        let hidden = encoder.hidden_state(tokens, &lengths, configs.hidden_state)?;
+        let hidden = if frozen.is_some() { Tensor::from_inner(hidden) } else { hidden };
+        let genes = self.adapter.forward(hidden.narrow(1, 0, prompter.prompt.top_k));
+        let prompt = prompter.splice(&self.decoder, genes)?;
+        let [batch, n_prompt, _] = prompt.dims();
+        let texts: Vec<&[u32]> = examples.iter().map(|e| e.text.as_slice()).collect();
+        let (words, text_lengths) = pad_tokens(&texts, 0, &device);
+        let [_, n_text] = words.dims();
+        // The last token of a text is never read, only predicted.
+        let read = self.decoder.embed(words.clone().narrow(1, 0, n_text - 1));
+        let hidden = self.decoder.hidden(Tensor::cat(vec![prompt, read], 1), rotary);
+        let [_, _, width] = hidden.dims();
+        let telling = hidden.narrow(1, n_prompt - 1, n_text).reshape([1, batch * n_text, width]);
+        let logits = self.decoder.logits(telling);
+        let [_, rows, vocab] = logits.dims();
+        let targets = words.reshape([rows, 1]);
+        let logits = logits.reshape([rows, vocab]);
+        let counted: Vec<f32> = text_lengths
+            .iter()
+            .flat_map(|&n| (0..n_text).map(move |i| if i < n { 1.0 } else { 0.0 }))
+            .collect();
+        let n_counted: f32 = counted.iter().sum();
+        let mask = Tensor::<2>::from_data(TensorData::new(counted, [rows, 1]), &device);
+        let right = logits.clone().argmax(1).equal(targets.clone()).float();
+        let log_probability = log_softmax(logits, 1).gather(1, targets);
+        let loss = (log_probability * mask.clone()).sum().div_scalar(-n_counted);
+        Ok(Outcome { loss, accuracy: (right * mask).sum().div_scalar(n_counted) })
+    }
+}
+
+fn class_numbers(numbers: &[usize], device: &Device) -> Tensor<2, Int> {
+    let ids: Vec<i64> = numbers.iter().map(|&n| n as i64).collect();
+    Tensor::from_data(TensorData::new(ids, [numbers.len(), 1]), device)
+}
+
+/// Mean negative log probability of the right class.
+fn cross_entropy(logits: Tensor<2>, classes: Tensor<2, Int>) -> Tensor<1> {
+    log_softmax(logits, 1).gather(1, classes).mean().neg()
+}
