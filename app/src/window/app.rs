@@ -1,7 +1,7 @@
 //! The app: session, state, and the queue of actions.
 
 use eframe::{egui, egui_wgpu};
-use engine::session::{Command as Request, DataSource, Session};
+use engine::session::{Command as Request, DataSource, JobId, Session};
 
 use super::command::{Action, Command, Situation};
 use super::dialogs::{Answer, Dialogs, OpenDialog, Purpose};
@@ -78,7 +78,8 @@ impl App {
             local: Local::default(),
             dialog: None,
             actions: Vec::new(),
-            renderer: render_state.map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
+            renderer: render_state
+                .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
             max_cells: render_state.map_or(0, map::max_cells),
         };
         if let Some(source) = options.open {
@@ -86,6 +87,12 @@ impl App {
             app.run_actions(ctx);
         }
         app
+    }
+
+    fn send(&mut self, request: Request) -> JobId {
+        let job = self.session.send(request);
+        self.work.outstanding.insert(job);
+        job
     }
 
     /// Asks for something; it is done at the end of the next frame.
@@ -96,11 +103,7 @@ impl App {
     /// Whether nothing runs: no job, no description, no work of the window's own.
     pub fn is_idle(&self) -> bool {
         self.actions.is_empty()
-            && self.work.jobs.is_empty()
-            && self.work.opening.is_none()
-            && self.work.streaming.as_ref().is_none_or(|s| !s.running)
-            && self.work.gene_job.is_none()
-            && self.work.record_job.is_none()
+            && self.work.outstanding.is_empty()
             && !self.map.is_busy()
             && !self.terms.is_busy()
             && self.dialog.is_none()
@@ -135,7 +138,8 @@ impl App {
             has_map: dataset.is_some_and(|d| !d.embeddings.is_empty()),
             has_other_embedding: dataset.is_some_and(|d| d.embeddings.len() > 1),
             has_selection: selected.is_some(),
-            has_description: selected.is_some_and(|c| self.work.description_text(c).is_some_and(|t| !t.is_empty())),
+            has_description: selected
+                .is_some_and(|c| self.work.description_text(c).is_some_and(|t| !t.is_empty())),
             has_annotations: !self.work.descriptions.is_empty(),
             is_working: !self.work.jobs.is_empty(),
             has_hidden: !self.view.hidden.is_empty(),
@@ -163,7 +167,9 @@ impl App {
         self.map.update();
         self.terms.update();
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
-            Some(Answer::Chosen(Purpose::Open, path)) => self.actions.push(Action::OpenSource(DataSource::File(path))),
+            Some(Answer::Chosen(Purpose::Open, path)) => {
+                self.actions.push(Action::OpenSource(DataSource::File(path)))
+            }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
             Some(Answer::Unavailable) => self.work.notify(
                 Severity::Error,
@@ -202,7 +208,8 @@ impl App {
             renderer: &self.renderer,
         };
         let (local, out) = (&mut self.local, &mut self.actions);
-        let mut sizes = (scope.saved.data_panel_width, scope.saved.cell_panel_width, scope.saved.ontology_height);
+        let mut sizes =
+            (scope.saved.data_panel_width, scope.saved.cell_panel_width, scope.saved.ontology_height);
         panels::top_bar_ui(ui, &scope, out);
         panels::status_bar_ui(ui, &scope, out);
         let has_data = scope.work.dataset.is_some();
@@ -232,7 +239,8 @@ impl App {
     }
 
     fn take_dropped(&mut self, ctx: &egui::Context) {
-        let dropped: Vec<_> = ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
+        let dropped: Vec<_> =
+            ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
         if let Some(path) = dropped.into_iter().next() {
             self.actions.push(Action::OpenSource(DataSource::File(path)));
         }
@@ -295,11 +303,11 @@ impl App {
         match action {
             Action::Run(command) => self.run_command(ctx, command),
             Action::OpenSource(source) => {
-                let job = self.session.send(Request::Open(source.clone()));
+                let job = self.send(Request::Open(source.clone()));
                 self.work.opening = Some((job, source));
             }
             Action::ExportTo(path) => {
-                self.session.send(Request::ExportCsv { path: with_extension(path, "csv") });
+                self.send(Request::ExportCsv { path: with_extension(path, "csv") });
             }
             Action::SelectCell(cell) => self.select(ctx, cell),
             Action::ColourBy(by) => self.colour_by(ctx, by),
@@ -328,7 +336,7 @@ impl App {
                     if all_hidden || self.view.hidden == others { Default::default() } else { others };
             }
             Action::UseMatrix(key) => {
-                self.session.send(Request::UseMatrix(key));
+                self.send(Request::UseMatrix(key));
             }
             Action::ShowTerm(term) => {
                 self.saved.ontology_open = true;
@@ -381,7 +389,9 @@ impl App {
                 }
             }
             Command::ClearSelection => self.clear_selection(),
-            Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => self.walk(ctx, command),
+            Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
+                self.walk(ctx, command)
+            }
             Command::ShowPalette => self.local.palette = Some(PaletteState::default()),
             Command::ShowShortcuts => self.local.dialog = Some(Dialog::Shortcuts),
             Command::ShowHint => {
@@ -459,7 +469,7 @@ impl App {
                 if let Some(job) = self.work.gene_job.take() {
                     self.session.cancel(job);
                 }
-                self.work.gene_job = Some(self.session.send(Request::ColourByGene { gene: *gene }));
+                self.work.gene_job = Some(self.send(Request::ColourByGene { gene: *gene }));
                 return;
             }
         }
@@ -489,7 +499,7 @@ impl App {
         self.local.selected = Some(cell);
         self.local.reveal = true;
         self.saved.hint_seen = true;
-        self.work.record_job = Some(self.session.send(Request::ReadCell { cell }));
+        self.work.record_job = Some(self.send(Request::ReadCell { cell }));
         match self.work.descriptions.get(&cell) {
             Some(description) => {
                 if let Some(term) = cell_type_term(description) {
@@ -508,17 +518,18 @@ impl App {
     fn describe(&mut self) {
         let Some(cell) = self.local.selected else { return };
         self.work.descriptions.remove(&cell);
-        let job = self.session.send(Request::Describe { cell, settings: self.generation.clone() });
+        let job = self.send(Request::Describe { cell, settings: self.generation.clone() });
         self.work.streaming = Some(Streaming { job, cell, text: String::new(), running: true });
     }
 
     fn annotate_all(&mut self) {
         let n_obs = self.work.dataset.as_ref().map_or(0, |d| d.n_obs);
-        let cells: Vec<usize> = (0..n_obs).filter(|cell| !self.work.descriptions.contains_key(cell)).collect();
+        let cells: Vec<usize> =
+            (0..n_obs).filter(|cell| !self.work.descriptions.contains_key(cell)).collect();
         if cells.is_empty() {
             self.work.notify(Severity::Done, "Every cell is described", "Export CSV writes them to a file.");
         } else {
-            self.session.send(Request::Annotate { cells: cells.into(), settings: self.generation.clone() });
+            self.send(Request::Annotate { cells: cells.into(), settings: self.generation.clone() });
         }
     }
 
@@ -536,7 +547,9 @@ impl App {
         let bounds = self.map.scene().and_then(|s| s.bounds());
         let camera = self.view.camera.or_else(|| {
             // Only the middle matters for where a walk begins.
-            bounds.map(|b| map::Camera::fit(b, egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(1.0, 1.0))))
+            bounds.map(|b| {
+                map::Camera::fit(b, egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(1.0, 1.0)))
+            })
         });
         let Some(camera) = camera else { return };
         if let Some(cell) = self.map.walk(self.local.selected, step, &camera, &self.view.hidden) {

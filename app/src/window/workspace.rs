@@ -1,13 +1,12 @@
 //! What the engine has told the window: the data set, the jobs, the cell, the descriptions.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
-use engine::session::{
-    Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport,
-};
+use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
 
 /// A job that is running.
 #[derive(Debug, Clone)]
@@ -83,6 +82,8 @@ pub struct Workspace {
     pub dataset: Option<Arc<Dataset>>,
     /// The data set on its way.
     pub opening: Option<(JobId, DataSource)>,
+    /// Jobs sent that have not ended.
+    pub outstanding: BTreeSet<JobId>,
     /// Jobs that run, oldest first.
     pub jobs: Vec<Job>,
     /// The selected cell.
@@ -185,7 +186,8 @@ impl Workspace {
                 let failed = self.opening.clone().filter(|(opening, _)| *opening == job);
                 self.end(job);
                 if !error.is_cancelled() {
-                    let title = what.map_or_else(|| "Something failed".to_owned(), |what| format!("{what} failed"));
+                    let title =
+                        what.map_or_else(|| "Something failed".to_owned(), |what| format!("{what} failed"));
                     self.notify(Severity::Error, title, error.to_string());
                 }
                 match failed {
@@ -197,6 +199,7 @@ impl Workspace {
     }
 
     fn end(&mut self, job: JobId) {
+        self.outstanding.remove(&job);
         self.jobs.retain(|j| j.id != job);
         if let Some(streaming) = self.streaming.as_mut().filter(|s| s.job == job) {
             streaming.running = false;
@@ -302,7 +305,10 @@ mod tests {
 
     #[test]
     fn a_failed_job_leaves_a_notice_and_ends() {
-        let mut w = Workspace { opening: Some((JobId(3), DataSource::File("x.h5ad".into()))), ..Workspace::default() };
+        let mut w = Workspace {
+            opening: Some((JobId(3), DataSource::File("x.h5ad".into()))),
+            ..Workspace::default()
+        };
         w.apply(Event::Started { job: JobId(3), what: "Opening x.h5ad".into() });
         assert_eq!(w.jobs.len(), 1);
         let error = Error::anndata(Problem::new("X", "nothing", "a matrix", "Write it again."));

@@ -1,8 +1,8 @@
 //! The ontology neighbourhood as a graph in layers, painted by hand.
 
 use eframe::egui::{
-    self, Align2, Color32, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo, epaint::CubicBezierShape,
-    pos2, vec2,
+    self, Align2, Color32, Mesh, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo,
+    epaint::CubicBezierShape, pos2, vec2,
 };
 use engine::ontology::{Node, Role as Place};
 
@@ -24,7 +24,8 @@ const COLUMN_STEP: f32 = NODE_WIDTH + 12.0;
 /// Paints the graph into the rest of `ui`. `pan` keeps how far it was dragged, for the term it was dragged on.
 pub fn graph_ui(ui: &mut Ui, term: &TermView, pan: &mut (String, Vec2), out: Out<'_>) {
     let t = Tokens::of(ui);
-    let canvas = ui.available_rect_before_wrap().with_max_x(ui.available_rect_before_wrap().right() - space::XS);
+    let canvas =
+        ui.available_rect_before_wrap().with_max_x(ui.available_rect_before_wrap().right() - space::XS);
     let response = ui.allocate_rect(canvas, Sense::drag());
     if pan.0 != term.id {
         *pan = (term.id.clone(), Vec2::ZERO);
@@ -91,13 +92,48 @@ pub fn graph_ui(ui: &mut Ui, term: &TermView, pan: &mut (String, Vec2), out: Out
             ui.label(egui::RichText::new(&node.label).color(t.text_strong));
             ui.label(egui::RichText::new(format!("{}, {role}", node.id)).small().color(t.text_muted));
             if node.hidden_children > 0 {
-                let text = format!("{} more kinds are not drawn", node.hidden_children);
+                let text = format!("{} more subtypes are not drawn", node.hidden_children);
                 ui.label(egui::RichText::new(text).small().color(t.text_muted));
             }
         });
     }
+    fade_edges(&painter, canvas, t.panel);
     let label = format!("Neighbourhood of {} in the Cell Ontology, {} terms", term.label, nodes.len());
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, &label));
+}
+
+/// Lets what is cut off at the edges fade, so that it reads as going on.
+fn fade_edges(painter: &egui::Painter, canvas: Rect, ground: Color32) {
+    const DEPTH: f32 = 18.0;
+    let clear = Color32::TRANSPARENT;
+    let mut mesh = Mesh::default();
+    let mut strip = |outer: [egui::Pos2; 2], inner: [egui::Pos2; 2]| {
+        let k = mesh.vertices.len() as u32;
+        for (place, colour) in [(outer[0], ground), (outer[1], ground), (inner[0], clear), (inner[1], clear)]
+        {
+            mesh.colored_vertex(place, colour);
+        }
+        mesh.add_triangle(k, k + 1, k + 2);
+        mesh.add_triangle(k + 1, k + 2, k + 3);
+    };
+    let inner = canvas.shrink(DEPTH);
+    strip(
+        [canvas.left_top(), canvas.left_bottom()],
+        [pos2(inner.left(), canvas.top()), pos2(inner.left(), canvas.bottom())],
+    );
+    strip(
+        [canvas.right_top(), canvas.right_bottom()],
+        [pos2(inner.right(), canvas.top()), pos2(inner.right(), canvas.bottom())],
+    );
+    strip(
+        [canvas.left_top(), canvas.right_top()],
+        [pos2(canvas.left(), canvas.top() + 10.0), pos2(canvas.right(), canvas.top() + 10.0)],
+    );
+    strip(
+        [canvas.left_bottom(), canvas.right_bottom()],
+        [pos2(canvas.left(), canvas.bottom() - 10.0), pos2(canvas.right(), canvas.bottom() - 10.0)],
+    );
+    painter.add(Shape::mesh(mesh));
 }
 
 fn place_words(place: Place) -> &'static str {
@@ -105,7 +141,7 @@ fn place_words(place: Place) -> &'static str {
         Place::Focus => "shown term",
         Place::Ancestor => "ancestor",
         Place::Sibling => "sibling",
-        Place::Child => "kind of it",
+        Place::Child => "subtype",
     }
 }
 
@@ -113,7 +149,9 @@ fn place_words(place: Place) -> &'static str {
 fn places(nodes: &[Node], canvas: Rect, pan: &mut Vec2) -> Option<Vec<Rect>> {
     let focus = nodes.iter().find(|n| n.role == Place::Focus).or_else(|| nodes.first())?;
     let span = |axis: usize| {
-        nodes.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), n| (l.min(n.position[axis]), h.max(n.position[axis])))
+        nodes.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), n| {
+            (l.min(n.position[axis]), h.max(n.position[axis]))
+        })
     };
     let ((left, right), (top, bottom)) = (span(0), span(1));
     if !(left.is_finite() && right.is_finite() && top.is_finite() && bottom.is_finite()) {
@@ -167,7 +205,8 @@ mod tests {
 
     #[test]
     fn what_fits_is_all_in_sight_and_cannot_be_dragged_away() {
-        let nodes = [node(0.0, 0.0, Place::Ancestor), node(1.0, 1.0, Place::Focus), node(2.0, 2.0, Place::Child)];
+        let nodes =
+            [node(0.0, 0.0, Place::Ancestor), node(1.0, 1.0, Place::Focus), node(2.0, 2.0, Place::Child)];
         let mut pan = vec2(5_000.0, -5_000.0);
         let places = places(&nodes, CANVAS, &mut pan).unwrap();
         assert!(places.iter().all(|r| CANVAS.contains_rect(*r)), "{places:?}");

@@ -1,8 +1,8 @@
 //! The command palette: any command, column, embedding or gene by a few letters.
 
 use eframe::egui::{
-    self, Align2, Area, Frame, Id, Key, Margin, Modal, Modifiers, Role, ScrollArea, Sense, TextEdit, TextStyle, Ui,
-    WidgetInfo, vec2,
+    self, Align2, Area, Frame, Id, Key, Margin, Modal, Modifiers, Role, ScrollArea, Sense, TextEdit,
+    TextStyle, Ui, WidgetInfo, vec2,
 };
 use engine::session::DataSource;
 
@@ -12,7 +12,7 @@ use super::super::map::embedding_title;
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
 use super::super::workspace::file_name;
-use super::widgets::{elided, muted, row_rect};
+use super::widgets::{elided, muted, row_rect, shortcut_words};
 use super::{Local, Out, PaletteState, Scope, colour_by};
 
 /// Genes proposed.
@@ -38,13 +38,18 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, query: &str) -> Vec<Entry
         .filter(|c| *c != Command::ShowPalette)
         .map(|command| Entry {
             text: command.text().to_owned(),
-            beside: command.shortcuts().first().map(|s| ctx.format_shortcut(s)).unwrap_or_default(),
+            beside: command.shortcuts().first().map(|s| shortcut_words(ctx, s)).unwrap_or_default(),
             action: Action::Run(command),
             enabled: command.is_enabled(scope.now),
         })
         .collect();
     all.sort_by_key(|e| !e.enabled);
-    let entry = |text: String, beside: &str, action: Action| Entry { text, beside: beside.to_owned(), action, enabled: true };
+    let entry = |text: String, beside: &str, action: Action| Entry {
+        text,
+        beside: beside.to_owned(),
+        action,
+        enabled: true,
+    };
     if let Some(dataset) = &scope.work.dataset {
         all.extend(dataset.obs.columns.iter().map(|c| {
             let action = Action::ColourBy(ColourBy::Column(c.name.clone()));
@@ -85,6 +90,7 @@ pub fn palette_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
         .kind(egui::UiKind::Modal)
         .sense(Sense::hover())
         .order(egui::Order::Foreground)
+        .default_size(screen.size())
         .anchor(Align2::CENTER_TOP, vec2(0.0, (screen.height() * 0.12).min(96.0)));
     let frame = Frame::popup(ui.style()).inner_margin(Margin::same(8));
     let mut chosen = None;
@@ -144,9 +150,21 @@ fn contents_ui(ui: &mut Ui, scope: &Scope<'_>, state: &mut PaletteState, t: &Tok
                 let small = TextStyle::Small.resolve(ui.style());
                 let text = if entry.enabled { t.text } else { t.text_muted };
                 let inner = rect.shrink2(vec2(10.0, 0.0));
-                let beside =
-                    ui.painter().text(inner.right_center(), Align2::RIGHT_CENTER, &entry.beside, small, t.text_muted);
-                elided(ui, inner.left_center(), beside.left() - inner.left() - 12.0, &entry.text, &body, text);
+                let beside = ui.painter().text(
+                    inner.right_center(),
+                    Align2::RIGHT_CENTER,
+                    &entry.beside,
+                    small,
+                    t.text_muted,
+                );
+                elided(
+                    ui,
+                    inner.left_center(),
+                    beside.left() - inner.left() - 12.0,
+                    &entry.text,
+                    &body,
+                    text,
+                );
             }
             response.widget_info(|| WidgetInfo::selected(Role::Button, entry.enabled, current, &entry.text));
             if entry.enabled && (response.clicked() || (enter && current)) {
