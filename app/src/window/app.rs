@@ -168,7 +168,7 @@ impl App {
         self.terms.update();
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
             Some(Answer::Chosen(Purpose::Open, path)) => {
-                self.actions.push(Action::OpenSource(DataSource::File(path)))
+                self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
             Some(Answer::Unavailable) => self.work.notify(
@@ -390,7 +390,7 @@ impl App {
             }
             Command::ClearSelection => self.clear_selection(),
             Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
-                self.walk(ctx, command)
+                self.walk(ctx, command);
             }
             Command::ShowPalette => self.local.palette = Some(PaletteState::default()),
             Command::ShowShortcuts => self.local.dialog = Some(Dialog::Shortcuts),

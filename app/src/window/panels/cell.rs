@@ -70,9 +70,11 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
     match scope.work.record.as_ref().filter(|r| r.cell == cell) {
         Some(record) => {
             // The sum of logarithms or of scaled values says nothing of a cell.
-            let total = (dataset.matrix.scale == Scale::Counts)
-                .then(|| format!(", {} counts", grouped(record.total.round() as i64)))
-                .unwrap_or_default();
+            let total = if dataset.matrix.scale == Scale::Counts {
+                format!(", {} counts", grouped(record.total.round() as i64))
+            } else {
+                String::new()
+            };
             ui.label(
                 RichText::new(format!("{} genes detected{total}", grouped(record.n_genes as i64)))
                     .color(t.text),
