@@ -53,9 +53,9 @@ impl Options {
     }
 }
 
-/// Builds the assets below `root`, taking the options from this process's arguments after the subcommand.
-pub fn run(root: &Path) -> Result<()> {
-    let options = Options::from_words(root, std::env::args().skip(2))?;
+/// Builds the assets below `root`; `words` are the options after the subcommand.
+pub fn run(root: &Path, words: &[String]) -> Result<()> {
+    let options = Options::from_words(root, words.iter().cloned())?;
     run_with(root, &options)
 }
 

@@ -1,8 +1,9 @@
-//! The data worker: opens files, reads genes and cells, writes tables.
+//! The data workers: one opens files, reads genes and writes tables, one reads single cells.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
 
 use serde_json::json;
 use tempfile::TempPath;
@@ -37,8 +38,23 @@ struct OpenFile {
     anndata: AnnData,
     annotations: Mutex<BTreeMap<usize, Annotation>>,
     input: OnceLock<InputFile>,
+    /// Size and time of the file when it was opened.
+    stamp: Option<Stamp>,
     /// The sample's own file. It goes when the data set is closed, after `anndata`.
     _sample: Option<TempPath>,
+}
+
+/// Size and time of last change of a file.
+type Stamp = (u64, SystemTime);
+
+fn stamp(source: &DataSource) -> Option<Stamp> {
+    match source {
+        DataSource::Sample => None,
+        DataSource::File(path) => {
+            let meta = path.metadata().ok()?;
+            Some((meta.len(), meta.modified().ok()?))
+        }
+    }
 }
 
 impl OpenData {
@@ -67,7 +83,7 @@ impl OpenData {
     }
 }
 
-/// What the data worker does with each command.
+/// What the data workers do with each command.
 pub(super) struct DataWorker {
     shared: Arc<Shared>,
 }
@@ -96,6 +112,7 @@ impl DataWorker {
     fn open(&self, ctx: &JobContext, source: DataSource) -> Result<()> {
         let name = dataset::short_name(&source);
         ctx.started(format!("Opening {name}"))?;
+        let stamp = stamp(&source);
         let (anndata, sample) = match &source {
             DataSource::File(path) => (AnnData::open(path, &ctx.watch)?, None),
             DataSource::Sample => {
@@ -105,8 +122,13 @@ impl DataWorker {
         };
         let choice = anndata.choose_matrix()?;
         let dataset = dataset::assemble(source, name, &anndata, choice, &ctx.watch)?;
-        let file =
-            OpenFile { anndata, annotations: Mutex::default(), input: OnceLock::new(), _sample: sample };
+        let file = OpenFile {
+            anndata,
+            annotations: Mutex::default(),
+            input: OnceLock::new(),
+            stamp,
+            _sample: sample,
+        };
         self.publish(ctx, dataset, Arc::new(file))
     }
 
@@ -131,7 +153,7 @@ impl DataWorker {
     }
 
     fn colour(&self, ctx: &JobContext, gene: usize) -> Result<()> {
-        let open = self.shared.open_data()?;
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
         let Some(symbol) = open.dataset.genes.get(gene).cloned() else {
             return Err(Error::request(Problem::new(
                 format!("gene {gene}"),
@@ -157,7 +179,7 @@ impl DataWorker {
     }
 
     fn read_cell(&self, ctx: &JobContext, cell: usize) -> Result<()> {
-        let open = self.shared.open_data()?;
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
         let dataset = &open.dataset;
         let name = open.cell_name(cell)?.to_owned();
         ctx.started(format!("Reading {name}"))?;
@@ -184,7 +206,7 @@ impl DataWorker {
     }
 
     fn export(&self, ctx: &JobContext, path: &Path) -> Result<()> {
-        let open = self.shared.open_data()?;
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
         let dataset = &open.dataset;
         let annotations = lock(&open.file.annotations).clone();
         if annotations.is_empty() {
@@ -204,6 +226,7 @@ impl DataWorker {
             flags: &dataset::flags(dataset),
             input: &input,
             data: json!({
+                "changed_since_opened": stamp(&dataset.source) != open.file.stamp,
                 "n_obs": dataset.n_obs,
                 "n_vars": dataset.genes.len(),
                 "known_genes": dataset.known_genes,

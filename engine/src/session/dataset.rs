@@ -63,7 +63,11 @@ pub(super) fn flags(dataset: &Dataset) -> Vec<&'static str> {
 }
 
 fn few_known(known: usize, total: usize) -> bool {
-    known < FEW_KNOWN_GENES || (known as f64) < LOW_KNOWN_SHARE * total as f64
+    known < FEW_KNOWN_GENES || low_share(known, total)
+}
+
+fn low_share(known: usize, total: usize) -> bool {
+    (known as f64) < LOW_KNOWN_SHARE * total as f64
 }
 
 /// Puts together what faces see of `anndata`, with `matrix` as the cells' counts.
@@ -206,13 +210,22 @@ fn gene_findings(resolved: &ResolvedGenes, known: usize, var: &Frame, var_path: 
             ),
             true,
         ));
-    } else if few_known(known, total) {
+    } else if low_share(known, total) {
         findings.push(finding(
             &resolved.source,
             format!(
                 "Only {known} of {total} genes are known: descriptions rest on these alone, do not trust them. Check \
                  that the index of var, or a column such as gene_ids, holds human gene symbols or Ensembl ids of all \
                  genes."
+            ),
+            true,
+        ));
+    } else if few_known(known, total) {
+        findings.push(finding(
+            var_path,
+            format!(
+                "The file has only {total} genes, of which {known} are known: too few for descriptions to be trusted. \
+                 Open a file with all genes that were measured, not a selection."
             ),
             true,
         ));
@@ -225,7 +238,7 @@ fn matrix_finding(matrix: &MatrixChoice) -> Option<Finding> {
         return None;
     }
     let caution = matrix.scale.caution().unwrap_or("Genes are ranked by the values as they are.");
-    let message = format!("{} {caution}", matrix.reason);
+    let message = format!("Read for counts, it holds {} values. {caution}", matrix.scale.label());
     Some(finding(&matrix.key.to_string(), message, matrix.scale == Scale::Scaled))
 }
 

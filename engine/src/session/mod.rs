@@ -3,11 +3,12 @@
 //! A [`Session`] owns the open data set and the loaded model on threads of its own. A face (the window, the
 //! command line) sends [`Command`]s and drains [`Event`]s; it never waits for either.
 //!
-//! Two workers serve one session, so that looking never waits for describing:
+//! Three workers serve one session, so that looking never waits for describing, nor a click for a whole gene:
 //!
 //! | worker | commands |
 //! | --- | --- |
-//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ReadCell`], [`Command::ExportCsv`] |
+//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ExportCsv`] |
+//! | cell | [`Command::ReadCell`] |
 //! | model | [`Command::Describe`], [`Command::Annotate`] |
 //!
 //! Each worker takes its commands in the order sent; a description asked for during an annotate job is slipped in

@@ -1,4 +1,4 @@
-//! The session: two workers and the face's handle to them.
+//! The session: its workers and the face's handle to them.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
@@ -31,7 +31,7 @@ pub struct Settings {
     pub model: Option<PathBuf>,
 }
 
-/// What both workers share: the hub and the open data set.
+/// What the workers share: the hub and the open data set.
 pub(super) struct Shared {
     pub hub: Arc<Hub>,
     pub settings: Settings,
@@ -63,6 +63,8 @@ impl Shared {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .0;
         }
+        // A newer data set may be there by now; then this job was stopped.
+        watch.check()?;
         data.open.clone().ok_or_else(nothing_open)
     }
 
@@ -90,12 +92,18 @@ fn nothing_open() -> Error {
     ))
 }
 
+/// The ways in to the workers.
+struct Queues {
+    data: Sender<Job>,
+    cell: Sender<Job>,
+    model: Sender<Job>,
+}
+
 /// A running engine. Dropping it stops all work and ends its threads.
 pub struct Session {
     shared: Arc<Shared>,
     outlet: Outlet,
-    data_queue: Option<Sender<Job>>,
-    model_queue: Option<Sender<Job>>,
+    queues: Option<Queues>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -117,18 +125,16 @@ impl Session {
     pub(super) fn start_with(settings: Settings, events_waiting: usize) -> Result<Self> {
         let (hub, outlet) = Hub::new(events_waiting);
         let shared = Arc::new(Shared { hub, settings, data: Mutex::default(), settled: Condvar::new() });
-        let (data_queue, data_jobs) = bounded(COMMANDS_WAITING);
-        let (model_queue, model_jobs) = bounded(COMMANDS_WAITING);
-        // Built at once, so that a failed start of the second thread still ends the first.
-        let mut session = Self {
-            shared: shared.clone(),
-            outlet,
-            data_queue: Some(data_queue),
-            model_queue: Some(model_queue),
-            threads: Vec::new(),
-        };
-        let data_shared = shared.clone();
-        session.spawn("cell2text-data", move || serve_data(&data_shared, &data_jobs))?;
+        let (data, data_jobs) = bounded(COMMANDS_WAITING);
+        let (cell, cell_jobs) = bounded(COMMANDS_WAITING);
+        let (model, model_jobs) = bounded(COMMANDS_WAITING);
+        // Built before its threads, so that a failed start of one still ends the others.
+        let queues = Some(Queues { data, cell, model });
+        let mut session = Self { shared: shared.clone(), outlet, queues, threads: Vec::new() };
+        for (name, jobs) in [("cell2text-data", data_jobs), ("cell2text-cell", cell_jobs)] {
+            let shared = shared.clone();
+            session.spawn(name, move || serve_data(&shared, &jobs))?;
+        }
         session.spawn("cell2text-model", move || ModelWorker::new(shared, model_jobs).serve())?;
         Ok(session)
     }
@@ -152,10 +158,11 @@ impl Session {
     /// Asks for something. Returns at once with the number that all its events will carry. When too many commands
     /// wait already, the job ends with [`Event::Failed`].
     pub fn send(&self, command: Command) -> JobId {
-        let queue = match Kind::of(&command).lane() {
-            Lane::Data => &self.data_queue,
-            Lane::Model => &self.model_queue,
-        };
+        let queue = self.queues.as_ref().map(|queues| match Kind::of(&command).lane() {
+            Lane::Data => &queues.data,
+            Lane::Cell => &queues.cell,
+            Lane::Model => &queues.model,
+        });
         match queue {
             Some(queue) => self.shared.hub.send(command, queue),
             // The queues are taken only by `drop`.
@@ -193,8 +200,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.data_queue = None;
-        self.model_queue = None;
+        self.queues = None;
         self.shared.hub.close();
         for thread in self.threads.drain(..) {
             // A worker catches the panics of its jobs; one that panicked all the same is gone, which is all we want.

@@ -205,5 +205,6 @@ fn described_cells_are_exported_with_their_provenance() {
     let provenance: serde_json::Value =
         serde_json::from_slice(&std::fs::read(path.with_extension("provenance.json")).unwrap()).unwrap();
     assert_eq!(provenance["input"]["file"], "built-in sample");
+    assert_eq!(provenance["data"]["changed_since_opened"], false);
     assert_eq!(provenance["runs"].as_object().unwrap().len(), 1);
 }

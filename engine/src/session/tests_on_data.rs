@@ -55,7 +55,7 @@ fn the_sample_shows_its_map_its_labels_and_its_scale() {
     assert_eq!((&dataset.matrix.key, dataset.matrix.scale), (&MatrixKey::Raw, Scale::Log1p));
     assert_eq!(dataset.species, Some(Species::Human));
     assert!(dataset.known_genes > 700, "{}", dataset.known_genes);
-    assert!(finding(&dataset, "holds counts").message.contains("exp(x) - 1"));
+    assert!(finding(&dataset, "log-normalised").message.contains("exp(x) - 1"));
     assert!(!dataset.findings.iter().any(|finding| finding.serious), "{:?}", dataset.findings);
     let lyz = dataset.genes.iter().position(|gene| gene == "LYZ").unwrap();
     let colour = colour(&session, lyz);

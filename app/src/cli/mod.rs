@@ -1,0 +1,133 @@
+//! The command line: the engine without a window, with the same results.
+//!
+//! Standard output carries results only; progress, warnings and errors go to standard error. Exit codes are stable,
+//! see [`EXIT_CODES`].
+
+mod annotate;
+mod client;
+mod demo;
+mod describe;
+mod devices;
+mod failure;
+mod info;
+mod input;
+mod interrupt;
+mod ontology;
+mod output;
+mod progress;
+mod train;
+mod window;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use window::WindowArgs;
+
+/// What the exit codes mean; part of `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done (also when the reader of the output leaves early)
+  1    the work failed
+  2    the command line makes no sense
+  3    the input file, or its genes, cannot be used
+  130  stopped by Ctrl-C
+
+Without a command the window opens. Set CELL2TEXT_LOG=debug to see what goes on inside.";
+
+/// See your cells and read what they are
+///
+/// Opens h5ad files, shows their map, and describes cells in words with a language model that runs on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cell2text", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    window: WindowArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Info(info::InfoArgs),
+    Describe(describe::DescribeArgs),
+    Annotate(annotate::AnnotateArgs),
+    Train(train::TrainArgs),
+    Ontology(ontology::OntologyArgs),
+    Devices(devices::DevicesArgs),
+    Demo(demo::DemoArgs),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("CELL2TEXT_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match cli.command {
+        Some(Command::Info(args)) => args.run(),
+        Some(Command::Describe(args)) => args.run(),
+        Some(Command::Annotate(args)) => args.run(),
+        Some(Command::Train(args)) => args.run(),
+        Some(Command::Ontology(args)) => args.run(),
+        Some(Command::Devices(args)) => args.run(),
+        Some(Command::Demo(args)) => args.run(),
+        None => cli.window.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                output::tell(format_args!("error: {message}"));
+            }
+            failure.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_alone_means_the_window() {
+        let cli = Cli::try_parse_from(["cell2text", "cells.h5ad"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.window.file, Some(PathBuf::from("cells.h5ad")));
+        assert!(Cli::try_parse_from(["cell2text"]).unwrap().command.is_none());
+        assert!(matches!(
+            Cli::try_parse_from(["cell2text", "info", "sample"]).unwrap().command,
+            Some(Command::Info(_))
+        ));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "cell2text describe cells.h5ad",
+            "cell2text describe cells.h5ad --random 0",
+            "cell2text describe cells.h5ad --random 2 --cell a",
+            "cell2text describe cells.h5ad --random 2 --device abacus",
+            "cell2text describe cells.h5ad --random 2 --temperature -1",
+            "cell2text annotate cells.h5ad",
+            "cell2text annotate cells.h5ad -o out.csv --limit 3 --random 3",
+            "cell2text info",
+            "cell2text info cells.h5ad --matrix obs/n_genes",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}
