@@ -122,8 +122,13 @@ impl DataWorker {
         };
         let choice = anndata.choose_matrix()?;
         let dataset = dataset::assemble(source, name, &anndata, choice, &ctx.watch)?;
-        let file =
-            OpenFile { anndata, annotations: Mutex::default(), input: OnceLock::new(), _sample: sample };
+        let file = OpenFile {
+            anndata,
+            annotations: Mutex::default(),
+            input: OnceLock::new(),
+            stamp,
+            _sample: sample,
+        };
         self.publish(ctx, dataset, Arc::new(file))
     }
 
