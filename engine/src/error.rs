@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn a_problem_reads_as_where_what_expected_and_what_to_do() {
         let error = Error::anndata(
-            Problem::new("X/indptr", "9 entries", "11, one more than cells", "Write the file again.").in_file("a.h5ad"),
+            Problem::new("X/indptr", "9 entries", "11, one more than cells", "Write the file again.")
+                .in_file("a.h5ad"),
         );
         assert_eq!(
             error.to_string(),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 /// A file of the reference outputs: below `CELL2TEXT_REFERENCE` where that is set, else `../shared/reference`.
 pub(crate) fn reference_file(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("CELL2TEXT_REFERENCE").map_or_else(|| shared_root().join("reference"), PathBuf::from);
+    let root = std::env::var_os("CELL2TEXT_REFERENCE")
+        .map_or_else(|| shared_root().join("reference"), PathBuf::from);
     existing(root.join(name))
 }
 

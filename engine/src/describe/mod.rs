@@ -1,7 +1,12 @@
 //! Describing cells: the sentence pattern, generating, and taking the text apart into claims with evidence.
 
 mod claims;
+mod describer;
+mod evidence;
+mod parse;
 mod template;
 
 pub use claims::{Claim, ClaimKind, Description, EvidenceGene, GenerationSettings};
+pub use describer::{CellReader, Describer, DescriberReport};
+pub use evidence::Signatures;
 pub use template::{CellFacts, Phrases, stage_of_life};

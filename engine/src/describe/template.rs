@@ -105,8 +105,15 @@ pub fn stage_of_life(label: &str) -> Option<String> {
     if let Some(years) = number_before(&label, "year-old") {
         return words(age_bucket(years));
     }
-    let decades =
-        [("third", 25.0), ("fourth", 35.0), ("fifth", 45.0), ("sixth", 55.0), ("seventh", 65.0), ("eighth", 75.0), ("ninth", 85.0)];
+    let decades = [
+        ("third", 25.0),
+        ("fourth", 35.0),
+        ("fifth", 45.0),
+        ("sixth", 55.0),
+        ("seventh", 65.0),
+        ("eighth", 75.0),
+        ("ninth", 85.0),
+    ];
     if let Some((_, years)) = decades.iter().find(|(d, _)| label.contains(&format!("{d} decade"))) {
         return words(age_bucket(*years));
     }
@@ -130,8 +137,11 @@ pub fn stage_of_life(label: &str) -> Option<String> {
 fn number_before(label: &str, unit: &str) -> Option<f64> {
     // A range, as "60-79 year-old stage", counts by its middle.
     let before = &label[..label.find(unit)?];
-    let numbers: Vec<f64> =
-        before.split(|c: char| !c.is_ascii_digit()).filter(|s| !s.is_empty()).filter_map(|s| s.parse().ok()).collect();
+    let numbers: Vec<f64> = before
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|s| !s.is_empty())
+        .filter_map(|s| s.parse().ok())
+        .collect();
     (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
 }
 
@@ -201,7 +211,12 @@ fn read_pairs(name: &str, table: &str) -> std::result::Result<BTreeMap<String, S
         .skip(1)
         .map(|line| match line.split_once('\t') {
             Some((key, value)) if !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(Problem::new(name, format!("the line {line:?}"), "a key, a tab, a text", "Install the program again.")),
+            _ => Err(Problem::new(
+                name,
+                format!("the line {line:?}"),
+                "a key, a tab, a text",
+                "Install the program again.",
+            )),
         })
         .collect()
 }
@@ -231,7 +246,10 @@ mod tests {
             sex: Some("female".into()),
             ..CellFacts::default()
         };
-        assert_eq!(ill.compose(), "This sample consists of a T cell. It originates from a female with melanoma.");
+        assert_eq!(
+            ill.compose(),
+            "This sample consists of a T cell. It originates from a female with melanoma."
+        );
     }
 
     #[test]

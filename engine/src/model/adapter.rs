@@ -60,8 +60,11 @@ impl Adapter {
         let AdapterConfig { kind, input_size, hidden_size, output_size } = *config;
         match kind {
             AdapterKind::Projection => {
-                let (second, last) =
-                    if params.contains("projection.5.weight") { ("projection.4", "projection.5") } else { ("projection.3", "projection.4") };
+                let (second, last) = if params.contains("projection.5.weight") {
+                    ("projection.4", "projection.5")
+                } else {
+                    ("projection.3", "projection.4")
+                };
                 Ok(Self {
                     first: linear(params, "projection.0", input_size, hidden_size, true)?,
                     second: linear(params, second, hidden_size, output_size, true)?,

@@ -31,6 +31,9 @@ pub struct Manifest {
     pub licence: String,
     /// What it is and what it saw, in a sentence or two.
     pub description: String,
+    /// File of the genes that set each cell type apart, where the model has one: the evidence shown beside its claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<String>,
     /// The genes it reads.
     pub genes: GenesEntry,
     /// The encoder.
@@ -121,11 +124,20 @@ impl ModelFiles {
         match self {
             Self::Folder(folder) => {
                 let path = folder.join(name);
-                std::fs::read(&path).map(Cow::Owned).map_err(|e| Error::io("read a part of the model", path, e))
+                std::fs::read(&path)
+                    .map(Cow::Owned)
+                    .map_err(|e| Error::io("read a part of the model", path, e))
             }
-            Self::Static(files) => files.iter().find(|(n, _)| *n == name).map(|(_, b)| Cow::Borrowed(*b)).ok_or_else(|| {
-                Error::model(Problem::new(name, "no such file in this program", "a part of the built-in model", "Install the program again."))
-            }),
+            Self::Static(files) => {
+                files.iter().find(|(n, _)| *n == name).map(|(_, b)| Cow::Borrowed(*b)).ok_or_else(|| {
+                    Error::model(Problem::new(
+                        name,
+                        "no such file in this program",
+                        "a part of the built-in model",
+                        "Install the program again.",
+                    ))
+                })
+            }
         }
     }
 
@@ -152,7 +164,12 @@ impl ModelFiles {
     /// As [`ModelFiles::read`], and [`Error::Model`] when it does not say what it must.
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         serde_json::from_slice(&self.read(name)?).map_err(|e| {
-            Error::model(Problem::new(name, e.to_string(), "a complete configuration", "Download the file again."))
+            Error::model(Problem::new(
+                name,
+                e.to_string(),
+                "a complete configuration",
+                "Download the file again.",
+            ))
         })
     }
 
@@ -161,8 +178,14 @@ impl ModelFiles {
     /// # Errors
     /// As [`ModelFiles::read`], and [`Error::Model`] when it is not UTF-8.
     pub fn text(&self, name: &str) -> Result<String> {
-        String::from_utf8(self.read(name)?.into_owned())
-            .map_err(|_| Error::model(Problem::new(name, "bytes that are no text", "UTF-8 text", "Download the file again.")))
+        String::from_utf8(self.read(name)?.into_owned()).map_err(|_| {
+            Error::model(Problem::new(
+                name,
+                "bytes that are no text",
+                "UTF-8 text",
+                "Download the file again.",
+            ))
+        })
     }
 }
 
@@ -183,8 +206,13 @@ impl Bundle {
     pub fn open(folder: &Path) -> Result<Self> {
         if !folder.join(MANIFEST).is_file() {
             return Err(Error::model(
-                Problem::new(MANIFEST, "no such file", "the manifest of a model bundle", "Name the folder that holds it.")
-                    .in_file(folder),
+                Problem::new(
+                    MANIFEST,
+                    "no such file",
+                    "the manifest of a model bundle",
+                    "Name the folder that holds it.",
+                )
+                .in_file(folder),
             ));
         }
         Self::from_files(ModelFiles::Folder(folder.to_path_buf()))
@@ -201,7 +229,12 @@ impl Bundle {
     fn from_files(files: ModelFiles) -> Result<Self> {
         let text = files.text(MANIFEST)?;
         let manifest: Manifest = toml::from_str(&text).map_err(|e| {
-            Error::model(Problem::new(MANIFEST, e.message().to_owned(), "the entries of a bundle", "Import the model again."))
+            Error::model(Problem::new(
+                MANIFEST,
+                e.message().to_owned(),
+                "the entries of a bundle",
+                "Import the model again.",
+            ))
         })?;
         if manifest.format != FORMAT {
             return Err(Error::model(Problem::new(
@@ -216,7 +249,8 @@ impl Bundle {
 
     /// Names exactly these weights: the first 12 hex digits of the hash over all files' hashes.
     pub fn id(&self) -> String {
-        let listing: String = self.manifest.hashes.iter().map(|(name, hash)| format!("{name} {hash}\n")).collect();
+        let listing: String =
+            self.manifest.hashes.iter().map(|(name, hash)| format!("{name} {hash}\n")).collect();
         sha256_hex(listing.as_bytes())[..12].to_owned()
     }
 
@@ -245,11 +279,18 @@ impl Bundle {
     /// [`Error::Io`] when a file cannot be read or the manifest not be written.
     pub fn write_manifest(folder: &Path, manifest: &Manifest, files: &[&str]) -> Result<()> {
         let on_disk = ModelFiles::Folder(folder.to_path_buf());
-        let hashes =
-            files.iter().map(|&name| Ok((name.to_owned(), sha256_hex(&on_disk.read(name)?)))).collect::<Result<_>>()?;
+        let hashes = files
+            .iter()
+            .map(|&name| Ok((name.to_owned(), sha256_hex(&on_disk.read(name)?))))
+            .collect::<Result<_>>()?;
         let manifest = Manifest { format: FORMAT, hashes, ..manifest.clone() };
         let text = toml::to_string_pretty(&manifest).map_err(|e| {
-            Error::model(Problem::new(MANIFEST, e.to_string(), "entries that TOML can hold", "Report this as a bug."))
+            Error::model(Problem::new(
+                MANIFEST,
+                e.to_string(),
+                "entries that TOML can hold",
+                "Report this as a bug.",
+            ))
         })?;
         crate::files::write_atomically(&folder.join(MANIFEST), text.as_bytes())
     }

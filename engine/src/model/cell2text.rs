@@ -110,7 +110,17 @@ impl Cell2Text {
         hidden_state.layers_to_run(encoder.n_layers())?;
         let prompter = Prompter::new(manifest.prompt.clone(), chat_template, tokenizer.clone())?;
         watch.step("Model loaded", 3, total)?;
-        Ok(Self { encoder, adapter, decoder, decoder_config, tokenizer, genes, hidden_state, prompter, bytes })
+        Ok(Self {
+            encoder,
+            adapter,
+            decoder,
+            decoder_config,
+            tokenizer,
+            genes,
+            hidden_state,
+            prompter,
+            bytes,
+        })
     }
 
     /// Gene vectors in the decoder's space, `[cells, genes, hidden]`, of rank value encodings; rows are padded to the
@@ -191,7 +201,12 @@ impl Cell2Text {
             let [_, n, width] = hidden.dims();
             let last = hidden.narrow(1, n - 1, 1).reshape([batch, 1, width]);
             let logits = self.decoder.logits(last).try_into_vec_as::<f32>().map_err(|e| {
-                Error::device(Problem::new("logits", e.to_string(), "values read back from the device", "Try --device cpu."))
+                Error::device(Problem::new(
+                    "logits",
+                    e.to_string(),
+                    "values read back from the device",
+                    "Try --device cpu.",
+                ))
             })?;
             let vocab = logits.len() / batch;
             let mut next = Vec::with_capacity(batch);
@@ -273,7 +288,9 @@ impl Prompter {
         let ids: Vec<i64> = tokens.iter().map(|&t| i64::from(t)).collect();
         let n = ids.len();
         let words = decoder.embed(Tensor::from_data(TensorData::new(ids, [1, n]), &decoder.device()));
-        let part = |from: usize, to: usize| words.clone().narrow(1, from, to - from).expand([batch, to - from, width]);
+        let part = |from: usize, to: usize| {
+            words.clone().narrow(1, from, to - from).expand([batch, to - from, width])
+        };
         let mut parts = Vec::with_capacity(3);
         if start > 0 {
             parts.push(part(0, start));
@@ -310,7 +327,14 @@ struct Writer {
 
 impl Writer {
     fn new(cell: usize, sampler: Sampler) -> Self {
-        Self { cell, sampler, stream: Utf8Stream::default(), bytes: 0, text: Generated::default(), done: false }
+        Self {
+            cell,
+            sampler,
+            stream: Utf8Stream::default(),
+            bytes: 0,
+            text: Generated::default(),
+            done: false,
+        }
     }
 
     /// Chooses the next token from `logits`, passes its text on, and returns it to be read by the model.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::nn::{
-    Causality, KvCache, ParamSink, Params, RopeScaling, Rotary, RotarySettings, attend, embedding, export_embedding,
-    export_linear, export_rms_norm, linear, rms_norm,
+    Causality, KvCache, ParamSink, Params, RopeScaling, Rotary, RotarySettings, attend, embedding,
+    export_embedding, export_linear, export_rms_norm, linear, rms_norm,
 };
 use crate::{Error, Result};
 
@@ -144,14 +144,23 @@ impl DecoderConfig {
     /// [`Error::Model`] naming the entry.
     pub fn check(&self) -> Result<()> {
         let problem = |element: &str, found: String, expected: &str| {
-            Err(Error::model(Problem::new(element, found, expected, "Use the config.json that came with the weights.")))
+            Err(Error::model(Problem::new(
+                element,
+                found,
+                expected,
+                "Use the config.json that came with the weights.",
+            )))
         };
         if self.model_type != "llama" {
             return problem("decoder model_type", self.model_type.clone(), "llama");
         }
         let (heads, kv) = (self.num_attention_heads, self.num_key_value_heads);
         if heads == 0 || kv == 0 || !heads.is_multiple_of(kv) {
-            return problem("decoder num_key_value_heads", format!("{kv} for {heads} heads"), "a divisor of the heads");
+            return problem(
+                "decoder num_key_value_heads",
+                format!("{kv} for {heads} heads"),
+                "a divisor of the heads",
+            );
         }
         if self.head_width() == 0 || !self.head_width().is_multiple_of(2) {
             return problem("decoder head_dim", self.head_width().to_string(), "an even width");
@@ -230,7 +239,8 @@ impl Decoder {
         config.check()?;
         let (width, eps) = (config.hidden_size, config.rms_norm_eps);
         let head_width = config.head_width();
-        let (query_width, kv_width) = (config.num_attention_heads * head_width, config.num_key_value_heads * head_width);
+        let (query_width, kv_width) =
+            (config.num_attention_heads * head_width, config.num_key_value_heads * head_width);
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
                 let l = format!("model.layers.{i}");
@@ -240,10 +250,27 @@ impl Decoder {
                     key: linear(params, &format!("{l}.self_attn.k_proj"), width, kv_width, false)?,
                     value: linear(params, &format!("{l}.self_attn.v_proj"), width, kv_width, false)?,
                     output: linear(params, &format!("{l}.self_attn.o_proj"), query_width, width, false)?,
-                    post_attention_norm: rms_norm(params, &format!("{l}.post_attention_layernorm"), width, eps)?,
-                    gate: linear(params, &format!("{l}.mlp.gate_proj"), width, config.intermediate_size, false)?,
+                    post_attention_norm: rms_norm(
+                        params,
+                        &format!("{l}.post_attention_layernorm"),
+                        width,
+                        eps,
+                    )?,
+                    gate: linear(
+                        params,
+                        &format!("{l}.mlp.gate_proj"),
+                        width,
+                        config.intermediate_size,
+                        false,
+                    )?,
                     up: linear(params, &format!("{l}.mlp.up_proj"), width, config.intermediate_size, false)?,
-                    down: linear(params, &format!("{l}.mlp.down_proj"), config.intermediate_size, width, false)?,
+                    down: linear(
+                        params,
+                        &format!("{l}.mlp.down_proj"),
+                        config.intermediate_size,
+                        width,
+                        false,
+                    )?,
                     heads: config.num_attention_heads,
                     kv_heads: config.num_key_value_heads,
                 })
@@ -302,7 +329,12 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Model`] when the cache is full.
-    pub fn hidden_cached(&self, vectors: Tensor<3>, rotary: &Rotary, cache: &mut KvCache) -> Result<Tensor<3>> {
+    pub fn hidden_cached(
+        &self,
+        vectors: Tensor<3>,
+        rotary: &Rotary,
+        cache: &mut KvCache,
+    ) -> Result<Tensor<3>> {
         let [_, tokens, _] = vectors.dims();
         cache.reserve(tokens)?;
         let mut hidden = vectors;

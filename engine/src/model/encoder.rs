@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::nn::{
-    Causality, ParamSink, Params, attend, embedding, export_embedding, export_layer_norm, export_linear, layer_norm,
-    linear,
+    Causality, ParamSink, Params, attend, embedding, export_embedding, export_layer_norm, export_linear,
+    layer_norm, linear,
 };
 use crate::{Error, Result};
 
@@ -68,7 +68,12 @@ impl EncoderConfig {
     /// [`Error::Model`] naming the entry.
     pub fn check(&self) -> Result<()> {
         let problem = |element: &str, found: String, expected: &str| {
-            Err(Error::model(Problem::new(element, found, expected, "Use the config.json that came with the weights.")))
+            Err(Error::model(Problem::new(
+                element,
+                found,
+                expected,
+                "Use the config.json that came with the weights.",
+            )))
         };
         if self.model_type != "bert" {
             return problem("encoder model_type", self.model_type.clone(), "bert");
@@ -186,10 +191,33 @@ impl Encoder {
                     query: linear(params, &format!("{l}.attention.self.query"), width, width, true)?,
                     key: linear(params, &format!("{l}.attention.self.key"), width, width, true)?,
                     value: linear(params, &format!("{l}.attention.self.value"), width, width, true)?,
-                    attention_output: linear(params, &format!("{l}.attention.output.dense"), width, width, true)?,
-                    attention_norm: layer_norm(params, &format!("{l}.attention.output.LayerNorm"), width, eps)?,
-                    intermediate: linear(params, &format!("{l}.intermediate.dense"), width, config.intermediate_size, true)?,
-                    output: linear(params, &format!("{l}.output.dense"), config.intermediate_size, width, true)?,
+                    attention_output: linear(
+                        params,
+                        &format!("{l}.attention.output.dense"),
+                        width,
+                        width,
+                        true,
+                    )?,
+                    attention_norm: layer_norm(
+                        params,
+                        &format!("{l}.attention.output.LayerNorm"),
+                        width,
+                        eps,
+                    )?,
+                    intermediate: linear(
+                        params,
+                        &format!("{l}.intermediate.dense"),
+                        width,
+                        config.intermediate_size,
+                        true,
+                    )?,
+                    output: linear(
+                        params,
+                        &format!("{l}.output.dense"),
+                        config.intermediate_size,
+                        width,
+                        true,
+                    )?,
                     output_norm: layer_norm(params, &format!("{l}.output.LayerNorm"), width, eps)?,
                     heads: config.num_attention_heads,
                     use_gelu,
@@ -208,8 +236,18 @@ impl Encoder {
         };
         Ok(Self {
             words: embedding(params, &format!("{e}.word_embeddings"), config.vocab_size, width)?,
-            positions: embedding(params, &format!("{e}.position_embeddings"), config.max_position_embeddings, width)?,
-            token_types: embedding(params, &format!("{e}.token_type_embeddings"), config.type_vocab_size, width)?,
+            positions: embedding(
+                params,
+                &format!("{e}.position_embeddings"),
+                config.max_position_embeddings,
+                width,
+            )?,
+            token_types: embedding(
+                params,
+                &format!("{e}.token_type_embeddings"),
+                config.type_vocab_size,
+                width,
+            )?,
             embedding_norm: layer_norm(params, &format!("{e}.LayerNorm"), width, eps)?,
             layers,
             masked_head,
@@ -231,7 +269,12 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Model`] when the encoder has no such state.
-    pub fn hidden_state(&self, tokens: Tensor<2, Int>, lengths: &[usize], state: HiddenState) -> Result<Tensor<3>> {
+    pub fn hidden_state(
+        &self,
+        tokens: Tensor<2, Int>,
+        lengths: &[usize],
+        state: HiddenState,
+    ) -> Result<Tensor<3>> {
         let n = state.layers_to_run(self.layers.len())?;
         let [_, width] = tokens.dims();
         let mask = Causality::padded(lengths, width, &tokens.device());

@@ -5,13 +5,15 @@ mod bundle;
 mod cell2text;
 mod decoder;
 mod encoder;
-mod sampler;
 #[cfg(test)]
 mod reference_tests;
+mod sampler;
 mod text;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterKind};
-pub use bundle::{AdapterEntry, Bundle, DecoderEntry, EncoderEntry, GenesEntry, Manifest, ModelFiles, Prompt};
+pub use bundle::{
+    AdapterEntry, Bundle, DecoderEntry, EncoderEntry, GenesEntry, Manifest, ModelFiles, Prompt,
+};
 pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
 pub use encoder::{Encoder, EncoderConfig, HiddenState};

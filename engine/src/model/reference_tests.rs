@@ -91,7 +91,9 @@ fn reference_geneformer_hidden_states_and_logits_agree_with_transformers() {
         }
         let logits: Vec<f32> =
             encoder.masked_gene_logits(states.last().unwrap().clone()).unwrap().try_into_vec_as().unwrap();
-        assert_close(&format!("{name}, logits"), &logits, &reference.floats("logits"), |i| mask[i / config.vocab_size] == 1);
+        assert_close(&format!("{name}, logits"), &logits, &reference.floats("logits"), |i| {
+            mask[i / config.vocab_size] == 1
+        });
     }
 }
 
@@ -116,19 +118,32 @@ fn reference_llama_logits_agree_with_transformers_for_words_and_for_spliced_vect
         let logits: Vec<f32> = decoder.logits(decoder.hidden(words, &rotary)).try_into_vec_as().unwrap();
         assert_close(&format!("{name}, logits"), &logits, &reference.floats("logits"), |_| true);
         let (shape, vectors) = reference.io.read("inputs_embeds").unwrap();
-        let vectors = Tensor::<3>::from_data(TensorData::new(vectors, [shape[0], shape[1], shape[2]]), &device);
-        let logits: Vec<f32> = decoder.logits(decoder.hidden(vectors.clone(), &rotary)).try_into_vec_as().unwrap();
-        assert_close(&format!("{name}, logits_embeds"), &logits, &reference.floats("logits_embeds"), |_| true);
+        let vectors =
+            Tensor::<3>::from_data(TensorData::new(vectors, [shape[0], shape[1], shape[2]]), &device);
+        let logits: Vec<f32> =
+            decoder.logits(decoder.hidden(vectors.clone(), &rotary)).try_into_vec_as().unwrap();
+        assert_close(&format!("{name}, logits_embeds"), &logits, &reference.floats("logits_embeds"), |_| {
+            true
+        });
         // The same, read through the cache in three pieces.
         let mut cache = decoder.new_cache(1, shape[1]);
         let mut pieces = Vec::new();
         for (from, n) in [(0, 5), (5, 1), (6, shape[1] - 6)] {
-            let hidden = decoder.hidden_cached(vectors.clone().narrow(1, from, n), &rotary, &mut cache).unwrap();
+            let hidden =
+                decoder.hidden_cached(vectors.clone().narrow(1, from, n), &rotary, &mut cache).unwrap();
             pieces.push(decoder.logits(hidden));
         }
         let logits: Vec<f32> = Tensor::cat(pieces, 1).try_into_vec_as().unwrap();
-        assert_close(&format!("{name}, logits_embeds by pieces"), &logits, &reference.floats("logits_embeds"), |_| true);
-        assert!(decoder.hidden_cached(vectors.narrow(1, 0, 1), &rotary, &mut cache).is_err(), "a full cache says so");
+        assert_close(
+            &format!("{name}, logits_embeds by pieces"),
+            &logits,
+            &reference.floats("logits_embeds"),
+            |_| true,
+        );
+        assert!(
+            decoder.hidden_cached(vectors.narrow(1, 0, 1), &rotary, &mut cache).is_err(),
+            "a full cache says so"
+        );
     }
 }
 

@@ -43,8 +43,11 @@ impl Sampler {
     }
 
     fn sample(&mut self, logits: &[f32], top: f32) -> usize {
-        let mut weighted: Vec<(usize, f64)> =
-            logits.iter().enumerate().map(|(i, &v)| (i, f64::from((v - top) / self.temperature).exp())).collect();
+        let mut weighted: Vec<(usize, f64)> = logits
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| (i, f64::from((v - top) / self.temperature).exp()))
+            .collect();
         let total: f64 = weighted.iter().map(|(_, w)| w).sum();
         let mut kept = total;
         if self.top_p < 1.0 {

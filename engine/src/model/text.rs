@@ -30,7 +30,12 @@ impl TextTokenizer {
     /// [`Error::Model`] when it is damaged.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         let inner = Tokenizer::from_bytes(json).map_err(|e| {
-            Error::model(Problem::new("tokenizer.json", e.to_string(), "a Hugging Face tokenizer", "Download it again."))
+            Error::model(Problem::new(
+                "tokenizer.json",
+                e.to_string(),
+                "a Hugging Face tokenizer",
+                "Download it again.",
+            ))
         })?;
         Ok(Self::new(inner))
     }
@@ -61,7 +66,12 @@ impl TextTokenizer {
     /// [`Error::Model`] when the tokenizer cannot spell the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode(text, false).map_err(|e| {
-            Error::model(Problem::new("tokenizer", e.to_string(), "a text it can spell", "Check tokenizer.json."))
+            Error::model(Problem::new(
+                "tokenizer",
+                e.to_string(),
+                "a text it can spell",
+                "Check tokenizer.json.",
+            ))
         })?;
         Ok(encoding.get_ids().to_vec())
     }
@@ -93,7 +103,12 @@ impl TextTokenizer {
     /// [`Error::Model`] when it cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         self.inner.to_string(true).map_err(|e| {
-            Error::model(Problem::new("tokenizer", e.to_string(), "one that can be saved", "Report this as a bug."))
+            Error::model(Problem::new(
+                "tokenizer",
+                e.to_string(),
+                "one that can be saved",
+                "Report this as a bug.",
+            ))
         })
     }
 }
@@ -195,24 +210,37 @@ impl Utf8Stream {
 /// [`Error::Model`] when the template is wrong.
 pub fn render_chat(template: &str, system: &str, user: &str, bos: &str, date: &str) -> Result<String> {
     let wrong = |e: minijinja::Error| {
-        Error::model(Problem::new("chat template", e.to_string(), "a Jinja template", "Check the bundle's template."))
+        Error::model(Problem::new(
+            "chat template",
+            e.to_string(),
+            "a Jinja template",
+            "Check the bundle's template.",
+        ))
     };
     let mut environment = Environment::new();
     let fixed = date.to_owned();
     environment.add_function("strftime_now", move |_format: String| fixed.clone());
-    environment.add_function("raise_exception", |message: String| -> std::result::Result<String, minijinja::Error> {
-        Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
-    });
+    environment.add_function(
+        "raise_exception",
+        |message: String| -> std::result::Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
+        },
+    );
     // Hugging Face renders chat templates with these two settings; templates are written for them.
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true);
     environment.set_syntax(syntax.build().map_err(wrong)?);
     environment.add_template("chat", template).map_err(wrong)?;
-    let messages = [context! { role => "system", content => system }, context! { role => "user", content => user }];
+    let messages =
+        [context! { role => "system", content => system }, context! { role => "user", content => user }];
     let messages = if system.is_empty() { &messages[1..] } else { &messages[..] };
     environment
         .get_template("chat")
-        .and_then(|t| t.render(context! { messages, bos_token => bos, add_generation_prompt => true, date_string => date }))
+        .and_then(|t| {
+            t.render(
+                context! { messages, bos_token => bos, add_generation_prompt => true, date_string => date },
+            )
+        })
         .map_err(wrong)
 }
 

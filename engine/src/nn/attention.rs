@@ -25,8 +25,10 @@ impl Causality {
         if lengths.iter().all(|&n| n == keys) {
             return Self::Full;
         }
-        let bias: Vec<f32> =
-            lengths.iter().flat_map(|&n| (0..keys).map(move |k| if k < n { 0.0 } else { MASKED_SCORE })).collect();
+        let bias: Vec<f32> = lengths
+            .iter()
+            .flat_map(|&n| (0..keys).map(move |k| if k < n { 0.0 } else { MASKED_SCORE }))
+            .collect();
         let data = burn::tensor::TensorData::new(bias, [lengths.len(), 1, 1, keys]);
         Self::Padded(Tensor::from_data(data, device))
     }
@@ -47,7 +49,9 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causality: &Ca
         let options = |is_causal| AttentionModuleOptions { scale: None, softcap: None, is_causal };
         match causality {
             Causality::Full => return attention(query, key, value, None, None, options(false)),
-            Causality::Causal if queries > 1 => return attention(query, key, value, None, None, options(true)),
+            Causality::Causal if queries > 1 => {
+                return attention(query, key, value, None, None, options(true));
+            }
             _ => {}
         }
     }
@@ -85,7 +89,13 @@ mod tests {
     use burn::tensor::{Distribution, TensorData};
 
     /// The definition, in float64 on the host.
-    fn reference(q: &[f32], k: &[f32], v: &[f32], dims: [usize; 6], allowed: impl Fn(usize, usize, usize) -> bool) -> Vec<f32> {
+    fn reference(
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        dims: [usize; 6],
+        allowed: impl Fn(usize, usize, usize) -> bool,
+    ) -> Vec<f32> {
         let [batch, heads, kv_heads, queries, keys, width] = dims;
         let mut out = vec![0f32; batch * heads * queries * width];
         for b in 0..batch {
@@ -99,7 +109,8 @@ mod tests {
                                 return f64::NEG_INFINITY;
                             }
                             let kj = ((b * kv_heads + kv) * keys + j) * width;
-                            (0..width).map(|d| f64::from(q[qi + d]) * f64::from(k[kj + d])).sum::<f64>() / (width as f64).sqrt()
+                            (0..width).map(|d| f64::from(q[qi + d]) * f64::from(k[kj + d])).sum::<f64>()
+                                / (width as f64).sqrt()
                         })
                         .collect();
                     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -107,7 +118,9 @@ mod tests {
                     let sum: f64 = weights.iter().sum();
                     for d in 0..width {
                         let mixed: f64 = (0..keys)
-                            .map(|j| weights[j] / sum * f64::from(v[((b * kv_heads + kv) * keys + j) * width + d]))
+                            .map(|j| {
+                                weights[j] / sum * f64::from(v[((b * kv_heads + kv) * keys + j) * width + d])
+                            })
                             .sum();
                         out[qi + d] = mixed as f32;
                     }
@@ -121,7 +134,11 @@ mod tests {
         let [batch, heads, kv_heads, queries, keys, width] = dims;
         let device = Device::flex();
         let draw = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        let (q, k, v) = (draw([batch, heads, queries, width]), draw([batch, kv_heads, keys, width]), draw([batch, kv_heads, keys, width]));
+        let (q, k, v) = (
+            draw([batch, heads, queries, width]),
+            draw([batch, kv_heads, keys, width]),
+            draw([batch, kv_heads, keys, width]),
+        );
         let flat = |t: &Tensor<4>| t.try_to_vec_as::<f32>().unwrap();
         let expected = reference(&flat(&q), &flat(&k), &flat(&v), dims, allowed);
         let got = flat(&attend(q, k, v, causality));

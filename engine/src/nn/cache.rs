@@ -24,7 +24,14 @@ pub struct KvCache {
 
 impl KvCache {
     /// An empty cache with room for `capacity` tokens.
-    pub fn new(n_layers: usize, batch: usize, kv_heads: usize, capacity: usize, head_dim: usize, device: &Device) -> Self {
+    pub fn new(
+        n_layers: usize,
+        batch: usize,
+        kv_heads: usize,
+        capacity: usize,
+        head_dim: usize,
+        device: &Device,
+    ) -> Self {
         let empty = || Tensor::zeros([batch, kv_heads, capacity, head_dim], device);
         let layers = (0..n_layers).map(|_| LayerCache { keys: empty(), values: empty() }).collect();
         Self { layers, capacity, len: 0 }

@@ -30,7 +30,12 @@ impl FromStr for DevicePreference {
             "auto" => Ok(Self::Auto),
             "wgpu" => Ok(Self::Wgpu),
             "cpu" => Ok(Self::Cpu),
-            other => Err(Error::request(Problem::new("--device", other, "auto, wgpu or cpu", "Name one of these."))),
+            other => Err(Error::request(Problem::new(
+                "--device",
+                other,
+                "auto, wgpu or cpu",
+                "Name one of these.",
+            ))),
         }
     }
 }
@@ -77,7 +82,9 @@ pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
     match preference {
         DevicePreference::Cpu => Ok(cpu("asked for by --device cpu")),
         DevicePreference::Auto => match first_gpu() {
-            Some((device, name)) => Ok(ChosenDevice { device, name, reason: "the first real GPU found".to_owned() }),
+            Some((device, name)) => {
+                Ok(ChosenDevice { device, name, reason: "the first real GPU found".to_owned() })
+            }
             None => Ok(cpu("no real GPU was found")),
         },
         DevicePreference::Wgpu => {
@@ -94,7 +101,11 @@ pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
                 ))
             })?;
             let name = adapter_name(&software);
-            Ok(ChosenDevice { device: software, name, reason: format!("{reason}; it is computed in software") })
+            Ok(ChosenDevice {
+                device: software,
+                name,
+                reason: format!("{reason}; it is computed in software"),
+            })
         }
     }
 }
@@ -105,7 +116,11 @@ pub fn devices() -> Vec<DeviceInfo> {
     for device in wgpu_devices() {
         let Some(identity) = device.identity() else { continue };
         let accelerated = identity.physical.is_some();
-        let note = if accelerated { "real GPU" } else { "software rendering: right, but slower than the CPU itself" };
+        let note = if accelerated {
+            "real GPU"
+        } else {
+            "software rendering: right, but slower than the CPU itself"
+        };
         let info = DeviceInfo {
             preference: DevicePreference::Wgpu,
             name: format!("{} (wgpu)", identity.name),
@@ -126,7 +141,11 @@ pub fn devices() -> Vec<DeviceInfo> {
 fn cpu(reason: &str) -> ChosenDevice {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let plural = if threads == 1 { "" } else { "s" };
-    ChosenDevice { device: Device::flex(), name: format!("CPU ({threads} thread{plural})"), reason: reason.to_owned() }
+    ChosenDevice {
+        device: Device::flex(),
+        name: format!("CPU ({threads} thread{plural})"),
+        reason: reason.to_owned(),
+    }
 }
 
 /// wgpu's adapters. A driver that panics while it is asked counts as none: the CPU still works.

@@ -1,6 +1,8 @@
 //! Layers of burn, built from checkpoint names and written back under them.
 
-use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::nn::{
+    Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig,
+};
 
 use super::params::{ParamSink, Params};
 use crate::Result;
@@ -9,7 +11,13 @@ use crate::Result;
 ///
 /// # Errors
 /// [`crate::Error::Model`] when a tensor is missing or of another shape.
-pub fn linear(params: &mut Params<'_>, name: &str, input: usize, output: usize, bias: bool) -> Result<Linear> {
+pub fn linear(
+    params: &mut Params<'_>,
+    name: &str,
+    input: usize,
+    output: usize,
+    bias: bool,
+) -> Result<Linear> {
     let mut layer = LinearConfig::new(input, output).with_bias(false).init(params.device());
     layer.weight = params.transposed(&format!("{name}.weight"), output, input)?;
     layer.bias = if bias { Some(params.vector(&format!("{name}.bias"), output, 0.0)?) } else { None };
@@ -87,4 +95,3 @@ pub fn export_layer_norm(sink: &mut ParamSink, name: &str, layer: &LayerNorm) ->
 pub fn export_rms_norm(sink: &mut ParamSink, name: &str, layer: &RmsNorm) -> Result<()> {
     sink.add(&format!("{name}.weight"), layer.gamma.val())
 }
-

@@ -12,6 +12,9 @@ mod rotary;
 pub use attention::{Causality, attend};
 pub use cache::{KvCache, LayerCache};
 pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, devices};
-pub use layers::{embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm, layer_norm, linear, rms_norm};
+pub use layers::{
+    embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm, layer_norm, linear,
+    rms_norm,
+};
 pub use params::{Named, ParamSink, Params, WeightFiles, write_safetensors};
 pub use rotary::{RopeScaling, Rotary, RotarySettings};

@@ -70,12 +70,17 @@ impl WeightFiles {
                 .in_file(folder),
             ));
         }
-        let text =
-            std::fs::read_to_string(&index_path).map_err(|e| Error::io("read the list of shards", &index_path, e))?;
+        let text = std::fs::read_to_string(&index_path)
+            .map_err(|e| Error::io("read the list of shards", &index_path, e))?;
         let bad_index = |found: String| {
             Error::model(
-                Problem::new("weight_map", found, "an object of tensor name to file name", "Download the file again.")
-                    .in_file(&index_path),
+                Problem::new(
+                    "weight_map",
+                    found,
+                    "an object of tensor name to file name",
+                    "Download the file again.",
+                )
+                .in_file(&index_path),
             )
         };
         let index: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad_index(e.to_string()))?;
@@ -158,21 +163,35 @@ impl WeightFiles {
         let Some(shard) = self.shard_of.get(name).and_then(|&i| self.shards.get(i)) else {
             let file = self.shards.first().map(|s| s.label.clone()).unwrap_or_default();
             return Err(Error::model(
-                Problem::new(name, "no such tensor", "a tensor of this name", "Check that the folder holds this kind of model.")
-                    .in_file(file),
+                Problem::new(
+                    name,
+                    "no such tensor",
+                    "a tensor of this name",
+                    "Check that the folder holds this kind of model.",
+                )
+                .in_file(file),
             ));
         };
         let tensors = parse(shard)?;
         let view = tensors.tensor(name).map_err(|e| damaged(shard, &e))?;
         let bytes = view.data();
         let values = match view.dtype() {
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Dtype::F32 => {
+                bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+            }
             Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            Dtype::BF16 => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            Dtype::BF16 => {
+                bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            }
             other => {
                 return Err(Error::model(
-                    Problem::new(name, format!("values of type {other:?}"), "F32, F16 or BF16", "Convert the weights.")
-                        .in_file(&shard.label),
+                    Problem::new(
+                        name,
+                        format!("values of type {other:?}"),
+                        "F32, F16 or BF16",
+                        "Convert the weights.",
+                    )
+                    .in_file(&shard.label),
                 ));
             }
         };
@@ -186,7 +205,8 @@ fn parse(shard: &Shard) -> Result<SafeTensors<'_>> {
 
 fn damaged(shard: &Shard, reason: &safetensors::SafeTensorError) -> Error {
     Error::model(
-        Problem::new("header", reason.to_string(), "a whole safetensors file", "Download the file again.").in_file(&shard.label),
+        Problem::new("header", reason.to_string(), "a whole safetensors file", "Download the file again.")
+            .in_file(&shard.label),
     )
 }
 
@@ -279,7 +299,12 @@ impl<'a> Params<'a> {
                     Some(value) => vec![value; len],
                     None => {
                         let normal = Normal::new(0.0, *std).map_err(|e| {
-                            Error::model(Problem::new(name, e.to_string(), "a finite deviation", "Set another."))
+                            Error::model(Problem::new(
+                                name,
+                                e.to_string(),
+                                "a finite deviation",
+                                "Set another.",
+                            ))
                         })?;
                         normal.sample_iter(rng).take(len).collect()
                     }
@@ -347,7 +372,12 @@ impl ParamSink {
 
 fn read_back<const D: usize>(name: &str, tensor: Tensor<D>) -> Result<Vec<f32>> {
     tensor.try_into_vec_as::<f32>().map_err(|e| {
-        Error::device(Problem::new(name, e.to_string(), "values read back from the device", "Try --device cpu."))
+        Error::device(Problem::new(
+            name,
+            e.to_string(),
+            "values read back from the device",
+            "Try --device cpu.",
+        ))
     })
 }
 
@@ -368,7 +398,9 @@ pub fn write_safetensors(path: &Path, tensors: &[Named], half: bool) -> Result<(
         })
         .collect();
     let dtype = if half { Dtype::F16 } else { Dtype::F32 };
-    let invalid = |e: safetensors::SafeTensorError| Error::io("encode the weights", path, std::io::Error::other(e.to_string()));
+    let invalid = |e: safetensors::SafeTensorError| {
+        Error::io("encode the weights", path, std::io::Error::other(e.to_string()))
+    };
     let mut views = Vec::with_capacity(encoded.len());
     for (tensor, bytes) in &encoded {
         let view = TensorView::new(dtype, tensor.shape.clone(), bytes).map_err(invalid)?;
@@ -385,8 +417,10 @@ mod tests {
     #[test]
     fn a_written_tensor_is_read_back_with_its_shape_and_name() {
         let folder = tempfile::tempdir().unwrap();
-        let named = Named { name: "a.weight".into(), shape: vec![2, 3], values: vec![1., 2., 3., 4., 5., 6.5] };
-        write_safetensors(&folder.path().join("model.safetensors"), std::slice::from_ref(&named), true).unwrap();
+        let named =
+            Named { name: "a.weight".into(), shape: vec![2, 3], values: vec![1., 2., 3., 4., 5., 6.5] };
+        write_safetensors(&folder.path().join("model.safetensors"), std::slice::from_ref(&named), true)
+            .unwrap();
         let files = WeightFiles::open_folder(folder.path()).unwrap();
         assert_eq!(files.read("a.weight").unwrap(), (named.shape, named.values));
     }
@@ -403,7 +437,9 @@ mod tests {
         let files = WeightFiles::open_folder(folder.path()).unwrap();
         assert_eq!(files.names().collect::<Vec<_>>(), ["a", "b"]);
         std::fs::write(&index, r#"{"weight_map":{"a":"../one.safetensors"}}"#).unwrap();
-        assert!(WeightFiles::open_folder(folder.path()).unwrap_err().to_string().contains("../one.safetensors"));
+        assert!(
+            WeightFiles::open_folder(folder.path()).unwrap_err().to_string().contains("../one.safetensors")
+        );
     }
 
     #[test]
@@ -412,7 +448,8 @@ mod tests {
         let named = Named { name: "x.w".into(), shape: vec![2], values: vec![1., 2.] };
         write_safetensors(&folder.path().join("model.safetensors"), &[named], false).unwrap();
         let files = WeightFiles::open_folder(folder.path()).unwrap();
-        let message = Params::from_files(&files, "x.", &Device::flex()).vector("w", 3, 0.0).unwrap_err().to_string();
+        let message =
+            Params::from_files(&files, "x.", &Device::flex()).vector("w", 3, 0.0).unwrap_err().to_string();
         assert_eq!(
             message,
             "x.w: found shape [2]; expected [3]. The configuration beside the weights is of another model."

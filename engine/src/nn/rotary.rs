@@ -118,7 +118,8 @@ mod tests {
             original_max_position_embeddings: 8192,
         };
         let plain = RotarySettings { head_dim: 64, theta: 5e5, scaling: None }.inverse_frequencies();
-        let scaled = RotarySettings { head_dim: 64, theta: 5e5, scaling: Some(scaling) }.inverse_frequencies();
+        let scaled =
+            RotarySettings { head_dim: 64, theta: 5e5, scaling: Some(scaling) }.inverse_frequencies();
         assert_eq!(plain[0], scaled[0]);
         assert!((plain[31] / scaled[31] - 32.0).abs() < 1e-9);
         assert!(scaled.windows(2).all(|w| w[1] < w[0]));
@@ -128,7 +129,10 @@ mod tests {
     fn rotating_keeps_lengths_and_position_zero() {
         let device = Device::flex();
         let rotary = Rotary::new(&RotarySettings { head_dim: 4, theta: 1e4, scaling: None }, 3, &device);
-        let x = Tensor::<4>::from_data(TensorData::new(vec![1f32, 2., 3., 4., 1., 2., 3., 4.], [1, 1, 2, 4]), &device);
+        let x = Tensor::<4>::from_data(
+            TensorData::new(vec![1f32, 2., 3., 4., 1., 2., 3., 4.], [1, 1, 2, 4]),
+            &device,
+        );
         let y: Vec<f32> = rotary.apply(x, 0).try_into_vec_as().unwrap();
         assert_eq!(y[..4], [1., 2., 3., 4.]);
         let norm: f32 = y[4..].iter().map(|v| v * v).sum();

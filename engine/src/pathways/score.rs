@@ -18,6 +18,7 @@ use crate::genes::{GeneId, GeneTable};
 pub enum Dialect {
     /// decoupler 2: ranks 1…`n` with `n = ceil(0.05 N)`, at least 2; the sum of `n - rank` over the set's genes,
     /// divided by the greatest sum that as many genes can reach. Sets with fewer than 5 genes in the file score 0.
+    /// decoupler's front end shuffles the columns before and leaves out empty ones, so that its ties fall otherwise.
     #[default]
     Decoupler,
     /// pySCENIC: ranks from 0 below `c = round(0.05 N) - 1`; the sum of `c - rank`, divided by `(c + 1)` times the
@@ -197,6 +198,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::anndata::{AnnData, MatrixKey};
+    use crate::genes::resolve_genes;
+    use crate::progress::Watch;
+    use crate::test_support::shared_file;
 
     /// A file of as many columns as there are genes here, and sets of some of them.
     fn genes(n: usize) -> Vec<Option<GeneId>> {
@@ -254,6 +259,41 @@ mod tests {
         assert_eq!(scorer.enriched(&row, 2), [(0, 1.0)]);
         assert_eq!(scorer.present(), [5, 5, 4]);
         assert_eq!(scorer.names(), ["S0", "S1", "S2"]);
+    }
+
+    #[test]
+    fn scores_of_real_cells_are_those_of_decoupler() {
+        let Some(path) = shared_file("data/cells/pbmc3k_seurat.h5ad") else { return };
+        let data = AnnData::open(&path, &Watch::silent()).unwrap();
+        let names = &data.var(&MatrixKey::X).index;
+        let genes = resolve_genes(GeneTable::builtin().unwrap(), &[("var index", names)], None);
+        let sets = GeneSets::hallmark().unwrap();
+        let scorer = PathwayScorer::new(sets, &genes.ids, Dialect::Decoupler).unwrap();
+        let matrix = data.matrix(&MatrixKey::X).unwrap();
+        // By `_func_aucell` of decoupler 2.2.0, on the columns in the order of the file.
+        for (cell, expected) in [
+            (0, [0.1249006, 0.0642453, 0.1169869, 0.0]),
+            (61, [0.0874663, 0.0410981, 0.0481921, 0.0]),
+            (99, [0.1141067, 0.1072953, 0.0978509, 0.0]),
+        ] {
+            let scores = scorer.score(&matrix.row(cell).unwrap());
+            for (set, expected) in [
+                "ALLOGRAFT_REJECTION",
+                "INTERFERON_GAMMA_RESPONSE",
+                "TNFA_SIGNALING_VIA_NFKB",
+                "HEDGEHOG_SIGNALING",
+            ]
+            .into_iter()
+            .zip(expected)
+            {
+                let at = scorer.names().iter().position(|name| *name == format!("HALLMARK_{set}")).unwrap();
+                assert!(
+                    (scores[at] - expected).abs() < 1e-6,
+                    "cell {cell}, {set}: {} {expected}",
+                    scores[at]
+                );
+            }
+        }
     }
 
     #[test]

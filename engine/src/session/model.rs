@@ -130,7 +130,7 @@ impl Loaded {
         if self.reader.as_ref().is_none_or(|(of, _)| !of.ptr_eq(&this)) {
             let dataset = &open.dataset;
             let ids = dataset.ensembl_ids.iter().map(Option::as_deref).collect::<Vec<_>>();
-            let reader = describer.bind(&ids, &dataset.genes, dataset.matrix.scale);
+            let reader = describer.bind(&ids, &dataset.genes, dataset.matrix.scale)?;
             self.reader = Some((this, reader));
         }
         match &self.reader {

@@ -41,7 +41,12 @@ impl CheckpointFolder {
     /// Hash of a recipe.
     pub(super) fn recipe_hash(recipe: &super::Recipe) -> Result<String> {
         let text = toml::to_string(recipe).map_err(|e| {
-            Error::train(Problem::new("recipe", e.to_string(), "entries that TOML can hold", "Correct the recipe."))
+            Error::train(Problem::new(
+                "recipe",
+                e.to_string(),
+                "entries that TOML can hold",
+                "Correct the recipe.",
+            ))
         })?;
         Ok(sha256_hex(text.as_bytes()))
     }
@@ -57,10 +62,17 @@ impl CheckpointFolder {
         }
         let damaged = |found: String| {
             Error::train(
-                Problem::new("checkpoint", found, "a whole checkpoint", "Remove the folder to start the run afresh.").in_file(&self.0),
+                Problem::new(
+                    "checkpoint",
+                    found,
+                    "a whole checkpoint",
+                    "Remove the folder to start the run afresh.",
+                )
+                .in_file(&self.0),
             )
         };
-        let name = std::fs::read_to_string(&pointer).map_err(|e| Error::io("read the checkpoint", &pointer, e))?;
+        let name =
+            std::fs::read_to_string(&pointer).map_err(|e| Error::io("read the checkpoint", &pointer, e))?;
         if name != "a" && name != "b" {
             return Err(damaged(format!("the name {name:?}")));
         }

@@ -103,8 +103,12 @@ impl Corpus {
             corpus.sources.push(rows);
         }
         let ontology = Ontology::builtin()?;
-        corpus.type_labels =
-            corpus.cell_types.words().iter().map(|id| ontology.term(id).map_or_else(|| id.clone(), |t| t.label.clone())).collect();
+        corpus.type_labels = corpus
+            .cell_types
+            .words()
+            .iter()
+            .map(|id| ontology.term(id).map_or_else(|| id.clone(), |t| t.label.clone()))
+            .collect();
         Ok(corpus)
     }
 
@@ -125,7 +129,9 @@ impl Corpus {
         let texts: Vec<(&str, Vec<String>)> = var
             .columns
             .iter()
-            .filter(|c| matches!(c.name.as_str(), "feature_name" | "ensembl_id" | "gene_ids" | "gene_symbols"))
+            .filter(|c| {
+                matches!(c.name.as_str(), "feature_name" | "ensembl_id" | "gene_ids" | "gene_symbols")
+            })
             .map(|c| (c.name.as_str(), (0..c.len()).map(|row| c.text(row).unwrap_or_default()).collect()))
             .collect();
         let mut candidates = vec![(var.index_name.as_str(), var.index.as_slice())];
@@ -148,8 +154,13 @@ impl Corpus {
         let column = |name: &str| -> Result<&Column> {
             obs.column(name).ok_or_else(|| {
                 Error::train(
-                    Problem::new(format!("obs/{name}"), "no such column", "a column of labels", "Correct the recipe.")
-                        .in_file(&path),
+                    Problem::new(
+                        format!("obs/{name}"),
+                        "no such column",
+                        "a column of labels",
+                        "Correct the recipe.",
+                    )
+                    .in_file(&path),
                 )
             })
         };
@@ -199,15 +210,25 @@ impl Corpus {
         }
         if rows.is_empty() {
             return Err(Error::train(
-                Problem::new("obs", "no row with a usable label", "Cell Ontology ids and tissues", "Correct the recipe.")
-                    .in_file(&path),
+                Problem::new(
+                    "obs",
+                    "no row with a usable label",
+                    "Cell Ontology ids and tissues",
+                    "Correct the recipe.",
+                )
+                .in_file(&path),
             ));
         }
         let mut by_type: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (i, row) in rows.iter().enumerate() {
             by_type.entry(row.cell_type).or_default().push(i);
         }
-        Ok(SourceRows { form: source.form, weight: source.weight, rows, by_type: by_type.into_iter().collect() })
+        Ok(SourceRows {
+            form: source.form,
+            weight: source.weight,
+            rows,
+            by_type: by_type.into_iter().collect(),
+        })
     }
 
     /// What the description of `row` says, bar pathways.

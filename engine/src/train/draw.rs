@@ -51,7 +51,8 @@ impl<'a> Drawer<'a> {
         }
         let variance = |g: usize| squares[g] / count - (sums[g] / count) * (sums[g] / count);
         let mut genes_by_variance: Vec<u32> = (0..n as u32).collect();
-        genes_by_variance.sort_by(|&a, &b| variance(b as usize).total_cmp(&variance(a as usize)).then(a.cmp(&b)));
+        genes_by_variance
+            .sort_by(|&a, &b| variance(b as usize).total_cmp(&variance(a as usize)).then(a.cmp(&b)));
         for profile in &mut ambient {
             let total: f32 = profile.iter().sum();
             if total > 0.0 {
@@ -68,7 +69,8 @@ impl<'a> Drawer<'a> {
 
     /// Cell `number` of the endless series.
     pub(super) fn draw(&self, number: u64) -> DrawnCell<'a> {
-        let mut rng = StdRng::seed_from_u64(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17));
+        let mut rng =
+            StdRng::seed_from_u64(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17));
         let source = self.choose_source(&mut rng);
         let row = self.choose_row(source, &mut rng);
         let mut values = match source.form {
@@ -87,8 +89,11 @@ impl<'a> Drawer<'a> {
     }
 
     fn choose_row(&self, source: &'a SourceRows, rng: &mut StdRng) -> &'a LabelledRow {
-        let weights: Vec<f64> =
-            source.by_type.iter().map(|(_, rows)| (rows.len() as f64).powf(self.recipe.type_balance)).collect();
+        let weights: Vec<f64> = source
+            .by_type
+            .iter()
+            .map(|(_, rows)| (rows.len() as f64).powf(self.recipe.type_balance))
+            .collect();
         let (_, rows) = &source.by_type[choose(&weights, rng)];
         &source.rows[rows[rng.random_range(0..rows.len())]]
     }
@@ -100,7 +105,8 @@ impl<'a> Drawer<'a> {
         let total = row.values.total().max(f64::MIN_POSITIVE);
         let noise = Gamma::new(self.recipe.gamma_shape, 1.0 / self.recipe.gamma_shape).ok();
         let own = depth * (1.0 - ambient_share) / total;
-        let mut means: Vec<f32> = self.ambient[row.tissue].iter().map(|a| a * (depth * ambient_share) as f32).collect();
+        let mut means: Vec<f32> =
+            self.ambient[row.tissue].iter().map(|a| a * (depth * ambient_share) as f32).collect();
         for (gene, value) in row.values.iter() {
             let jitter = noise.as_ref().map_or(1.0, |g| g.sample(rng));
             means[gene as usize] += (f64::from(value) * own * jitter) as f32;

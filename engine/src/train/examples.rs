@@ -70,8 +70,11 @@ impl<'a> ExampleMaker<'a> {
         let columns: Vec<Option<GeneId>> = corpus.genes.iter().copied().map(Some).collect();
         let scorer = PathwayScorer::new(&sets, &columns, Dialect::Decoupler)?;
         let phrases = Phrases::builtin()?;
-        let pathway_texts: Vec<String> =
-            scorer.names().iter().map(|n| phrases.pathway(n).map_or_else(|| n.clone(), str::to_owned)).collect();
+        let pathway_texts: Vec<String> = scorer
+            .names()
+            .iter()
+            .map(|n| phrases.pathway(n).map_or_else(|| n.clone(), str::to_owned))
+            .collect();
         let (dictionary, tokenizer) = match given {
             Some(both) => both,
             None => {
@@ -91,8 +94,17 @@ impl<'a> ExampleMaker<'a> {
         let ids: Vec<Option<&str>> = corpus.genes.iter().map(|&g| Some(table.ensembl_id(g))).collect();
         let encoder = RankEncoder::new(&dictionary, recipe.genes.kind, recipe.genes.max_len, &ids);
         let least_tokens = recipe.prompt.top_k;
-        let maker =
-            Self { corpus, drawer, encoder, scorer, phrases, pathway_texts, tokenizer, end_of_text, least_tokens };
+        let maker = Self {
+            corpus,
+            drawer,
+            encoder,
+            scorer,
+            phrases,
+            pathway_texts,
+            tokenizer,
+            end_of_text,
+            least_tokens,
+        };
         Ok((maker, dictionary))
     }
 
@@ -147,12 +159,18 @@ const RARE: usize = 5;
 
 /// Genes that vary most between profiles, with the median of their values above zero in drawn cells, in counts per
 /// 10,000, as Geneformer's medians are defined. Ids follow the order of Ensembl ids, after the special tokens.
-fn build_dictionary(corpus: &Corpus, drawer: &Drawer<'_>, recipe: &Recipe, watch: &Watch) -> Result<GeneDictionary> {
+fn build_dictionary(
+    corpus: &Corpus,
+    drawer: &Drawer<'_>,
+    recipe: &Recipe,
+    watch: &Watch,
+) -> Result<GeneDictionary> {
     let mut values: Vec<Vec<f32>> = vec![Vec::new(); corpus.genes.len()];
     let n = recipe.genes.median_cells as u64;
     for block in (0..n).step_by(256) {
         watch.step("Finding gene medians", block, Some(n))?;
-        let cells: Vec<_> = (block..(block + 256).min(n)).into_par_iter().map(|i| drawer.draw(i | (1 << 62))).collect();
+        let cells: Vec<_> =
+            (block..(block + 256).min(n)).into_par_iter().map(|i| drawer.draw(i | (1 << 62))).collect();
         for cell in cells {
             let unit = 1e4 / cell.values.total().max(f64::MIN_POSITIVE);
             for (gene, value) in cell.values.iter() {
@@ -188,27 +206,46 @@ fn median(values: &mut [f32]) -> Option<f32> {
 }
 
 /// Byte-level BPE over every sentence the recipe's data can give.
-fn build_tokenizer(corpus: &Corpus, recipe: &Recipe, phrases: &Phrases, pathways: &[String]) -> Result<TextTokenizer> {
+fn build_tokenizer(
+    corpus: &Corpus,
+    recipe: &Recipe,
+    phrases: &Phrases,
+    pathways: &[String],
+) -> Result<TextTokenizer> {
     let wrong = |e: tokenizers::Error| {
-        Error::train(Problem::new("tokenizer", e.to_string(), "one that can be trained", "Check decoder.vocab_size."))
+        Error::train(Problem::new(
+            "tokenizer",
+            e.to_string(),
+            "one that can be trained",
+            "Check decoder.vocab_size.",
+        ))
     };
-    let mut texts: Vec<String> = vec![recipe.prompt.system.clone(), recipe.prompt.user.clone(), "system user assistant".into()];
+    let mut texts: Vec<String> =
+        vec![recipe.prompt.system.clone(), recipe.prompt.user.clone(), "system user assistant".into()];
     for (i, row) in corpus.sources.iter().flat_map(|s| &s.rows).enumerate() {
         let mut facts = corpus.facts(row, phrases);
-        facts.pathways = (0..2).filter_map(|k| pathways.get((i * 7 + k * 3) % pathways.len().max(1)).cloned()).collect();
+        facts.pathways =
+            (0..2).filter_map(|k| pathways.get((i * 7 + k * 3) % pathways.len().max(1)).cloned()).collect();
         texts.push(facts.compose());
     }
     // Every type and pathway counts alike at first; the corpus then weighs what it repeats.
     texts.sort_unstable();
     texts.dedup();
-    let mut tokenizer = TokenizerBuilder::<BPE, tokenizers::normalizers::NormalizerWrapper, ByteLevel, ByteLevel, ByteLevelDecoder>::default()
-        .with_model(BPE::default())
-        .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
-        .with_post_processor(Some(ByteLevel::default()))
-        .with_decoder(Some(ByteLevelDecoder::default()))
-        .build()
-        .map_err(wrong)?;
-    let special: Vec<AddedToken> = recipe.decoder.special_tokens.iter().map(|t| AddedToken::from(t.as_str(), true)).collect();
+    let mut tokenizer = TokenizerBuilder::<
+        BPE,
+        tokenizers::normalizers::NormalizerWrapper,
+        ByteLevel,
+        ByteLevel,
+        ByteLevelDecoder,
+    >::default()
+    .with_model(BPE::default())
+    .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
+    .with_post_processor(Some(ByteLevel::default()))
+    .with_decoder(Some(ByteLevelDecoder::default()))
+    .build()
+    .map_err(wrong)?;
+    let special: Vec<AddedToken> =
+        recipe.decoder.special_tokens.iter().map(|t| AddedToken::from(t.as_str(), true)).collect();
     let mut trainer = BpeTrainer::builder()
         .vocab_size(recipe.decoder.vocab_size)
         .min_frequency(2)

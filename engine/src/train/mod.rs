@@ -10,9 +10,11 @@ mod examples;
 mod optimizer;
 mod recipe;
 mod run;
+mod signatures;
 mod trainee;
 
 pub use recipe::{
-    AdapterRecipe, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, Objective, Recipe, Source, SourceForm, Stage,
+    AdapterRecipe, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, Objective, Recipe, Source,
+    SourceForm, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};

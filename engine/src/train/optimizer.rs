@@ -67,12 +67,21 @@ impl Adam {
         for (index, m) in &self.moments {
             for (name, tensor) in [("first", &m.first), ("second", &m.second)] {
                 let values: Vec<f32> = tensor.try_to_vec_as().map_err(|e| {
-                    Error::device(Problem::new(name, e.to_string(), "the optimiser's state", "Try --device cpu."))
+                    Error::device(Problem::new(
+                        name,
+                        e.to_string(),
+                        "the optimiser's state",
+                        "Try --device cpu.",
+                    ))
                 })?;
                 out.push(Named { name: format!("{index:05}.{name}"), shape: vec![values.len()], values });
             }
             // A count of steps as a float is exact up to 16 million.
-            out.push(Named { name: format!("{index:05}.steps"), shape: vec![1], values: vec![m.steps as f32] });
+            out.push(Named {
+                name: format!("{index:05}.steps"),
+                shape: vec![1],
+                values: vec![m.steps as f32],
+            });
         }
         Ok(out)
     }
@@ -84,7 +93,9 @@ impl Adam {
     pub(super) fn import(files: &crate::nn::WeightFiles, device: &Device) -> Result<Self> {
         let mut moments = BTreeMap::new();
         for name in files.names() {
-            let Some(index) = name.strip_suffix(".steps").and_then(|i| i.parse::<usize>().ok()) else { continue };
+            let Some(index) = name.strip_suffix(".steps").and_then(|i| i.parse::<usize>().ok()) else {
+                continue;
+            };
             let read = |part: &str| files.read(&format!("{index:05}.{part}"));
             let tensor = |part: &str| -> Result<Tensor<1>> {
                 let (shape, values) = read(part)?;
@@ -130,14 +141,19 @@ impl ModuleMapper for Mover<'_> {
         let n = value.shape().num_elements();
         let gradient = gradient.mul_scalar(self.scale).reshape([n]);
         let zeros = || Tensor::<1>::zeros([n], &gradient.device());
-        let old = self.moments.remove(&index).unwrap_or_else(|| Moments { first: zeros(), second: zeros(), steps: 0 });
+        let old = self.moments.remove(&index).unwrap_or_else(|| Moments {
+            first: zeros(),
+            second: zeros(),
+            steps: 0,
+        });
         let steps = old.steps + 1;
         let first = old.first.mul_scalar(BETA_1) + gradient.clone().mul_scalar(1.0 - BETA_1);
         let second = old.second.mul_scalar(BETA_2) + gradient.square().mul_scalar(1.0 - BETA_2);
         let correction_1 = 1.0 - BETA_1.powf(steps as f64);
         let correction_2 = 1.0 - BETA_2.powf(steps as f64);
         let spread = second.clone().div_scalar(correction_2).sqrt().add_scalar(EPSILON);
-        let change = (first.clone() / spread).mul_scalar(self.learning_rate / correction_1).reshape(value.shape());
+        let change =
+            (first.clone() / spread).mul_scalar(self.learning_rate / correction_1).reshape(value.shape());
         // Norms and biases are one-dimensional; decaying them has no use.
         let kept = if D > 1 { 1.0 - self.learning_rate * self.weight_decay } else { 1.0 };
         let value = value.mul_scalar(kept) - change;
@@ -156,7 +172,8 @@ mod tests {
     fn run(steps: usize, resume_at: Option<usize>, decay: f64) -> Vec<f32> {
         let device = Device::flex().autodiff();
         let mut layer: Linear = LinearConfig::new(2, 1).with_bias(false).init(&device);
-        layer.weight = Param::from_tensor(Tensor::from_data(TensorData::new(vec![1f32, -1.0], [2, 1]), &device));
+        layer.weight =
+            Param::from_tensor(Tensor::from_data(TensorData::new(vec![1f32, -1.0], [2, 1]), &device));
         let mut adam = Adam::default();
         for step in 0..steps {
             if resume_at == Some(step) {

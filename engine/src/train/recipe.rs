@@ -251,7 +251,13 @@ impl Recipe {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the recipe", path, e))?;
         let recipe: Self = toml::from_str(&text).map_err(|e| {
             Error::train(
-                Problem::new("recipe", e.to_string(), "the entries of a recipe", "See training/builtin.toml.").in_file(path),
+                Problem::new(
+                    "recipe",
+                    e.to_string(),
+                    "the entries of a recipe",
+                    "See training/builtin.toml.",
+                )
+                .in_file(path),
             )
         })?;
         recipe.check()?;
@@ -266,8 +272,18 @@ impl Recipe {
         let checks = [
             (!self.sources.is_empty(), "source", "none", "at least one"),
             (!self.stages.is_empty(), "stage", "none", "at least one"),
-            (self.sources.iter().all(|s| s.weight > 0.0), "source.weight", "zero or less", "a number above zero"),
-            (self.stages.iter().all(|s| s.batch > 0 && s.accumulate > 0), "stage.batch", "zero", "at least one"),
+            (
+                self.sources.iter().all(|s| s.weight > 0.0),
+                "source.weight",
+                "zero or less",
+                "a number above zero",
+            ),
+            (
+                self.stages.iter().all(|s| s.batch > 0 && s.accumulate > 0),
+                "stage.batch",
+                "zero",
+                "at least one",
+            ),
             (self.genes.max_len > 4, "genes.max_len", "too short", "more than 4 tokens"),
             (
                 self.cells.counts[0] >= 1.0 && self.cells.counts[1] >= self.cells.counts[0],

@@ -15,6 +15,7 @@ use super::corpus::Corpus;
 use super::examples::{Example, ExampleMaker};
 use super::optimizer::Adam;
 use super::recipe::{Objective, Recipe, Stage};
+use super::signatures::signatures;
 use super::trainee::{Configs, LabelCounts, Outcome, Trainee};
 use crate::error::Problem;
 use crate::files::write_atomically;
@@ -108,8 +109,21 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
             (Trainee::fresh(&configs, recipe.seed, &device)?, Adam::default(), start)
         }
     };
-    let prompter = Prompter::new(recipe.prompt.clone(), recipe.chat_template.clone(), maker.tokenizer().clone())?;
-    let mut run = Run { settings, configs, maker: &maker, genes: &genes, prompter, device, folder, trainee, adam, position };
+    let prompter =
+        Prompter::new(recipe.prompt.clone(), recipe.chat_template.clone(), maker.tokenizer().clone())?;
+    let mut run = Run {
+        settings,
+        configs,
+        corpus: &corpus,
+        maker: &maker,
+        genes: &genes,
+        prompter,
+        device,
+        folder,
+        trainee,
+        adam,
+        position,
+    };
     let (steps, last) = run.all_stages(watch)?;
     let finished = run.position.stage >= recipe.stages.len();
     let bundle = finished.then(|| run.write_bundle()).transpose()?;
@@ -119,6 +133,7 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
 struct Run<'a> {
     settings: &'a TrainSettings,
     configs: Configs,
+    corpus: &'a Corpus,
     maker: &'a ExampleMaker<'a>,
     genes: &'a GeneDictionary,
     prompter: Prompter,
@@ -140,7 +155,8 @@ impl Run<'_> {
         let (mut steps, mut last) = (0, None);
         while let Some(stage) = recipe.stages.get(self.position.stage) {
             let done_before: u64 = recipe.stages.iter().take(self.position.stage).map(|s| s.steps).sum();
-            let budget = self.settings.max_steps.map(|most| most.saturating_sub(done_before + self.position.step));
+            let budget =
+                self.settings.max_steps.map(|most| most.saturating_sub(done_before + self.position.step));
             let remaining = (stage.steps - self.position.step).min(budget.unwrap_or(u64::MAX));
             let (report, outcome) = self.one_stage(stage, remaining, (done_before, total), &mut log, watch);
             steps += report.0;
@@ -168,7 +184,8 @@ impl Run<'_> {
         log: &mut MetricsLog,
         watch: &Watch,
     ) -> ((u64, Option<StepReport>), Result<()>) {
-        let frozen = (stage.objective == Objective::Description && !stage.train_encoder).then(|| self.trainee.encoder.valid());
+        let frozen = (stage.objective == Objective::Description && !stage.train_encoder)
+            .then(|| self.trainee.encoder.valid());
         let per_step = (stage.batch * stage.accumulate) as u64;
         let first = self.position.examples;
         let maker = self.maker;
@@ -228,7 +245,13 @@ impl Run<'_> {
                     let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
                     let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
                     let rotary = self.configs.rotary(prompt.len() + longest, &self.device)?;
-                    self.trainee.description_loss(&examples, &self.configs, &self.prompter, &rotary, frozen)?
+                    self.trainee.description_loss(
+                        &examples,
+                        &self.configs,
+                        &self.prompter,
+                        &rotary,
+                        frozen,
+                    )?
                 }
             };
             loss_sum += f64::from(loss.clone().into_scalar::<f32>());
@@ -248,7 +271,12 @@ impl Run<'_> {
         let n = stage.accumulate as f64;
         let loss = loss_sum / n;
         if !loss.is_finite() {
-            return Err(Error::train(Problem::new("loss", loss.to_string(), "a number", "Lower the learning rate.")));
+            return Err(Error::train(Problem::new(
+                "loss",
+                loss.to_string(),
+                "a number",
+                "Lower the learning rate.",
+            )));
         }
         Ok(StepReport {
             stage: self.position.stage,
@@ -283,9 +311,13 @@ impl Run<'_> {
         parts(&|sink| self.trainee.decoder.export(sink), "decoder/model.safetensors")?;
         write_json(&folder.join("encoder/config.json"), &self.configs.encoder)?;
         write_json(&folder.join("decoder/config.json"), &self.configs.decoder)?;
-        write_atomically(&folder.join("decoder/tokenizer.json"), self.maker.tokenizer().to_json()?.as_bytes())?;
+        write_atomically(
+            &folder.join("decoder/tokenizer.json"),
+            self.maker.tokenizer().to_json()?.as_bytes(),
+        )?;
         write_atomically(&folder.join("decoder/chat_template.jinja"), recipe.chat_template.as_bytes())?;
         write_atomically(&folder.join("genes.tsv"), &self.genes.write_tsv())?;
+        write_atomically(&folder.join("signatures.tsv"), signatures(self.corpus)?.write_tsv().as_bytes())?;
         let manifest = Manifest {
             format: 0,
             name: recipe.name.clone(),
@@ -304,6 +336,7 @@ impl Run<'_> {
             },
             decoder: DecoderEntry { folder: "decoder".into() },
             prompt: recipe.prompt.clone(),
+            signatures: Some("signatures.tsv".into()),
             hashes: Default::default(),
         };
         let files = [
@@ -315,6 +348,7 @@ impl Run<'_> {
             "encoder/config.json",
             "encoder/model.safetensors",
             "genes.tsv",
+            "signatures.tsv",
         ];
         Bundle::write_manifest(&folder, &manifest, &files)?;
         Ok(folder)
@@ -355,4 +389,3 @@ impl MetricsLog {
         writeln!(self.file, "{text}").map_err(|e| Error::io("write the log", &self.path, e))
     }
 }
-

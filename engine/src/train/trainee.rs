@@ -9,8 +9,8 @@ use super::examples::Example;
 use super::recipe::Recipe;
 use crate::Result;
 use crate::model::{
-    Adapter, AdapterConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, EosTokens, HiddenState, Prompter, TextTokenizer,
-    pad_tokens,
+    Adapter, AdapterConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, EosTokens, HiddenState, Prompter,
+    TextTokenizer, pad_tokens,
 };
 use crate::nn::{ParamSink, Params, Rotary, RotarySettings, export_linear, linear};
 use crate::tokens::GeneDictionary;
@@ -41,7 +41,12 @@ pub(super) struct LabelCounts {
 }
 
 impl Configs {
-    pub(super) fn new(recipe: &Recipe, genes: &GeneDictionary, tokenizer: &TextTokenizer, labels: LabelCounts) -> Self {
+    pub(super) fn new(
+        recipe: &Recipe,
+        genes: &GeneDictionary,
+        tokenizer: &TextTokenizer,
+        labels: LabelCounts,
+    ) -> Self {
         let special = genes.special();
         let encoder = EncoderConfig {
             model_type: "bert".into(),
@@ -71,7 +76,9 @@ impl Configs {
             rope_theta: Some(ROPE_THETA),
             rope_scaling: None,
             rope_parameters: None,
-            eos_token_id: tokenizer.token(&recipe.decoder.end_of_text).map_or(EosTokens::None, EosTokens::One),
+            eos_token_id: tokenizer
+                .token(&recipe.decoder.end_of_text)
+                .map_or(EosTokens::None, EosTokens::One),
         };
         let adapter = AdapterConfig {
             kind: recipe.adapter.kind,
@@ -79,7 +86,14 @@ impl Configs {
             hidden_size: recipe.adapter.hidden_size,
             output_size: decoder.hidden_size,
         };
-        Self { encoder, adapter, decoder, hidden_state: recipe.encoder.hidden_state, labels, pad: special.pad }
+        Self {
+            encoder,
+            adapter,
+            decoder,
+            hidden_state: recipe.encoder.hidden_state,
+            labels,
+            pad: special.pad,
+        }
     }
 
     /// Rotary tables of the decoder for `n_positions`.
@@ -180,7 +194,8 @@ impl Trainee {
         let tissues = class_numbers(&numbers(|e| e.tissue), &device);
         let diseases = class_numbers(&numbers(|e| e.disease), &device);
         let pathway_logits = self.heads.pathway.forward(first.clone());
-        let pathway = |i: usize| class_numbers(&examples.iter().map(|e| e.pathways[i]).collect::<Vec<_>>(), &device);
+        let pathway =
+            |i: usize| class_numbers(&examples.iter().map(|e| e.pathways[i]).collect::<Vec<_>>(), &device);
         let loss = cross_entropy(type_logits.clone(), types.clone())
             + cross_entropy(self.heads.tissue.forward(first.clone()), tissues).mul_scalar(TISSUE_WEIGHT)
             + cross_entropy(self.heads.disease.forward(first), diseases).mul_scalar(DISEASE_WEIGHT)
@@ -224,8 +239,10 @@ impl Trainee {
         let [_, rows, vocab] = logits.dims();
         let targets = words.reshape([rows, 1]);
         let logits = logits.reshape([rows, vocab]);
-        let counted: Vec<f32> =
-            text_lengths.iter().flat_map(|&n| (0..n_text).map(move |i| if i < n { 1.0 } else { 0.0 })).collect();
+        let counted: Vec<f32> = text_lengths
+            .iter()
+            .flat_map(|&n| (0..n_text).map(move |i| if i < n { 1.0 } else { 0.0 }))
+            .collect();
         let n_counted: f32 = counted.iter().sum();
         let mask = Tensor::<2>::from_data(TensorData::new(counted, [rows, 1]), &device);
         let right = logits.clone().argmax(1).equal(targets.clone()).float();

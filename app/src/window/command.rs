@@ -1,0 +1,448 @@
+//! Everything the user can ask for.
+//!
+//! [`Command`] is the one list behind the menus, the command palette and the keyboard shortcuts. [`Action`] is
+//! what panels hand to the app: a command, or a change that needs a value. Actions run at the end of the frame.
+
+use std::path::PathBuf;
+
+use eframe::egui::{Key, KeyboardShortcut, Modifiers};
+use engine::anndata::MatrixKey;
+use engine::session::{DataSource, JobId};
+
+use super::map::{Camera, Step};
+use super::state::ColourBy;
+
+/// A request without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // `text` and `tooltip` say what each does.
+pub enum Command {
+    Open,
+    OpenSample,
+    ExportCsv,
+    ClearRecent,
+    Quit,
+    FitMap,
+    ZoomIn,
+    ZoomOut,
+    NextEmbedding,
+    ShowMap,
+    ShowCellList,
+    FindGene,
+    ShowAllCategories,
+    ToggleDataPanel,
+    ToggleCellPanel,
+    ToggleOntology,
+    ThemeSystem,
+    ThemeLight,
+    ThemeDark,
+    LargerText,
+    SmallerText,
+    NormalText,
+    DescribeCell,
+    Stop,
+    AnnotateAll,
+    CopyDescription,
+    ClearSelection,
+    WalkLeft,
+    WalkRight,
+    WalkUp,
+    WalkDown,
+    ShowPalette,
+    ShowShortcuts,
+    ShowHint,
+    About,
+}
+
+/// The menus, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Menu {
+    /// Files.
+    File,
+    /// What is seen, and how.
+    View,
+    /// The selected cell and descriptions.
+    Cell,
+    /// Help.
+    Help,
+}
+
+impl Menu {
+    /// All menus, in order.
+    pub const ALL: [Self; 4] = [Self::File, Self::View, Self::Cell, Self::Help];
+
+    /// Its title.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::File => "File",
+            Self::View => "View",
+            Self::Cell => "Cell",
+            Self::Help => "Help",
+        }
+    }
+}
+
+/// What the app is in, as far as commands care.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Situation {
+    /// A data set is open.
+    pub has_data: bool,
+    /// It has at least one embedding.
+    pub has_map: bool,
+    /// It has more than one embedding.
+    pub has_other_embedding: bool,
+    /// A cell is selected.
+    pub has_selection: bool,
+    /// The selected cell has a description, whole or in part.
+    pub has_description: bool,
+    /// At least one cell was described.
+    pub has_annotations: bool,
+    /// Work is running that can be stopped.
+    pub is_working: bool,
+    /// Some categories are hidden.
+    pub has_hidden: bool,
+    /// Files were opened before.
+    pub has_recent: bool,
+}
+
+const fn plain(key: Key) -> Option<KeyboardShortcut> {
+    Some(KeyboardShortcut::new(Modifiers::NONE, key))
+}
+const fn ctrl(key: Key) -> Option<KeyboardShortcut> {
+    Some(KeyboardShortcut::new(Modifiers::COMMAND, key))
+}
+const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
+    Some(KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key))
+}
+
+impl Command {
+    /// All commands, in the order of the menus.
+    pub const ALL: [Self; 35] = [
+        Self::Open,
+        Self::OpenSample,
+        Self::ClearRecent,
+        Self::ExportCsv,
+        Self::Quit,
+        Self::ShowPalette,
+        Self::FitMap,
+        Self::ZoomIn,
+        Self::ZoomOut,
+        Self::NextEmbedding,
+        Self::ShowMap,
+        Self::ShowCellList,
+        Self::FindGene,
+        Self::ShowAllCategories,
+        Self::ToggleDataPanel,
+        Self::ToggleCellPanel,
+        Self::ToggleOntology,
+        Self::ThemeSystem,
+        Self::ThemeLight,
+        Self::ThemeDark,
+        Self::LargerText,
+        Self::SmallerText,
+        Self::NormalText,
+        Self::DescribeCell,
+        Self::Stop,
+        Self::CopyDescription,
+        Self::AnnotateAll,
+        Self::WalkLeft,
+        Self::WalkRight,
+        Self::WalkUp,
+        Self::WalkDown,
+        Self::ClearSelection,
+        Self::ShowShortcuts,
+        Self::ShowHint,
+        Self::About,
+    ];
+
+    /// Its name in menus and in the palette. It ends in … where a question follows.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Open => "Open…",
+            Self::OpenSample => "Open the PBMC sample",
+            Self::ExportCsv => "Export CSV…",
+            Self::ClearRecent => "Clear recent files",
+            Self::Quit => "Quit",
+            Self::FitMap => "Fit map",
+            Self::ZoomIn => "Zoom in",
+            Self::ZoomOut => "Zoom out",
+            Self::NextEmbedding => "Next embedding",
+            Self::ShowMap => "Show the map",
+            Self::ShowCellList => "Show the list of cells",
+            Self::FindGene => "Colour by gene…",
+            Self::ShowAllCategories => "Show all categories",
+            Self::ToggleDataPanel => "Data panel",
+            Self::ToggleCellPanel => "Cell panel",
+            Self::ToggleOntology => "Cell Ontology panel",
+            Self::ThemeSystem => "Theme of the system",
+            Self::ThemeLight => "Light theme",
+            Self::ThemeDark => "Dark theme",
+            Self::LargerText => "Larger text",
+            Self::SmallerText => "Smaller text",
+            Self::NormalText => "Normal text size",
+            Self::DescribeCell => "Describe cell",
+            Self::Stop => "Stop",
+            Self::AnnotateAll => "Annotate all cells",
+            Self::CopyDescription => "Copy description",
+            Self::ClearSelection => "Clear selection",
+            Self::WalkLeft => "Nearest cell to the left",
+            Self::WalkRight => "Nearest cell to the right",
+            Self::WalkUp => "Nearest cell above",
+            Self::WalkDown => "Nearest cell below",
+            Self::ShowPalette => "Search commands",
+            Self::ShowShortcuts => "Keyboard shortcuts",
+            Self::ShowHint => "Show the first hint again",
+            Self::About => "About Cell2Text",
+        }
+    }
+
+    /// One sentence on what it does.
+    pub fn tooltip(self) -> &'static str {
+        match self {
+            Self::Open => "Open an h5ad file. The file is only read, never changed.",
+            Self::OpenSample => "Open the 700 blood cells that ship with the program.",
+            Self::ExportCsv => "Write all described cells to a CSV file, with its provenance beside it.",
+            Self::ClearRecent => "Forget which files were opened before.",
+            Self::Quit => "Close the program.",
+            Self::FitMap => "Show all cells.",
+            Self::ZoomIn => "Look closer at the middle of the map.",
+            Self::ZoomOut => "Step back from the middle of the map.",
+            Self::NextEmbedding => "Show the next embedding of the file.",
+            Self::ShowMap => "Show the cells as a map.",
+            Self::ShowCellList => "Show the cells as a list with names and values.",
+            Self::FindGene => "Find a gene by symbol or Ensembl id and colour the cells by it.",
+            Self::ShowAllCategories => "Show the categories that were hidden in the legend.",
+            Self::ToggleDataPanel => "Show or hide the panel with the data set, colours and legend.",
+            Self::ToggleCellPanel => "Show or hide the panel with the selected cell.",
+            Self::ToggleOntology => "Show or hide the neighbourhood of the cell type in the Cell Ontology.",
+            Self::ThemeSystem => "Follow the system in light and dark.",
+            Self::ThemeLight => "Dark text on a light ground.",
+            Self::ThemeDark => "Light text on a dark ground.",
+            Self::LargerText => "Make everything in the window larger.",
+            Self::SmallerText => "Make everything in the window smaller.",
+            Self::NormalText => "Go back to the normal size.",
+            Self::DescribeCell => "Describe the selected cell.",
+            Self::Stop => "Stop the running work. What is done stays.",
+            Self::AnnotateAll => "Describe every cell that has no description yet.",
+            Self::CopyDescription => "Copy the description of the selected cell.",
+            Self::ClearSelection => "Select no cell.",
+            Self::WalkLeft => "Select the nearest cell to the left.",
+            Self::WalkRight => "Select the nearest cell to the right.",
+            Self::WalkUp => "Select the nearest cell above.",
+            Self::WalkDown => "Select the nearest cell below.",
+            Self::ShowPalette => "Find any command, column or gene by a few letters.",
+            Self::ShowShortcuts => "List all keyboard shortcuts.",
+            Self::ShowHint => "Show how to use the map.",
+            Self::About => "Version, licence and model.",
+        }
+    }
+
+    /// Its shortcuts; menus show the first.
+    pub fn shortcuts(self) -> Vec<KeyboardShortcut> {
+        let (first, second) = match self {
+            Self::Open => (ctrl(Key::O), None),
+            Self::OpenSample => (ctrl_shift(Key::O), None),
+            Self::ExportCsv => (ctrl(Key::E), None),
+            Self::Quit => (ctrl(Key::Q), None),
+            Self::FitMap => (plain(Key::F), plain(Key::Space)),
+            Self::ZoomIn => (plain(Key::Plus), plain(Key::Equals)),
+            Self::ZoomOut => (plain(Key::Minus), None),
+            Self::NextEmbedding => (plain(Key::E), None),
+            Self::ShowMap => (plain(Key::M), None),
+            Self::ShowCellList => (plain(Key::L), None),
+            Self::FindGene => (plain(Key::G), ctrl(Key::F)),
+            Self::ShowAllCategories => (ctrl_shift(Key::H), None),
+            Self::ToggleDataPanel => (ctrl(Key::Num1), None),
+            Self::ToggleCellPanel => (ctrl(Key::Num2), None),
+            Self::ToggleOntology => (ctrl(Key::Num3), None),
+            Self::LargerText => (ctrl(Key::Plus), ctrl(Key::Equals)),
+            Self::SmallerText => (ctrl(Key::Minus), None),
+            Self::NormalText => (ctrl(Key::Num0), None),
+            Self::DescribeCell => (plain(Key::Enter), None),
+            Self::Stop => (ctrl(Key::Period), None),
+            Self::AnnotateAll => (ctrl_shift(Key::A), None),
+            Self::CopyDescription => (ctrl_shift(Key::C), None),
+            Self::ClearSelection => (plain(Key::Escape), None),
+            Self::WalkLeft => (plain(Key::ArrowLeft), None),
+            Self::WalkRight => (plain(Key::ArrowRight), None),
+            Self::WalkUp => (plain(Key::ArrowUp), None),
+            Self::WalkDown => (plain(Key::ArrowDown), None),
+            Self::ShowPalette => (ctrl(Key::P), ctrl(Key::K)),
+            Self::ShowShortcuts => (plain(Key::Questionmark), plain(Key::F1)),
+            Self::ClearRecent
+            | Self::ThemeSystem
+            | Self::ThemeLight
+            | Self::ThemeDark
+            | Self::ShowHint
+            | Self::About => (None, None),
+        };
+        first.into_iter().chain(second).collect()
+    }
+
+    /// The menu it stands in.
+    pub fn menu(self) -> Menu {
+        match self {
+            Self::Open | Self::OpenSample | Self::ExportCsv | Self::ClearRecent | Self::Quit => Menu::File,
+            Self::DescribeCell
+            | Self::Stop
+            | Self::AnnotateAll
+            | Self::CopyDescription
+            | Self::ClearSelection
+            | Self::WalkLeft
+            | Self::WalkRight
+            | Self::WalkUp
+            | Self::WalkDown => Menu::Cell,
+            Self::ShowShortcuts | Self::ShowHint | Self::About => Menu::Help,
+            _ => Menu::View,
+        }
+    }
+
+    /// Whether a line stands above it in its menu.
+    pub fn starts_group(self) -> bool {
+        matches!(
+            self,
+            Self::ExportCsv
+                | Self::Quit
+                | Self::FitMap
+                | Self::ShowMap
+                | Self::FindGene
+                | Self::ToggleDataPanel
+                | Self::ThemeSystem
+                | Self::LargerText
+                | Self::AnnotateAll
+                | Self::WalkLeft
+                | Self::ClearSelection
+                | Self::About
+        )
+    }
+
+    /// Whether it can be done now.
+    pub fn is_enabled(self, now: Situation) -> bool {
+        match self {
+            Self::ExportCsv => now.has_annotations,
+            Self::ClearRecent => now.has_recent,
+            Self::FitMap | Self::ZoomIn | Self::ZoomOut | Self::ShowMap => now.has_map,
+            Self::NextEmbedding => now.has_other_embedding,
+            Self::ShowCellList | Self::FindGene | Self::AnnotateAll => now.has_data,
+            Self::ToggleDataPanel | Self::ToggleCellPanel | Self::ToggleOntology => now.has_data,
+            Self::ShowAllCategories => now.has_hidden,
+            Self::DescribeCell | Self::ClearSelection => now.has_selection,
+            Self::Stop => now.is_working,
+            Self::CopyDescription => now.has_description,
+            Self::WalkLeft | Self::WalkRight | Self::WalkUp | Self::WalkDown => now.has_map,
+            Self::Open
+            | Self::OpenSample
+            | Self::Quit
+            | Self::ThemeSystem
+            | Self::ThemeLight
+            | Self::ThemeDark
+            | Self::LargerText
+            | Self::SmallerText
+            | Self::NormalText
+            | Self::ShowPalette
+            | Self::ShowShortcuts
+            | Self::ShowHint
+            | Self::About => true,
+        }
+    }
+
+    /// The step on the map of a walking command.
+    pub fn step(self) -> Option<Step> {
+        match self {
+            Self::WalkLeft => Some(Step::Left),
+            Self::WalkRight => Some(Step::Right),
+            Self::WalkUp => Some(Step::Up),
+            Self::WalkDown => Some(Step::Down),
+            _ => None,
+        }
+    }
+}
+
+/// What a panel hands to the app.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// A command.
+    Run(Command),
+    /// Open this.
+    OpenSource(DataSource),
+    /// Write the CSV here.
+    ExportTo(PathBuf),
+    /// Select a cell, read its record and describe it.
+    SelectCell(usize),
+    /// Colour the cells by this.
+    ColourBy(ColourBy),
+    /// Show the embedding of this number.
+    SetEmbedding(usize),
+    /// Look here on the map.
+    SetCamera(Camera),
+    /// Show or hide one category.
+    ToggleCategory(usize),
+    /// Show only this category; a second time, all.
+    IsolateCategory(usize),
+    /// Read counts from this matrix.
+    UseMatrix(MatrixKey),
+    /// Show the neighbourhood of this term.
+    ShowTerm(String),
+    /// Stop one job.
+    CancelJob(JobId),
+    /// Remove one notice.
+    DismissNotice(u64),
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Never show the first hint again.
+    DismissHint,
+    /// Take a file off the list of recent ones.
+    ForgetRecent(PathBuf),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeSet, HashMap};
+
+    #[test]
+    fn the_list_holds_every_command_once() {
+        let names: BTreeSet<Command> = Command::ALL.into_iter().collect();
+        assert_eq!(names.len(), Command::ALL.len());
+        let texts: BTreeSet<&str> = Command::ALL.iter().map(|c| c.text()).collect();
+        assert_eq!(texts.len(), Command::ALL.len());
+    }
+
+    #[test]
+    fn no_two_commands_share_a_shortcut() {
+        let mut seen = HashMap::new();
+        for command in Command::ALL {
+            for shortcut in command.shortcuts() {
+                if let Some(other) = seen.insert(shortcut, command) {
+                    panic!("{command:?} and {other:?} share {shortcut:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_words_for_the_user() {
+        for command in Command::ALL {
+            assert!(!command.text().is_empty());
+            assert!(command.tooltip().ends_with('.'), "{command:?}");
+            assert!(!command.text().contains(':'), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn every_menu_has_commands_and_no_line_at_its_top() {
+        for menu in Menu::ALL {
+            let first = Command::ALL.into_iter().find(|c| c.menu() == menu);
+            assert!(first.is_some_and(|c| !c.starts_group() || menu == Menu::View), "{menu:?}");
+        }
+    }
+
+    #[test]
+    fn without_data_only_what_needs_none_is_enabled() {
+        let now = Situation::default();
+        assert!(Command::Open.is_enabled(now));
+        assert!(Command::Quit.is_enabled(now));
+        for command in [Command::ExportCsv, Command::FitMap, Command::DescribeCell, Command::Stop, Command::FindGene] {
+            assert!(!command.is_enabled(now), "{command:?}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The system's file dialogs, on a thread of their own.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use eframe::egui;
+
+use super::background::{Poll, Task};
+use super::wait::wait_for;
+
+/// Who answers the file dialogs.
+#[derive(Debug, Clone, Default)]
+pub enum Dialogs {
+    /// The user.
+    #[default]
+    Native,
+    /// Nobody is asked: these are the answers. For tests and for recordings.
+    Answers {
+        /// The file to open.
+        open: Option<PathBuf>,
+        /// The file to save.
+        save: Option<PathBuf>,
+    },
+}
+
+/// What a dialog is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An h5ad file to open.
+    Open,
+    /// The CSV to write.
+    Export,
+}
+
+/// A dialog's end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The user chose this.
+    Chosen(Purpose, PathBuf),
+    /// The user chose nothing.
+    None,
+    /// The dialog ended at once: the system most likely has none.
+    Unavailable,
+}
+
+/// A dialog that is open.
+#[derive(Debug)]
+pub struct OpenDialog {
+    purpose: Purpose,
+    since: Instant,
+    task: Task<Option<PathBuf>>,
+}
+
+/// A person needs longer than this to close a dialog.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+impl Dialogs {
+    /// Opens the dialog for `purpose`, with `name` as the proposed file name.
+    pub fn open(&self, ctx: &egui::Context, purpose: Purpose, name: &str) -> OpenDialog {
+        let since = Instant::now();
+        let task = match self {
+            Self::Answers { open, save } => {
+                let answer = if purpose == Purpose::Open { open.clone() } else { save.clone() };
+                Task::start(ctx, "file dialog", move || answer)
+            }
+            Self::Native => {
+                // macOS wants the dialog to be made on the main thread; the waiting is done on another everywhere.
+                let dialog = rfd::AsyncFileDialog::new();
+                let future: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match purpose {
+                    Purpose::Open => Box::pin(
+                        dialog
+                            .set_title("Open an h5ad file")
+                            .add_filter("AnnData (h5ad)", &["h5ad"])
+                            .add_filter("All files", &["*"])
+                            .pick_file(),
+                    ),
+                    Purpose::Export => Box::pin(
+                        dialog
+                            .set_title("Export the described cells")
+                            .add_filter("CSV", &["csv"])
+                            .set_file_name(name)
+                            .save_file(),
+                    ),
+                };
+                Task::start(ctx, "file dialog", move || wait_for(future).map(|file| file.path().to_path_buf()))
+            }
+        };
+        OpenDialog { purpose, since, task }
+    }
+}
+
+impl OpenDialog {
+    /// The answer, once there is one.
+    pub fn poll(&self) -> Option<Answer> {
+        Some(match self.task.poll() {
+            Poll::Running => return None,
+            Poll::Done(Some(path)) => Answer::Chosen(self.purpose, path),
+            Poll::Done(None) if self.since.elapsed() > AT_ONCE => Answer::None,
+            Poll::Done(None) | Poll::Lost => Answer::Unavailable,
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! The map of the cells: what is drawn, where, and which cell is under the pointer.
+
+mod camera;
+mod colouring;
+mod gpu;
+mod picking;
+mod view;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use eframe::egui;
+use engine::session::{Dataset, GeneColour};
+
+pub use camera::{Bounds, Camera};
+pub use colouring::{Category, Colouring, Meaning, grouped, number};
+pub use gpu::{install, max_cells};
+pub use picking::Step;
+pub use view::{MapView, focus_key, hint_ui, map_ui};
+
+use super::background::{Poll, Task};
+use super::state::ColourBy;
+use super::theme::Tokens;
+use gpu::Versioned;
+use picking::CellIndex;
+
+/// Cells up to which colours are worked out at once; above, on another thread.
+const AT_ONCE: usize = 60_000;
+
+/// The places of the cells in one embedding.
+#[derive(Debug)]
+pub struct Scene {
+    dataset: Arc<Dataset>,
+    embedding: usize,
+    gpu: Arc<Versioned<[f32; 2]>>,
+    index: Option<CellIndex>,
+}
+
+impl Scene {
+    fn new(dataset: Arc<Dataset>, embedding: usize) -> Self {
+        let positions = dataset.embeddings.get(embedding).map_or(&[][..], |e| &e.positions);
+        let index = CellIndex::new(positions);
+        // The GPU never draws a cell without a place, but may read it.
+        let gpu = positions.iter().map(|p| if p[0].is_finite() && p[1].is_finite() { *p } else { [0.0; 2] });
+        let gpu = Versioned::new(gpu.collect());
+        Self { dataset, embedding, gpu, index }
+    }
+
+    /// x and y of every cell.
+    pub fn positions(&self) -> &[[f32; 2]] {
+        self.dataset.embeddings.get(self.embedding).map_or(&[][..], |e| &e.positions)
+    }
+
+    /// The box around all cells.
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.index.as_ref().map(CellIndex::bounds)
+    }
+
+    /// Cells without a place.
+    pub fn unplaced(&self) -> usize {
+        self.positions().iter().filter(|p| !(p[0].is_finite() && p[1].is_finite())).count()
+    }
+}
+
+struct Prepared {
+    scene: Arc<Scene>,
+    colouring: Arc<Colouring>,
+    order: Arc<Versioned<[u32; 2]>>,
+}
+
+/// What the cells are coloured by, with the values.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// One colour.
+    Nothing,
+    /// A column of obs.
+    Column(String),
+    /// A gene that was read.
+    Gene(GeneColour),
+}
+
+/// Everything drawn on the map, made anew when the embedding or the colours change.
+pub struct Map {
+    scene: Option<Arc<Scene>>,
+    colouring: Arc<Colouring>,
+    order: Arc<Versioned<[u32; 2]>>,
+    table: Arc<Versioned<[u8; 4]>>,
+    /// What the table was made from: hidden categories, dark, the colouring's order.
+    table_of: Option<(BTreeSet<usize>, bool, u64)>,
+    task: Option<Task<Prepared>>,
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Self {
+            scene: None,
+            colouring: Arc::new(Colouring::plain()),
+            order: Versioned::new(Vec::new()),
+            table: Versioned::new(Vec::new()),
+            table_of: None,
+            task: None,
+        }
+    }
+}
+
+impl Map {
+    /// Shows an embedding of a data set, coloured by `source`. What is shown stays until the new is ready.
+    pub fn show(&mut self, ctx: &egui::Context, dataset: &Arc<Dataset>, embedding: usize, source: Source) {
+        let same = self.scene.clone().filter(|s| Arc::ptr_eq(&s.dataset, dataset) && s.embedding == embedding);
+        let dataset = dataset.clone();
+        let n_obs = dataset.n_obs;
+        let work = move || {
+            let scene = same.unwrap_or_else(|| Arc::new(Scene::new(dataset.clone(), embedding)));
+            let colouring = match &source {
+                Source::Nothing => Colouring::plain(),
+                Source::Column(name) => dataset
+                    .obs
+                    .column(name)
+                    .map_or_else(Colouring::plain, |column| Colouring::by_column(&dataset, column)),
+                Source::Gene(gene) => Colouring::by_gene(gene),
+            };
+            let order = Versioned::new(colouring.drawing_order(scene.positions()));
+            Prepared { scene, colouring: Arc::new(colouring), order }
+        };
+        if n_obs <= AT_ONCE {
+            self.task = None;
+            self.take(work());
+        } else {
+            // A task started before and not yet done is forgotten: its answer is no longer wanted.
+            self.task = Some(Task::start(ctx, "colours", work));
+        }
+        // egui drops a paint callback in the first frame of a new area; a second frame draws it.
+        ctx.request_repaint();
+    }
+
+    /// Shows nothing.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn take(&mut self, prepared: Prepared) {
+        self.scene = Some(prepared.scene);
+        self.colouring = prepared.colouring;
+        self.order = prepared.order;
+    }
+
+    /// Takes up finished work. Called every frame.
+    pub fn update(&mut self) {
+        match self.task.as_ref().map(Task::poll) {
+            Some(Poll::Done(prepared)) => {
+                self.task = None;
+                self.take(prepared);
+            }
+            Some(Poll::Lost) => self.task = None,
+            Some(Poll::Running) | None => {}
+        }
+    }
+
+    /// Whether colours are being worked out.
+    pub fn is_busy(&self) -> bool {
+        self.task.is_some()
+    }
+
+    /// The colours and what they mean.
+    pub fn colouring(&self) -> &Arc<Colouring> {
+        &self.colouring
+    }
+
+    /// The places of the cells.
+    pub fn scene(&self) -> Option<&Arc<Scene>> {
+        self.scene.as_ref()
+    }
+
+    /// Whether what is shown belongs to this data set and is what was asked for.
+    pub fn shows(&self, dataset: &Arc<Dataset>) -> bool {
+        self.scene.as_ref().is_some_and(|s| Arc::ptr_eq(&s.dataset, dataset))
+    }
+
+    /// Brings the colour table in line with the theme and the hidden categories. Called every frame.
+    pub fn update_table(&mut self, hidden: &BTreeSet<usize>, tokens: &Tokens) {
+        let wanted = (hidden.clone(), tokens.dark, self.order.version);
+        if self.table_of.as_ref() != Some(&wanted) {
+            self.table =
+                Versioned::new(self.colouring.table(hidden, tokens.dark, tokens.missing, tokens.bar));
+            self.table_of = Some(wanted);
+        }
+    }
+
+    /// The cell that a walking step leads to: from the selected cell, or the one nearest to the middle.
+    pub fn walk(&self, from: Option<usize>, step: Step, camera: &Camera, hidden: &BTreeSet<usize>) -> Option<usize> {
+        let scene = self.scene.as_ref()?;
+        let shown = |cell: usize| self.colouring.shows(cell, hidden);
+        match from {
+            Some(from) => picking::walk(scene.positions(), from, step, shown),
+            None => scene.index.as_ref()?.nearest(scene.positions(), camera.centre, f32::MAX.sqrt() / 4.0, shown),
+        }
+    }
+}
+
+/// The column that cells are coloured by when a file is opened: a cell type if there is one, else clusters, else the
+/// first column of few categories.
+pub fn first_colour(dataset: &Dataset) -> ColourBy {
+    /// Words in the names of columns that label cells, the best first.
+    const WORDS: [&[&str]; 4] = [
+        &["cell_type", "celltype", "cell type"],
+        &["label", "annotation", "cell_ontology_class", "subclass"],
+        &["leiden", "louvain", "cluster", "seurat_clusters"],
+        &["type", "class", "group"],
+    ];
+    let usable = |name: &str| {
+        dataset.obs.column(name).is_some_and(|column| match Colouring::by_column(dataset, column).meaning {
+            Meaning::Categories { categories, .. } => (2..=60).contains(&categories.len()),
+            _ => false,
+        })
+    };
+    let names = || dataset.obs.columns.iter().map(|c| c.name.as_str());
+    for words in WORDS {
+        let found = names().find(|name| {
+            let lower = name.to_lowercase();
+            !lower.contains("ontology_term_id") && words.iter().any(|w| lower.contains(w)) && usable(name)
+        });
+        if let Some(name) = found {
+            return ColourBy::Column(name.to_owned());
+        }
+    }
+    names()
+        .find(|name| usable(name))
+        .or_else(|| names().next())
+        .map_or(ColourBy::Nothing, |name| ColourBy::Column(name.to_owned()))
+}
+
+/// An embedding's key in obsm as a person says it.
+pub fn embedding_title(key: &str) -> String {
+    let name = key.strip_prefix("X_").unwrap_or(key);
+    match name.to_lowercase().as_str() {
+        "umap" => "UMAP".into(),
+        "tsne" => "t-SNE".into(),
+        "pca" => "PCA".into(),
+        _ => name.replace('_', " "),
+    }
+}

@@ -1,0 +1,234 @@
+//! The map on the screen: drawing, dragging, zooming, pointing and clicking.
+
+use std::collections::BTreeSet;
+
+use eframe::egui::{self, Align2, FontId, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui_wgpu;
+
+use super::super::command::{Action, Command};
+use super::super::theme::{Tokens, space};
+use super::gpu::{PointsCallback, Uniforms};
+use super::{Camera, Map, embedding_title, grouped};
+
+/// How far from a cell's centre the pointer may be, in points, beyond the drawn radius.
+const REACH: f32 = 5.0;
+
+/// What the map needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct MapView<'a> {
+    /// Where it looks; `None` fits all cells.
+    pub camera: Option<Camera>,
+    /// Hidden categories.
+    pub hidden: &'a BTreeSet<usize>,
+    /// The selected cell.
+    pub selected: Option<usize>,
+    /// Whether the selected cell is to be brought into view.
+    pub reveal: bool,
+    /// A zoom about the middle that was asked for.
+    pub zoom: Option<f32>,
+    /// Cells that the GPU can hold; 0 without a GPU.
+    pub max_cells: usize,
+}
+
+/// Where the id of the map's widget is kept, for who asks whether the map has the keyboard.
+pub fn focus_key() -> egui::Id {
+    egui::Id::unique("the map's widget")
+}
+
+/// Paints the map into the rest of `ui`.
+pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) {
+    let t = Tokens::of(ui);
+    let rect = ui.available_rect_before_wrap();
+    let response = ui.allocate_rect(rect, Sense::click_and_drag());
+    let Some(scene) = map.scene().cloned() else { return };
+    let Some(bounds) = scene.bounds() else { return };
+    let colouring = map.colouring().clone();
+    let fitted = Camera::fit(bounds, rect);
+    let mut camera = view.camera.unwrap_or(fitted);
+    let before = camera;
+
+    // Move and zoom.
+    if response.dragged() {
+        camera.pan(response.drag_delta());
+    }
+    if response.contains_pointer()
+        && let Some(pointer) = ui.ctx().pointer_hover_pos()
+    {
+        let (scroll, pinch) = ui.input(|i| (i.smooth_scroll_delta().y, i.zoom_delta()));
+        let factor = (scroll * 0.004).exp() * pinch;
+        if factor != 1.0 {
+            camera.zoom(rect, pointer, factor, &fitted);
+        }
+    }
+    if let Some(factor) = view.zoom {
+        camera.zoom(rect, rect.center(), factor, &fitted);
+    }
+    if response.double_clicked() {
+        out.push(Action::Run(Command::FitMap));
+    }
+    if view.reveal
+        && let Some(p) = view.selected.and_then(|cell| scene.positions().get(cell))
+        && p[0].is_finite()
+    {
+        camera.reveal(rect, *p);
+    }
+    if camera != before {
+        out.push(Action::SetCamera(camera));
+    }
+
+    // Point and click.
+    let radius = point_radius(scene.positions().len(), rect, camera.points_per_unit / fitted.points_per_unit);
+    let pick = |place: egui::Pos2| {
+        scene.index.as_ref()?.nearest(
+            scene.positions(),
+            camera.to_cells(rect, place),
+            (radius + REACH) / camera.points_per_unit,
+            |cell| colouring.shows(cell, view.hidden),
+        )
+    };
+    let hovered = response.hover_pos().filter(|_| !response.dragged()).and_then(pick);
+    if response.clicked() {
+        response.request_focus();
+        if let Some(cell) = response.interact_pointer_pos().and_then(pick) {
+            out.push(Action::SelectCell(cell));
+        }
+    }
+    ui.ctx().data_mut(|d| d.insert_temp(focus_key(), response.id));
+    if response.has_focus() {
+        // The arrow keys walk from cell to cell here and must not move the focus.
+        let filter = egui::EventFilter { horizontal_arrows: true, vertical_arrows: true, ..Default::default() };
+        ui.memory_mut(|m| m.set_focus_lock_filter(response.id, filter));
+    }
+    if hovered.is_some() {
+        ui.ctx().set_cursor_icon(egui::CursorIcon::PointingHand);
+    } else if response.dragged() {
+        ui.ctx().set_cursor_icon(egui::CursorIcon::Grabbing);
+    } else if response.hovered() {
+        ui.ctx().set_cursor_icon(egui::CursorIcon::Default);
+    }
+
+    // Paint.
+    let painter = ui.painter_at(rect);
+    painter.rect_filled(rect, 0.0, t.canvas);
+    let n = scene.positions().len();
+    if n <= view.max_cells {
+        let pixels = ui.pixels_per_point();
+        let per_unit = vec2(2.0 / rect.width(), 2.0 / rect.height()) * camera.points_per_unit;
+        let callback = PointsCallback {
+            uniforms: Uniforms {
+                scale: [per_unit.x, per_unit.y],
+                offset: [-camera.centre[0] * per_unit.x, -camera.centre[1] * per_unit.y],
+                viewport: [rect.width() * pixels, rect.height() * pixels],
+                radius: radius * pixels,
+                opacity: if n > 20_000 { 0.8 } else { 0.95 },
+                rim: if radius >= 2.5 { 0.22 } else { 0.0 },
+                ..Uniforms::default()
+            },
+            positions: scene.gpu.clone(),
+            order: map.order.clone(),
+            colours: map.table.clone(),
+        };
+        painter.add(egui_wgpu::Callback::new_paint_callback(rect, callback));
+    } else {
+        let text = if view.max_cells == 0 {
+            "No graphics adapter can draw the map.\nUse the list of cells, or update the graphics driver.".to_owned()
+        } else {
+            format!("The graphics adapter can draw {} cells.", grouped(view.max_cells as i64))
+        };
+        painter.text(rect.center(), Align2::CENTER_CENTER, text, FontId::proportional(14.0), t.text_muted);
+    }
+    let ring = |cell: usize, width: f32, colour: egui::Color32| {
+        if let Some(p) = scene.positions().get(cell).filter(|p| p[0].is_finite() && p[1].is_finite()) {
+            let centre = camera.to_screen(rect, *p);
+            painter.circle_stroke(centre, radius + 4.0, Stroke::new(width + 2.5, t.canvas));
+            painter.circle_stroke(centre, radius + 4.0, Stroke::new(width, colour));
+        }
+    };
+    if let Some(cell) = hovered.filter(|c| Some(*c) != view.selected) {
+        ring(cell, 1.5, t.text_muted);
+    }
+    if let Some(cell) = view.selected {
+        ring(cell, 2.5, t.text_strong);
+    }
+    if response.has_focus() {
+        painter.rect_stroke(rect.shrink(1.0), 0.0, Stroke::new(1.0, t.accent), egui::StrokeKind::Inside);
+    }
+
+    // Say.
+    if let Some(cell) = hovered {
+        tooltip(ui, &response, map, cell, camera.to_screen(rect, scene.positions()[cell]), radius);
+    }
+    let label = summary(map, view.selected);
+    response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, &label));
+}
+
+/// The radius of a point, in points: smaller the more cells there are, larger when zoomed in.
+fn point_radius(n_cells: usize, rect: Rect, zoom: f32) -> f32 {
+    let room = (rect.area() / n_cells.max(1) as f32).sqrt();
+    (room * 0.16).clamp(1.1, 4.2) * zoom.max(0.2).powf(0.33).clamp(0.7, 3.0)
+}
+
+fn tooltip(ui: &Ui, response: &egui::Response, map: &Map, cell: usize, centre: egui::Pos2, radius: f32) {
+    let t = Tokens::of(ui);
+    let Some(name) = map.scene().and_then(|s| s.dataset.obs.index.get(cell).cloned()) else { return };
+    let anchor = Rect::from_center_size(centre, vec2(radius * 2.0 + 12.0, radius * 2.0 + 12.0));
+    let id = response.id.with("cell under the pointer");
+    egui::Tooltip::always_open(ui.ctx().clone(), ui.layer_id(), id, anchor).show(|ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        ui.label(egui::RichText::new(name).color(t.text_strong));
+        let colouring = map.colouring();
+        if let Some(value) = colouring.text(cell) {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = space::XS;
+                ui.label(egui::RichText::new(&colouring.title).small().color(t.text_muted));
+                ui.label(egui::RichText::new(value).small().color(t.text));
+            });
+        }
+    });
+}
+
+/// The map in words, for who cannot see it.
+fn summary(map: &Map, selected: Option<usize>) -> String {
+    let Some(scene) = map.scene() else { return "Map".into() };
+    let title =
+        scene.dataset.embeddings.get(scene.embedding).map_or_else(|| "Map".into(), |e| embedding_title(&e.name));
+    let colouring = map.colouring();
+    let mut text = format!("{title}, {} cells", grouped(scene.positions().len() as i64));
+    if !colouring.title.is_empty() {
+        text += &format!(", coloured by {}", colouring.title);
+    }
+    if let Some(cell) = selected {
+        let name = scene.dataset.obs.index.get(cell).map_or("", String::as_str);
+        text += &format!("; selected cell {name}");
+        if let Some(value) = colouring.text(cell) {
+            text += &format!(": {value}");
+        }
+    }
+    text
+}
+
+/// A hint over the map; returns whether it was put away.
+pub fn hint_ui(ui: &mut Ui, rect: Rect) -> bool {
+    let t = Tokens::of(ui);
+    let mut done = false;
+    let place = pos2(rect.center().x, rect.bottom() - space::M);
+    egui::Area::new(ui.scope_id().with("first hint"))
+        .order(egui::Order::Middle)
+        .pivot(Align2::CENTER_BOTTOM)
+        .fixed_pos(place)
+        .constrain_to(rect)
+        .show(ui.ctx(), |ui| {
+            egui::Frame::new()
+                .fill(t.raised)
+                .stroke(Stroke::new(1.0, t.outline))
+                .corner_radius(8)
+                .inner_margin(egui::Margin::symmetric(12, 6))
+                .show(ui, |ui| {
+                    ui.horizontal(|ui| {
+                        ui.label("Click a cell to read what it is. Drag to move, scroll to zoom.");
+                        done = ui.button("Got it").clicked();
+                    });
+                });
+        });
+    done
+}

@@ -1,0 +1,138 @@
+//! The window: the map of the cells, the selected cell and its description, the Cell Ontology.
+//!
+//! An [`App`] is the engine's session, the state, and a queue of actions. Panels read the state and push actions;
+//! actions run at the end of the frame. Everything long runs on the engine's threads or on one of the window's own,
+//! and wakes the window when it is done: no frame waits. There is no biology here and no tensor.
+//!
+//! The same [`App`] runs in a native window ([`run`]), off screen into an image ([`offscreen`]), and under test.
+
+mod app;
+mod background;
+mod command;
+mod dialogs;
+mod fuzzy;
+mod map;
+pub mod offscreen;
+mod palette;
+mod panels;
+mod state;
+mod terms;
+mod theme;
+mod wait;
+mod workspace;
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use eframe::{egui, egui_wgpu};
+use engine::session::{DataSource, Session, Settings};
+
+pub use app::App;
+pub use command::{Action, Command, Menu, Situation};
+pub use dialogs::Dialogs;
+pub use map::{Camera, Step};
+pub use state::{ColourBy, Layout, Saved, View};
+pub use theme::ThemeChoice;
+
+/// How the window starts.
+#[derive(Debug, Clone)]
+pub struct WindowOptions {
+    /// What to open at once.
+    pub open: Option<DataSource>,
+    /// The engine's settings.
+    pub settings: Settings,
+    /// Light or dark, in place of what was saved.
+    pub theme: Option<ThemeChoice>,
+    /// Whether the state is read from and saved to the user's configuration folder.
+    pub remember: bool,
+    /// Who answers the file dialogs.
+    pub dialogs: Dialogs,
+}
+
+impl Default for WindowOptions {
+    fn default() -> Self {
+        Self {
+            open: None,
+            settings: Settings::default(),
+            theme: None,
+            remember: true,
+            dialogs: Dialogs::Native,
+        }
+    }
+}
+
+/// Opens the window and runs it until it is closed.
+///
+/// # Errors
+/// Where there is no display, or no graphics adapter can draw the window; the message says what to do.
+pub fn run(options: WindowOptions) -> anyhow::Result<()> {
+    let session = Session::start(options.settings.clone()).context("the engine could not start")?;
+    let native = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("Cell2Text")
+            .with_app_id("cell2text")
+            .with_inner_size([1280.0, 800.0])
+            .with_min_inner_size([720.0, 480.0])
+            .with_drag_and_drop(true),
+        wgpu_options: wgpu_options(),
+        ..Default::default()
+    };
+    // eframe calls the creator at most once, but its type does not say so.
+    let parts = Arc::new(Mutex::new(Some((session, options))));
+    eframe::run_native(
+        "Cell2Text",
+        native,
+        Box::new(move |cc| {
+            let parts = parts.lock().ok().and_then(|mut parts| parts.take());
+            let (session, options) = parts.ok_or("the window was made twice")?;
+            Ok(Box::new(App::new(cc, session, options)))
+        }),
+    )
+    .map_err(|error| anyhow::anyhow!("{}", explain(&error)))
+}
+
+/// The graphics set-up: any backend, a real adapter before a software one.
+pub(crate) fn wgpu_options() -> egui_wgpu::WgpuConfiguration {
+    let mut setup = egui_wgpu::WgpuSetupCreateNew::without_display_handle();
+    setup.native_adapter_selector = Some(Arc::new(|adapters, surface| {
+        let usable = |a: &&wgpu::Adapter| surface.is_none_or(|s| a.is_surface_supported(s));
+        adapters
+            .iter()
+            .filter(usable)
+            .min_by_key(|a| {
+                let info = a.get_info();
+                let kind = match info.device_type {
+                    wgpu::DeviceType::DiscreteGpu => 0,
+                    wgpu::DeviceType::IntegratedGpu => 1,
+                    wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
+                    wgpu::DeviceType::Cpu => 3,
+                };
+                // OpenGL is the last resort of each kind, and a real GPU over OpenGL comes before software.
+                (kind, info.backend == wgpu::Backend::Gl)
+            })
+            .cloned()
+            .ok_or_else(|| "no graphics adapter can draw to this window".to_owned())
+    }));
+    egui_wgpu::WgpuConfiguration { wgpu_setup: egui_wgpu::WgpuSetup::CreateNew(setup), ..Default::default() }
+}
+
+/// What went wrong when the window was made, and what to do.
+fn explain(error: &eframe::Error) -> String {
+    let remedy = match error {
+        eframe::Error::Wgpu(_) => {
+            "No graphics adapter works here. Update the graphics driver, or install a software one (on Debian and \
+             Ubuntu the package mesa-vulkan-drivers). Without a window, use the command line: cell2text --help."
+        }
+        _ => "Without a display, use the command line: cell2text --help.",
+    };
+    format!("The window could not be opened: {error}. {remedy}")
+}
+
+/// A graphics adapter in words.
+pub(crate) fn adapter_words(adapter: &wgpu::Adapter) -> String {
+    let info = adapter.get_info();
+    let kind = if info.device_type == wgpu::DeviceType::Cpu { "software, " } else { "" };
+    // Drivers add their build in brackets; the name before it says enough.
+    let name = info.name.split(" (").next().unwrap_or_default();
+    format!("{name} ({kind}{})", info.backend)
+}

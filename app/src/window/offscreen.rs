@@ -1,0 +1,270 @@
+//! The window without a window: the same [`App`], painted by the same renderer into an image.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use eframe::{egui, egui_wgpu};
+use engine::session::Session;
+
+use super::wait::wait_for;
+use super::{Action, App, ThemeChoice, WindowOptions, wgpu_options};
+
+/// Bytes that a row of a texture copy must be a multiple of.
+const ROW_ALIGNMENT: u32 = wgpu::COPY_BYTES_PER_ROW_ALIGNMENT;
+
+/// An app that is painted off screen.
+pub struct Offscreen {
+    ctx: egui::Context,
+    state: egui_wgpu::RenderState,
+    app: App,
+    /// Pixels, `[width, height]`.
+    size: [u32; 2],
+    pixels_per_point: f32,
+    began: Instant,
+    textures: egui::TexturesDelta,
+    events: Vec<egui::Event>,
+}
+
+impl Offscreen {
+    /// An app of `width` × `height` pixels at `pixels_per_point`.
+    ///
+    /// # Errors
+    /// Where no graphics adapter works, not even a software one.
+    pub fn new(
+        session: Session,
+        options: WindowOptions,
+        [width, height]: [u32; 2],
+        pixels_per_point: f32,
+    ) -> anyhow::Result<Self> {
+        let config = wgpu_options();
+        let state = wait_for(async {
+            let instance = config.wgpu_setup.new_instance().await;
+            egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE).await
+        })
+        .context("no graphics adapter works here; a software one is in the package mesa-vulkan-drivers")?;
+        let most = state.device.limits().max_texture_dimension_2d;
+        let size = [width.clamp(16, most), height.clamp(16, most)];
+        let ctx = egui::Context::default();
+        // Without a window there is no system theme to follow.
+        let theme = options.theme.filter(|t| *t != ThemeChoice::System).unwrap_or(ThemeChoice::Light);
+        let options = WindowOptions { theme: Some(theme), remember: false, ..options };
+        let app = App::with_context(&ctx, Some(&state), session, options);
+        ctx.global_style_mut(|style| style.animation_time = 0.0);
+        Ok(Self {
+            ctx,
+            state,
+            app,
+            size,
+            pixels_per_point: pixels_per_point.clamp(0.5, 4.0),
+            began: Instant::now(),
+            textures: egui::TexturesDelta::default(),
+            events: Vec::new(),
+        })
+    }
+
+    /// The app.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Asks the app for something in the next frame.
+    pub fn queue(&mut self, action: Action) {
+        self.app.queue(action);
+    }
+
+    /// Hands an input event, as a key or a move of the pointer, to the next frame.
+    pub fn input(&mut self, event: egui::Event) {
+        self.events.push(event);
+    }
+
+    /// Runs one frame.
+    fn step(&mut self) -> egui::FullOutput {
+        let [width, height] = self.size.map(|v| v as f32 / self.pixels_per_point);
+        let mut input = egui::RawInput {
+            screen_rect: Some(egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(width, height))),
+            time: Some(self.began.elapsed().as_secs_f64()),
+            max_texture_side: Some(self.state.device.limits().max_texture_dimension_2d as usize),
+            events: std::mem::take(&mut self.events),
+            ..Default::default()
+        };
+        if let Some(viewport) = input.viewports.get_mut(&egui::ViewportId::ROOT) {
+            viewport.native_pixels_per_point = Some(self.pixels_per_point);
+        }
+        let app = &mut self.app;
+        let mut output = self.ctx.run_ui(input, |ui| app.frame_ui(ui));
+        self.textures.append(std::mem::take(&mut output.textures_delta));
+        output
+    }
+
+    /// Runs frames until nothing is left to do, and two more for what is laid out a frame late.
+    ///
+    /// # Errors
+    /// Where that takes longer than `limit`.
+    pub fn settle(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + limit;
+        let mut quiet = 0;
+        while quiet < 3 {
+            self.step();
+            if self.app.is_idle() {
+                quiet += 1;
+            } else {
+                quiet = 0;
+                anyhow::ensure!(Instant::now() < until, "the window was not done after {} s", limit.as_secs());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(())
+    }
+
+    /// Paints one frame and returns it.
+    ///
+    /// # Errors
+    /// Where the graphics adapter fails.
+    pub fn paint(&mut self) -> anyhow::Result<image::RgbaImage> {
+        let output = self.step();
+        let primitives = self.ctx.tessellate(output.shapes, output.pixels_per_point);
+        let device = &self.state.device;
+        let queue = &self.state.queue;
+        let screen = egui_wgpu::ScreenDescriptor {
+            size_in_pixels: self.size,
+            pixels_per_point: output.pixels_per_point,
+        };
+        let [width, height] = self.size;
+        let extent = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
+        let target = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("offscreen"),
+            size: extent,
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: self.state.target_format,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let row_bytes = (width * 4).next_multiple_of(ROW_ALIGNMENT);
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("offscreen"),
+            size: u64::from(row_bytes) * u64::from(height),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut renderer = self.state.renderer.write();
+        for (id, deltas) in self.textures.set.drain() {
+            for delta in deltas {
+                renderer.update_texture(device, queue, id, &delta);
+            }
+        }
+        let own = renderer.update_buffers(device, queue, &mut encoder, &primitives, &screen);
+        {
+            let view = target.create_view(&wgpu::TextureViewDescriptor::default());
+            let mut pass = encoder
+                .begin_render_pass(&wgpu::RenderPassDescriptor {
+                    label: Some("offscreen"),
+                    color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                        view: &view,
+                        resolve_target: None,
+                        ops: wgpu::Operations {
+                            load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                            store: wgpu::StoreOp::Store,
+                        },
+                        depth_slice: None,
+                    })],
+                    ..Default::default()
+                })
+                .forget_lifetime();
+            renderer.render(&mut pass, &primitives, &screen);
+        }
+        encoder.copy_texture_to_buffer(
+            target.as_image_copy(),
+            wgpu::TexelCopyBufferInfo {
+                buffer: &buffer,
+                layout: wgpu::TexelCopyBufferLayout {
+                    offset: 0,
+                    bytes_per_row: Some(row_bytes),
+                    rows_per_image: None,
+                },
+            },
+            extent,
+        );
+        queue.submit(own.into_iter().chain([encoder.finish()]));
+        for id in self.textures.free.drain() {
+            renderer.free_texture(&id);
+        }
+        drop(renderer);
+        read_back(device, &buffer, self.size, row_bytes, self.state.target_format)
+    }
+}
+
+impl Drop for Offscreen {
+    fn drop(&mut self) {
+        // egui asks that what was not painted is cleared by hand.
+        self.textures.clear();
+    }
+}
+
+fn read_back(
+    device: &wgpu::Device,
+    buffer: &wgpu::Buffer,
+    [width, height]: [u32; 2],
+    row_bytes: u32,
+    format: wgpu::TextureFormat,
+) -> anyhow::Result<image::RgbaImage> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    buffer.slice(..).map_async(wgpu::MapMode::Read, move |mapped| {
+        // The receiver waits below, unless an error has ended it.
+        let _ = sender.send(mapped);
+    });
+    device
+        .poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(Duration::from_secs(30)) })
+        .context("the graphics adapter did not finish")?;
+    receiver.recv_timeout(Duration::from_secs(1)).context("the picture was not read back")??;
+    let mapped = buffer.slice(..).get_mapped_range().context("the picture could not be read back")?;
+    let mut pixels = Vec::with_capacity((width * height * 4) as usize);
+    for row in mapped.chunks_exact(row_bytes as usize) {
+        pixels.extend_from_slice(&row[..(width * 4) as usize]);
+    }
+    if matches!(format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb) {
+        for pixel in pixels.chunks_exact_mut(4) {
+            pixel.swap(0, 2);
+        }
+    }
+    image::RgbaImage::from_raw(width, height, pixels).context("the picture has the wrong size")
+}
+
+/// What a picture shows.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// Pixels, `[width, height]`.
+    pub size: [u32; 2],
+    /// Pixels a point; 2 for a picture of high density.
+    pub pixels_per_point: f32,
+    /// What is done before the picture is taken, one after the other.
+    pub actions: Vec<Action>,
+    /// How long all of it may take.
+    pub limit: Duration,
+}
+
+impl Default for Picture {
+    fn default() -> Self {
+        Self { size: [1280, 800], pixels_per_point: 1.0, actions: Vec::new(), limit: Duration::from_secs(120) }
+    }
+}
+
+/// Opens what `options` say, does the actions of `picture`, and writes the window to a PNG.
+///
+/// # Errors
+/// Where no graphics adapter works, the work does not end, or the file cannot be written.
+pub fn render_to_png(path: &Path, session: Session, options: WindowOptions, picture: Picture) -> anyhow::Result<()> {
+    let mut offscreen = Offscreen::new(session, options, picture.size, picture.pixels_per_point)?;
+    offscreen.settle(picture.limit)?;
+    for action in picture.actions {
+        offscreen.queue(action);
+        offscreen.settle(picture.limit)?;
+    }
+    let image = offscreen.paint()?;
+    image
+        .save_with_format(path, image::ImageFormat::Png)
+        .with_context(|| format!("{}: could not write the picture", path.display()))
+}

@@ -1,0 +1,228 @@
+//! The panel at the right: the selected cell, its description with evidence, and its record.
+
+use eframe::egui::text::LayoutJob;
+use eframe::egui::{
+    self, Color32, Label, Margin, RichText, ScrollArea, Spinner, Stroke, TextFormat, TextStyle, Ui, vec2,
+};
+use engine::anndata::Scale;
+use engine::describe::{ClaimKind, Description};
+use engine::session::{CellRecord, Dataset};
+
+use super::super::command::{Action, Command};
+use super::super::map::{grouped, number};
+use super::super::state::ColourBy;
+use super::super::theme::{Tokens, space};
+use super::widgets::{bar_row, empty_state, key_value, muted, panel_frame, quiet_button, section, section_with};
+use super::{Local, Out, Scope, claims};
+
+/// Paints the panel and returns its width.
+pub fn cell_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) -> f32 {
+    let t = Tokens::of(ui);
+    let Some(dataset) = &scope.work.dataset else { return scope.saved.cell_panel_width };
+    egui::Panel::right("cell panel")
+        .default_size(scope.saved.cell_panel_width)
+        .size_range(280.0..=640.0)
+        .frame(panel_frame(t, Margin { left: 14, right: 4, top: 12, bottom: 0 }))
+        .show(ui, |ui| {
+            let Some(cell) = local.selected else {
+                ui.take_available_space();
+                let rect = ui.max_rect();
+                let middle = egui::Rect::from_min_max(
+                    egui::pos2(rect.left(), rect.top() + rect.height() * 0.36),
+                    rect.max,
+                );
+                ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
+                    empty_state(
+                        ui,
+                        "No cell selected",
+                        "Click a cell on the map. Its record and a description of what it is appear here.",
+                    );
+                });
+                return;
+            };
+            ScrollArea::vertical().id_salt(cell).auto_shrink([false, false]).show(ui, |ui| {
+                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 16, ..Margin::ZERO }).show(ui, |ui| {
+                    header_ui(ui, scope, dataset, cell);
+                    description_ui(ui, scope, cell, out);
+                    if let Some(record) = scope.work.record.as_ref().filter(|r| r.cell == cell) {
+                        top_genes_ui(ui, dataset, record, out);
+                        obs_ui(ui, record);
+                    }
+                });
+            });
+        })
+        .response
+        .rect
+        .width()
+}
+
+fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
+    let t = Tokens::of(ui);
+    muted(ui, format!("Cell {} of {}", grouped(cell as i64 + 1), grouped(dataset.n_obs as i64)));
+    let name = dataset.obs.index.get(cell).map_or("", String::as_str);
+    ui.add(Label::new(RichText::new(name).heading().color(t.text_strong)).truncate().selectable(true));
+    match scope.work.record.as_ref().filter(|r| r.cell == cell) {
+        Some(record) => {
+            // The sum of logarithms or of scaled values says nothing of a cell.
+            let total = (dataset.matrix.scale == Scale::Counts)
+                .then(|| format!(", {} counts", grouped(record.total.round() as i64)))
+                .unwrap_or_default();
+            ui.label(
+                RichText::new(format!("{} genes detected{total}", grouped(record.n_genes as i64))).color(t.text),
+            );
+        }
+        None if scope.work.record_job.is_some() => {
+            ui.label(RichText::new("Reading the cell").color(t.text_muted));
+        }
+        None => {}
+    }
+}
+
+fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    let work = scope.work;
+    let running = work.is_describing(cell);
+    let text = work.description_text(cell).unwrap_or_default();
+    let complete = work.descriptions.get(&cell).filter(|_| work.streaming.as_ref().is_none_or(|s| s.cell != cell));
+    section_with(ui, "Description", |ui| {
+        if !text.is_empty() && quiet_button(ui, "Copy").on_hover_text(Command::CopyDescription.tooltip()).clicked() {
+            out.push(Action::Run(Command::CopyDescription));
+        }
+        if running {
+            if let Some(streaming) = &work.streaming
+                && quiet_button(ui, "Stop").on_hover_text(Command::Stop.tooltip()).clicked()
+            {
+                out.push(Action::CancelJob(streaming.job));
+            }
+        } else if complete.is_none()
+            && quiet_button(ui, "Describe").on_hover_text(Command::DescribeCell.tooltip()).clicked()
+        {
+            out.push(Action::Run(Command::DescribeCell));
+        }
+    });
+    if text.is_empty() {
+        if running {
+            ui.horizontal(|ui| {
+                ui.add(Spinner::new().size(14.0).color(t.text_muted));
+                let what = if work.model.is_none() { "Loading the model" } else { "Reading the cell" };
+                ui.label(RichText::new(what).color(t.text_muted));
+            });
+        } else {
+            ui.label(RichText::new("Not described yet.").color(t.text_muted));
+        }
+        return;
+    }
+    text_ui(ui, text, complete.map(|d| &**d), running);
+    match complete {
+        Some(description) => {
+            ui.add_space(space::XS);
+            if !description.well_formed {
+                muted(ui, "The text does not follow the form the model was trained on. Read it with caution.");
+            }
+            muted(
+                ui,
+                format!(
+                    "Written from {} genes in {} s by a language model. Check it against the evidence.",
+                    grouped(description.n_genes_read as i64),
+                    number(description.duration_secs)
+                ),
+            );
+            claims::claims_ui(ui, scope, description, out);
+        }
+        None if !running => {
+            muted(ui, "Stopped. The text is not complete.");
+        }
+        None => {}
+    }
+}
+
+/// The text, with what the cell's genes do not support underlined, and a caret while it still comes.
+fn text_ui(ui: &mut Ui, text: &str, description: Option<&Description>, running: bool) {
+    let t = Tokens::of(ui);
+    let font = egui::FontId::new(15.0, egui::FontFamily::Proportional);
+    let plain = TextFormat { font_id: font, color: t.text, line_height: Some(21.0), ..TextFormat::default() };
+    let mut job = LayoutJob::default();
+    job.wrap.max_width = ui.available_width();
+    let mut at = 0;
+    let claims = description.map_or(&[][..], |d| &d.claims);
+    for claim in claims {
+        let (from, to) = (claim.span.start, claim.span.end);
+        // Spans come from the text itself; one that does not fit is passed over rather than trusted.
+        let (Some(before), Some(said)) = (text.get(at..from), text.get(from..to)) else { continue };
+        job.append(before, 0.0, plain.clone());
+        let mut format = plain.clone();
+        if claim.kind != ClaimKind::Definition {
+            format.color = t.text_strong;
+        }
+        if claim.supported == Some(false) {
+            format.color = t.warn;
+            format.underline = Stroke::new(1.0, t.warn);
+        } else if claim.kind == ClaimKind::CellType {
+            format.underline = Stroke::new(1.0, t.good);
+        }
+        job.append(said, 0.0, format);
+        at = to;
+    }
+    job.append(text.get(at..).unwrap_or_default(), 0.0, plain);
+    let (place, galley, response) = Label::new(job).selectable(true).layout_in_ui(ui);
+    if running {
+        let end = galley.pos_from_cursor(galley.end());
+        let top = place + vec2(end.right() + 2.0, end.top() + 3.0);
+        let caret = egui::Rect::from_min_size(top, vec2(2.0, (end.height() - 6.0).max(10.0)));
+        ui.painter().rect_filled(caret, 1.0, t.accent);
+    }
+    if running {
+        ui.painter().galley(place, galley, Color32::PLACEHOLDER);
+    } else {
+        egui::text_selection::LabelSelectionState::label_text_selection(
+            ui,
+            &response,
+            place,
+            galley,
+            t.text,
+            Stroke::NONE,
+        );
+    }
+}
+
+fn top_genes_ui(ui: &mut Ui, dataset: &Dataset, record: &CellRecord, out: Out<'_>) {
+    if record.top_genes.is_empty() {
+        return;
+    }
+    section(ui, "Highest genes");
+    let highest = record.top_genes.iter().map(|g| g.value).fold(f32::MIN_POSITIVE, f32::max);
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for gene in record.top_genes.iter().take(12) {
+            let row = bar_row(ui, &gene.symbol, &number(gene.value), gene.value / highest, 92.0);
+            if row.on_hover_text("Colour the map by this gene").clicked()
+                && let Some(action) = colour_by_symbol(dataset, &gene.symbol)
+            {
+                out.push(action);
+            }
+        }
+    });
+}
+
+/// Colours by the gene of this symbol, where the data set has it.
+pub fn colour_by_symbol(dataset: &Dataset, symbol: &str) -> Option<Action> {
+    let gene = dataset.genes.iter().position(|g| g == symbol)?;
+    Some(Action::ColourBy(ColourBy::Gene { gene, symbol: symbol.to_owned() }))
+}
+
+fn obs_ui(ui: &mut Ui, record: &CellRecord) {
+    if record.obs.is_empty() {
+        return;
+    }
+    section(ui, "Recorded in the file");
+    let font = TextStyle::Small.resolve(ui.style());
+    let longest = record
+        .obs
+        .iter()
+        .map(|(name, _)| ui.painter().layout_no_wrap(name.clone(), font.clone(), Color32::WHITE).size().x)
+        .fold(0.0, f32::max);
+    let key_width = (longest + space::S).clamp(72.0, ui.available_width() * 0.45);
+    for (name, value) in &record.obs {
+        key_value(ui, name, value.as_deref(), key_width);
+    }
+}

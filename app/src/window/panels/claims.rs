@@ -1,0 +1,136 @@
+//! The claims of a description: what, how sure, on which genes.
+
+use eframe::egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use engine::describe::{Claim, ClaimKind, Description};
+
+use super::super::command::Action;
+use super::super::theme::{Tokens, space, strong_style};
+use super::cell::colour_by_symbol;
+use super::widgets::{chip, section, warning_triangle};
+use super::{Out, Scope};
+
+/// Width of the column that names the kind.
+const KIND_WIDTH: f32 = 58.0;
+/// Width of the column with the probability.
+const PROBABILITY_WIDTH: f32 = 84.0;
+/// Height of one line of a claim.
+const ROW_HEIGHT: f32 = 20.0;
+
+/// Paints the claims.
+pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out: Out<'_>) {
+    // The definition stands in the text word for word; a row would only repeat it.
+    let claims: Vec<&Claim> = description.claims.iter().filter(|c| c.kind != ClaimKind::Definition).collect();
+    section(ui, "Claims and evidence");
+    if claims.is_empty() {
+        let t = Tokens::of(ui);
+        ui.add(Label::new(RichText::new("No claim was recognised in this text.").color(t.warn)).wrap());
+        return;
+    }
+    for claim in claims {
+        claim_ui(ui, scope, claim, out);
+        ui.add_space(space::S);
+    }
+}
+
+fn kind_words(kind: ClaimKind) -> &'static str {
+    match kind {
+        ClaimKind::CellType => "Cell type",
+        ClaimKind::Definition => "Definition",
+        ClaimKind::Tissue => "Tissue",
+        ClaimKind::Disease => "Disease",
+        ClaimKind::Stage => "Stage",
+        ClaimKind::Pathway => "Pathway",
+    }
+}
+
+fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = space::S;
+        let kind = RichText::new(kind_words(claim.kind)).small().color(t.text_muted);
+        ui.allocate_ui_with_layout(vec2(KIND_WIDTH, ROW_HEIGHT), Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_size(vec2(KIND_WIDTH, ROW_HEIGHT));
+            ui.label(kind);
+        });
+        let width = (ui.available_width() - PROBABILITY_WIDTH - space::S).max(60.0);
+        ui.allocate_ui_with_layout(vec2(width, ROW_HEIGHT), Layout::top_down(Align::Min), |ui| {
+            ui.set_width(width);
+            value_ui(ui, claim);
+            match claim.supported {
+                Some(false) => unsupported_ui(ui),
+                Some(true) if claim.evidence.is_empty() => {
+                    ui.label(RichText::new("Supported by this cell's genes").small().color(t.good));
+                }
+                _ => {}
+            }
+        });
+        let size = vec2(PROBABILITY_WIDTH, ROW_HEIGHT);
+        ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+            probability_ui(ui, claim.probability);
+        });
+    });
+    if (claim.kind == ClaimKind::CellType && claim.term.is_some()) || !claim.evidence.is_empty() {
+        ui.horizontal_top(|ui| {
+            ui.add_space(KIND_WIDTH + space::S);
+            chips_ui(ui, scope, claim, out);
+        });
+    }
+}
+
+fn value_ui(ui: &mut Ui, claim: &Claim) {
+    let t = Tokens::of(ui);
+    let colour = if claim.supported == Some(false) { t.warn } else { t.text_strong };
+    let mut text = RichText::new(&claim.value).color(colour);
+    if claim.kind == ClaimKind::CellType {
+        text = text.text_style(strong_style());
+    }
+    ui.add(Label::new(text).wrap());
+}
+
+/// A bar and a number: how probable the words were to the model.
+fn probability_ui(ui: &mut Ui, probability: f32) {
+    let t = Tokens::of(ui);
+    let percent = format!("{:.0} %", probability * 100.0);
+    ui.label(RichText::new(&percent).small().color(t.text));
+    let (rect, response) = ui.allocate_exact_size(vec2(40.0, 18.0), Sense::hover());
+    let track = eframe::egui::Rect::from_center_size(rect.center(), vec2(40.0, 5.0));
+    ui.painter().rect_filled(track, 2.0, t.line);
+    let mut filled = track;
+    filled.set_width(track.width() * probability.clamp(0.0, 1.0));
+    ui.painter().rect_filled(filled, 2.0, t.bar);
+    let label = format!("Probability {percent}");
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
+    response.on_hover_text("How probable these words were to the model, given the cell and the words before");
+}
+
+fn unsupported_ui(ui: &mut Ui) {
+    let t = Tokens::of(ui);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = space::XS;
+        let (rect, _) = ui.allocate_exact_size(vec2(12.0, 14.0), Sense::hover());
+        warning_triangle(ui, rect.center(), t.warn);
+        ui.label(RichText::new("Not supported by this cell's genes").small().color(t.warn));
+    });
+}
+
+fn chips_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(space::XS, space::XS);
+        if claim.kind == ClaimKind::CellType
+            && let Some(term) = &claim.term
+            && chip(ui, term, "Show it in the Cell Ontology").clicked()
+        {
+            out.push(Action::ShowTerm(term.clone()));
+        }
+        for gene in &claim.evidence {
+            let hover =
+                format!("{} is gene {} by rank in this cell. Click to colour the map by it.", gene.symbol, gene.rank);
+            if chip(ui, &gene.symbol, &hover).clicked()
+                && let Some(action) =
+                    scope.work.dataset.as_ref().and_then(|d| colour_by_symbol(d, &gene.symbol))
+            {
+                out.push(action);
+            }
+        }
+    });
+}

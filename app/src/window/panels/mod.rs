@@ -1,0 +1,114 @@
+//! What the window shows, one panel a file. Panels read the state and hand back actions; they change nothing.
+
+mod cell;
+mod cell_list;
+mod centre;
+mod claims;
+mod colour_by;
+mod data;
+mod graph;
+mod legend;
+mod menu;
+mod ontology;
+mod overlays;
+mod palette;
+mod status;
+mod welcome;
+mod widgets;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use eframe::egui;
+
+use super::command::{Action, Situation};
+use super::map::Map;
+use super::state::{Saved, View};
+use super::terms::Terms;
+use super::workspace::Workspace;
+
+pub use cell::cell_panel_ui;
+pub use centre::centre_ui;
+pub use data::data_panel_ui;
+pub use menu::top_bar_ui;
+pub use overlays::{dialogs_ui, drop_overlay_ui, notices_ui};
+pub use palette::palette_ui;
+pub use status::status_bar_ui;
+pub use welcome::welcome_ui;
+
+/// What panels read.
+pub struct Scope<'a> {
+    /// What is saved between starts.
+    pub saved: &'a Saved,
+    /// The view of the data set.
+    pub view: &'a View,
+    /// What the engine has told.
+    pub work: &'a Workspace,
+    /// The map.
+    pub map: &'a Map,
+    /// The Cell Ontology.
+    pub terms: &'a Terms,
+    /// What commands can do now.
+    pub now: Situation,
+    /// Cells that the GPU can hold.
+    pub max_cells: usize,
+    /// The graphics adapter.
+    pub renderer: &'a str,
+}
+
+/// A dialog of the window's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialog {
+    /// All shortcuts.
+    Shortcuts,
+    /// Version and licence.
+    About,
+}
+
+/// The command palette while it is open.
+#[derive(Debug, Clone, Default)]
+pub struct PaletteState {
+    /// What was typed.
+    pub query: String,
+    /// The row that Enter runs.
+    pub cursor: usize,
+}
+
+/// The state of fields and popups: never saved, and of no meaning outside the panels.
+#[derive(Debug, Default)]
+pub struct Local {
+    /// The selected cell.
+    pub selected: Option<usize>,
+    /// Whether the map shall bring the selected cell into view.
+    pub reveal: bool,
+    /// A zoom about the middle of the map that was asked for.
+    pub zoom: Option<f32>,
+    /// What was typed in the gene field.
+    pub gene_query: String,
+    /// Whether the gene field shall take the keyboard.
+    pub focus_gene_field: bool,
+    /// Genes found for the query they were searched with.
+    pub genes_found: Option<(String, Vec<usize>)>,
+    /// The palette, while it is open.
+    pub palette: Option<PaletteState>,
+    /// The dialog, while one is open.
+    pub dialog: Option<Dialog>,
+    /// What was typed above the list of cells.
+    pub list_query: String,
+    /// Rows of the list for the query they were searched with.
+    pub list_found: Option<(String, Vec<usize>)>,
+    /// How far the ontology graph was dragged, and for which term.
+    pub graph_pan: (String, egui::Vec2),
+    /// Whether all findings are shown, or the first few.
+    pub all_findings: bool,
+    /// Whether all rows of the legend are shown, or the first many.
+    pub all_categories: bool,
+    /// When notices were first shown, in seconds of the window's clock.
+    pub notice_times: BTreeMap<u64, f64>,
+}
+
+/// Where panels put what they want done.
+pub type Out<'a> = &'a mut Vec<Action>;
+
+/// How long a word about something done stays.
+pub const NOTICE_TIME: Duration = Duration::from_secs(8);

@@ -1,0 +1,164 @@
+//! What lies over the window: notices, the drop target, the list of shortcuts, and about.
+
+use eframe::egui::{
+    self, Align, Align2, Area, Frame, Grid, Id, Label, Layout, Margin, Modal, Order, Rect, RichText, ScrollArea, Stroke, Ui,
+    vec2,
+};
+
+use super::super::command::{Action, Command, Menu};
+use super::super::theme::{Tokens, space, title_style};
+use super::super::workspace::Severity;
+use super::widgets::{heading, keys, muted, quiet_button, warning_triangle};
+use super::{Dialog, Local, NOTICE_TIME, Out, Scope};
+
+/// Paints the notices in the lower right corner of `area`.
+pub fn notices_ui(ui: &Ui, area: Rect, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    local.notice_times.retain(|id, _| scope.work.notices.iter().any(|n| n.id == *id));
+    if scope.work.notices.is_empty() {
+        return;
+    }
+    let now = ui.ctx().time();
+    let width = 400.0_f32.min(area.width() - 2.0 * space::M);
+    Area::new(Id::unique("notices"))
+        .order(Order::Foreground)
+        .pivot(Align2::RIGHT_BOTTOM)
+        .fixed_pos(area.right_bottom() - vec2(space::M, space::M))
+        .constrain_to(area)
+        .show(ui.ctx(), |ui| {
+            ui.spacing_mut().item_spacing.y = space::S;
+            for notice in &scope.work.notices {
+                let since = *local.notice_times.entry(notice.id).or_insert(now);
+                if notice.severity == Severity::Done {
+                    // What went well goes away by itself; an error stays until it was read.
+                    let left = NOTICE_TIME.as_secs_f64() - (now - since);
+                    if left <= 0.0 {
+                        out.push(Action::DismissNotice(notice.id));
+                        continue;
+                    }
+                    ui.ctx().request_repaint_after_secs(left as f32);
+                }
+                Frame::new()
+                    .fill(t.raised)
+                    .stroke(Stroke::new(1.0, t.outline))
+                    .corner_radius(8)
+                    .shadow(ui.visuals().popup_shadow)
+                    .inner_margin(Margin::same(12))
+                    .show(ui, |ui| {
+                        ui.set_width(width - 24.0);
+                        notice_ui(ui, notice, out);
+                    });
+            }
+        });
+}
+
+fn notice_ui(ui: &mut Ui, notice: &super::super::workspace::Notice, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    ui.horizontal(|ui| {
+        if notice.severity == Severity::Error {
+            let (rect, _) = ui.allocate_exact_size(vec2(14.0, 16.0), egui::Sense::hover());
+            warning_triangle(ui, rect.center(), t.error);
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if quiet_button(ui, "Dismiss").clicked() {
+                out.push(Action::DismissNotice(notice.id));
+            }
+            if !notice.detail.is_empty() && quiet_button(ui, "Copy").on_hover_text("Copy this message").clicked() {
+                out.push(Action::Copy(format!("{}\n{}", notice.title, notice.detail)));
+            }
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.add(Label::new(RichText::new(&notice.title).color(t.text_strong)).truncate());
+            });
+        });
+    });
+    if !notice.detail.is_empty() {
+        ui.add_space(2.0);
+        ScrollArea::vertical().id_salt(notice.id).max_height(160.0).show(ui, |ui| {
+            ui.add(Label::new(RichText::new(&notice.detail).small().color(t.text)).wrap().selectable(true));
+        });
+    }
+}
+
+/// Paints the drop target while a file is held over the window.
+pub fn drop_overlay_ui(ui: &Ui) {
+    let held = ui.input(|i| i.raw.hovered_files.first().map(|f| f.path.clone()));
+    let Some(path) = held else { return };
+    let t = Tokens::of(ui);
+    let rect = ui.ctx().content_rect();
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(Order::Foreground, Id::unique("drop target")));
+    painter.rect_filled(rect, 0.0, t.canvas.gamma_multiply(0.9));
+    let inner = rect.shrink(24.0);
+    painter.rect_stroke(inner, 12.0, Stroke::new(2.0, t.accent), egui::StrokeKind::Inside);
+    let name = path.as_deref().map(super::super::workspace::file_name);
+    let text = name.map_or_else(|| "Drop to open".to_owned(), |name| format!("Drop to open {name}"));
+    painter.text(rect.center(), Align2::CENTER_CENTER, text, egui::FontId::proportional(22.0), t.text_strong);
+}
+
+/// Paints the dialog that is open.
+pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local) {
+    let Some(dialog) = local.dialog else { return };
+    let response = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
+        match dialog {
+            Dialog::Shortcuts => shortcuts_ui(ui),
+            Dialog::About => about_ui(ui, scope),
+        }
+        ui.add_space(space::M);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+    });
+    if response.inner || response.should_close() {
+        local.dialog = None;
+    }
+}
+
+fn shortcuts_ui(ui: &mut Ui) {
+    let t = Tokens::of(ui);
+    ui.set_width(640.0_f32.min(ui.ctx().content_rect().width() - 64.0));
+    ui.label(RichText::new("Keyboard shortcuts").heading().color(t.text_strong));
+    ui.add_space(space::S);
+    let height = (ui.ctx().content_rect().height() - 220.0).max(160.0);
+    ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+        ui.columns(2, |columns| {
+            for menu in Menu::ALL {
+                let column = &mut columns[usize::from(matches!(menu, Menu::Cell | Menu::Help))];
+                heading(column, menu.text());
+                Grid::new(menu.text()).num_columns(2).spacing([12.0, 4.0]).show(column, |ui| {
+                    for command in Command::ALL.into_iter().filter(|c| c.menu() == menu) {
+                        let shortcuts = command.shortcuts();
+                        if shortcuts.is_empty() {
+                            continue;
+                        }
+                        ui.horizontal(|ui| {
+                            ui.spacing_mut().item_spacing.x = space::XS;
+                            for shortcut in &shortcuts {
+                                keys(ui, &ui.ctx().format_shortcut(shortcut));
+                            }
+                        });
+                        ui.label(RichText::new(command.text()).color(t.text));
+                        ui.end_row();
+                    }
+                });
+                column.add_space(space::M);
+            }
+        });
+    });
+}
+
+fn about_ui(ui: &mut Ui, scope: &Scope<'_>) {
+    let t = Tokens::of(ui);
+    ui.set_width(420.0);
+    ui.label(RichText::new("Cell2Text").text_style(title_style()).color(t.text_strong));
+    muted(ui, format!("Version {}, MIT or Apache-2.0", env!("CARGO_PKG_VERSION")));
+    ui.add_space(space::M);
+    ui.label("Descriptions are written by a language model on this computer. They are hypotheses: check them against the evidence shown beside them.");
+    ui.add_space(space::M);
+    match &scope.work.model {
+        Some(model) => {
+            ui.label(format!("Model {}, weights {}", model.name, model.id));
+            ui.label(format!("Runs on {}. {}", model.device.name, model.device.reason));
+        }
+        None => {
+            ui.label("The model is loaded when the first cell is described.");
+        }
+    }
+    ui.label(format!("This window is drawn by {}.", scope.renderer));
+}

@@ -1,0 +1,158 @@
+//! The command palette: any command, column, embedding or gene by a few letters.
+
+use eframe::egui::{
+    self, Align2, Area, Frame, Id, Key, Margin, Modal, Modifiers, Role, ScrollArea, Sense, TextEdit, TextStyle, Ui,
+    WidgetInfo, vec2,
+};
+use engine::session::DataSource;
+
+use super::super::command::{Action, Command};
+use super::super::fuzzy;
+use super::super::map::embedding_title;
+use super::super::state::ColourBy;
+use super::super::theme::{Tokens, space};
+use super::super::workspace::file_name;
+use super::widgets::{elided, muted, row_rect};
+use super::{Local, Out, PaletteState, Scope, colour_by};
+
+/// Genes proposed.
+const MAX_GENES: usize = 8;
+
+/// One row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What it says.
+    pub text: String,
+    /// What stands at its end.
+    pub beside: String,
+    /// What it does.
+    pub action: Action,
+    /// Whether it can be done now.
+    pub enabled: bool,
+}
+
+/// The rows that fit `query`, best first.
+pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, query: &str) -> Vec<Entry> {
+    let mut all: Vec<Entry> = Command::ALL
+        .into_iter()
+        .filter(|c| *c != Command::ShowPalette)
+        .map(|command| Entry {
+            text: command.text().to_owned(),
+            beside: command.shortcuts().first().map(|s| ctx.format_shortcut(s)).unwrap_or_default(),
+            action: Action::Run(command),
+            enabled: command.is_enabled(scope.now),
+        })
+        .collect();
+    all.sort_by_key(|e| !e.enabled);
+    let entry = |text: String, beside: &str, action: Action| Entry { text, beside: beside.to_owned(), action, enabled: true };
+    if let Some(dataset) = &scope.work.dataset {
+        all.extend(dataset.obs.columns.iter().map(|c| {
+            let action = Action::ColourBy(ColourBy::Column(c.name.clone()));
+            entry(format!("Colour by {}", c.name), "obs", action)
+        }));
+        all.extend(dataset.embeddings.iter().enumerate().map(|(i, e)| {
+            entry(format!("Show {}", embedding_title(&e.name)), "obsm", Action::SetEmbedding(i))
+        }));
+    }
+    all.extend(scope.saved.recent.iter().map(|path| {
+        let action = Action::OpenSource(DataSource::File(path.clone()));
+        entry(format!("Open {}", file_name(path)), "recent", action)
+    }));
+    let mut found = fuzzy::rank(query, all, |e| e.text.clone());
+    if let Some(dataset) = scope.work.dataset.as_ref().filter(|_| query.trim().len() > 1) {
+        let genes = colour_by::search_genes(dataset, query.trim(), MAX_GENES).into_iter().map(|gene| {
+            let symbol = dataset.genes.get(gene).cloned().unwrap_or_default();
+            let action = Action::ColourBy(ColourBy::Gene { gene, symbol: symbol.clone() });
+            entry(format!("Colour by gene {symbol}"), "gene", action)
+        });
+        // A gene of exactly this name is what was meant.
+        let exact = |e: &Entry| e.text["Colour by gene ".len()..].eq_ignore_ascii_case(query.trim());
+        let (first, last): (Vec<Entry>, Vec<Entry>) = genes.partition(exact);
+        found.splice(0..0, first);
+        found.extend(last);
+    }
+    found
+}
+
+/// Paints the palette while it is open.
+pub fn palette_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
+    let Some(mut state) = local.palette.take() else { return };
+    let t = Tokens::of(ui);
+    let screen = ui.ctx().content_rect();
+    let width = 560.0_f32.min(screen.width() - 48.0);
+    let id = Id::unique("palette");
+    let area = Area::new(id)
+        .kind(egui::UiKind::Modal)
+        .sense(Sense::hover())
+        .order(egui::Order::Foreground)
+        .anchor(Align2::CENTER_TOP, vec2(0.0, (screen.height() * 0.12).min(96.0)));
+    let frame = Frame::popup(ui.style()).inner_margin(Margin::same(8));
+    let mut chosen = None;
+    let response = Modal::new(id).area(area).frame(frame).show(ui.ctx(), |ui| {
+        ui.set_width(width);
+        chosen = contents_ui(ui, scope, &mut state, t);
+    });
+    if let Some(action) = chosen {
+        out.push(action);
+    } else if !response.should_close() {
+        local.palette = Some(state);
+    }
+}
+
+fn contents_ui(ui: &mut Ui, scope: &Scope<'_>, state: &mut PaletteState, t: &Tokens) -> Option<Action> {
+    // Before the field sees them: it would move its own cursor.
+    let (down, up, enter) = ui.input_mut(|i| {
+        (
+            i.count_and_consume_key(Modifiers::NONE, Key::ArrowDown),
+            i.count_and_consume_key(Modifiers::NONE, Key::ArrowUp),
+            i.consume_key(Modifiers::NONE, Key::Enter),
+        )
+    });
+    let field = ui.add(
+        TextEdit::singleline(&mut state.query)
+            .id(Id::unique("palette field"))
+            .hint_text("Search commands, columns, genes")
+            .desired_width(ui.available_width())
+            .margin(Margin::symmetric(10, 8))
+            .char_limit(128),
+    );
+    field.request_focus();
+    if field.changed() {
+        state.cursor = 0;
+    }
+    let found = entries(ui.ctx(), scope, &state.query);
+    let last = found.len().saturating_sub(1);
+    state.cursor = (state.cursor + down).saturating_sub(up).min(last);
+    ui.add_space(space::XS);
+    let mut chosen = None;
+    if found.is_empty() {
+        muted(ui, "Nothing fits.");
+    }
+    ui.spacing_mut().item_spacing.y = 0.0;
+    ScrollArea::vertical().max_height(380.0).auto_shrink([false, true]).show(ui, |ui| {
+        for (i, entry) in found.iter().enumerate() {
+            let (rect, response) = row_rect(ui, 30.0, Sense::click());
+            let current = i == state.cursor;
+            if current || response.hovered() {
+                ui.painter().rect_filled(rect, 6.0, if current { t.accent_soft } else { t.control });
+            }
+            if current && (down > 0 || up > 0) {
+                response.scroll_to_me(None);
+            }
+            if ui.is_rect_visible(rect) {
+                let body = TextStyle::Body.resolve(ui.style());
+                let small = TextStyle::Small.resolve(ui.style());
+                let text = if entry.enabled { t.text } else { t.text_muted };
+                let inner = rect.shrink2(vec2(10.0, 0.0));
+                let beside =
+                    ui.painter().text(inner.right_center(), Align2::RIGHT_CENTER, &entry.beside, small, t.text_muted);
+                elided(ui, inner.left_center(), beside.left() - inner.left() - 12.0, &entry.text, &body, text);
+            }
+            response.widget_info(|| WidgetInfo::selected(Role::Button, entry.enabled, current, &entry.text));
+            if entry.enabled && (response.clicked() || (enter && current)) {
+                chosen = Some(entry.action.clone());
+            }
+        }
+    });
+    chosen
+}

@@ -1,0 +1,327 @@
+//! What the engine has told the window: the data set, the jobs, the cell, the descriptions.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::describe::{ClaimKind, Description};
+use engine::progress::Progress;
+use engine::session::{
+    Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport,
+};
+
+/// A job that is running.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// What it does.
+    pub what: String,
+    /// How far it is.
+    pub progress: Option<Progress>,
+}
+
+/// A description on its way.
+#[derive(Debug, Clone)]
+pub struct Streaming {
+    /// The job.
+    pub job: JobId,
+    /// The cell.
+    pub cell: usize,
+    /// The text so far.
+    pub text: String,
+    /// Whether it still comes.
+    pub running: bool,
+}
+
+/// How a notice is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Something was done.
+    Done,
+    /// Something failed.
+    Error,
+}
+
+/// A word to the user.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Its number.
+    pub id: u64,
+    /// How it is meant.
+    pub severity: Severity,
+    /// One line.
+    pub title: String,
+    /// The rest.
+    pub detail: String,
+}
+
+/// What followed from an event, for the app to act on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A data set was opened; `fresh` unless only its matrix was changed.
+    Opened {
+        /// Whether it is another data set than before.
+        fresh: bool,
+    },
+    /// A gene was read.
+    GeneRead,
+    /// The description of this cell is complete and names this cell type.
+    Described {
+        /// The cell.
+        cell: usize,
+        /// Its type in the Cell Ontology.
+        term: Option<String>,
+    },
+    /// A file could not be opened.
+    OpenFailed(PathBuf),
+}
+
+/// Everything the engine has told.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// The open data set.
+    pub dataset: Option<Arc<Dataset>>,
+    /// The data set on its way.
+    pub opening: Option<(JobId, DataSource)>,
+    /// Jobs that run, oldest first.
+    pub jobs: Vec<Job>,
+    /// The selected cell.
+    pub record: Option<Arc<CellRecord>>,
+    /// The description on its way, or stopped half way.
+    pub streaming: Option<Streaming>,
+    /// All descriptions made.
+    pub descriptions: Annotations,
+    /// The gene last read.
+    pub gene: Option<GeneColour>,
+    /// The job that reads the gene wanted.
+    pub gene_job: Option<JobId>,
+    /// The job that reads the record wanted.
+    pub record_job: Option<JobId>,
+    /// The model in use.
+    pub model: Option<ModelReport>,
+    /// Words to the user, oldest first.
+    pub notices: Vec<Notice>,
+    next_notice: u64,
+}
+
+impl Workspace {
+    /// Takes up one event.
+    pub fn apply(&mut self, event: Event) -> Option<Change> {
+        match event {
+            Event::Started { job, what } => {
+                self.jobs.push(Job { id: job, what, progress: None });
+                None
+            }
+            Event::Progressed { job, progress } => {
+                if let Some(running) = self.jobs.iter_mut().find(|j| j.id == job) {
+                    running.progress = Some(progress);
+                }
+                None
+            }
+            Event::Opened { job, dataset } => {
+                let is_open_job = self.opening.as_ref().is_some_and(|(opening, _)| *opening == job);
+                let fresh = is_open_job || self.dataset.as_ref().is_none_or(|d| d.source != dataset.source);
+                self.record = None;
+                self.gene = None;
+                self.streaming = None;
+                // Another matrix gives other tokens: what was said of the cells no longer holds.
+                self.descriptions.clear();
+                self.dataset = Some(dataset);
+                if is_open_job {
+                    self.opening = None;
+                }
+                Some(Change::Opened { fresh })
+            }
+            Event::GeneColoured { job, colour } => {
+                if self.gene_job != Some(job) {
+                    return None;
+                }
+                self.gene = Some(colour);
+                Some(Change::GeneRead)
+            }
+            Event::CellRead { job, record } => {
+                if self.record_job == Some(job) {
+                    self.record = Some(record);
+                }
+                None
+            }
+            Event::ModelLoaded { model, .. } => {
+                self.model = Some(model);
+                None
+            }
+            Event::DescriptionText { job, text, .. } => {
+                if let Some(streaming) = self.streaming.as_mut().filter(|s| s.job == job) {
+                    streaming.text.push_str(&text);
+                }
+                None
+            }
+            Event::Described { job, description } => {
+                if self.streaming.as_ref().is_some_and(|s| s.job == job) {
+                    self.streaming = None;
+                }
+                let change = Change::Described { cell: description.cell, term: cell_type_term(&description) };
+                self.descriptions.insert(description.cell, description);
+                Some(change)
+            }
+            Event::Annotated { descriptions, .. } => {
+                self.descriptions.extend(descriptions.into_iter().map(|d| (d.cell, d)));
+                None
+            }
+            Event::Exported { path, rows, .. } => {
+                let cells = if rows == 1 { "cell" } else { "cells" };
+                self.notify(
+                    Severity::Done,
+                    format!("Wrote {rows} {cells} to {}", file_name(&path)),
+                    path.display().to_string(),
+                );
+                None
+            }
+            Event::Finished { job } | Event::Stopped { job } => {
+                self.end(job);
+                None
+            }
+            Event::Failed { job, error } => {
+                let what = self.jobs.iter().find(|j| j.id == job).map(|j| j.what.clone());
+                let failed = self.opening.clone().filter(|(opening, _)| *opening == job);
+                self.end(job);
+                if !error.is_cancelled() {
+                    let title = what.map_or_else(|| "Something failed".to_owned(), |what| format!("{what} failed"));
+                    self.notify(Severity::Error, title, error.to_string());
+                }
+                match failed {
+                    Some((_, DataSource::File(path))) => Some(Change::OpenFailed(path)),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, job: JobId) {
+        self.jobs.retain(|j| j.id != job);
+        if let Some(streaming) = self.streaming.as_mut().filter(|s| s.job == job) {
+            streaming.running = false;
+        }
+        if self.opening.as_ref().is_some_and(|(opening, _)| *opening == job) {
+            self.opening = None;
+        }
+        for wanted in [&mut self.gene_job, &mut self.record_job] {
+            if *wanted == Some(job) {
+                *wanted = None;
+            }
+        }
+    }
+
+    /// Adds a word to the user. The newest few are kept.
+    pub fn notify(&mut self, severity: Severity, title: impl Into<String>, detail: impl Into<String>) {
+        const MAX_NOTICES: usize = 4;
+        self.next_notice += 1;
+        self.notices.push(Notice {
+            id: self.next_notice,
+            severity,
+            title: title.into(),
+            detail: detail.into(),
+        });
+        if self.notices.len() > MAX_NOTICES {
+            self.notices.remove(0);
+        }
+    }
+
+    /// The text of a cell's description, whole or as far as it came.
+    pub fn description_text(&self, cell: usize) -> Option<&str> {
+        match &self.streaming {
+            Some(streaming) if streaming.cell == cell => Some(&streaming.text),
+            _ => self.descriptions.get(&cell).map(|d| d.text.as_str()),
+        }
+    }
+
+    /// Whether this cell is being described now.
+    pub fn is_describing(&self, cell: usize) -> bool {
+        self.streaming.as_ref().is_some_and(|s| s.cell == cell && s.running)
+    }
+}
+
+/// The ontology term of the cell type that a description names.
+pub fn cell_type_term(description: &Description) -> Option<String> {
+    description.claim(ClaimKind::CellType).and_then(|c| c.term.clone())
+}
+
+/// A path's last part.
+pub fn file_name(path: &std::path::Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::Error;
+    use engine::error::Problem;
+
+    fn text(job: u64, cell: usize, text: &str) -> Event {
+        Event::DescriptionText { job: JobId(job), cell, text: text.into() }
+    }
+
+    fn streaming(job: u64, cell: usize) -> Streaming {
+        Streaming { job: JobId(job), cell, text: String::new(), running: true }
+    }
+
+    fn description(cell: usize) -> Arc<Description> {
+        Arc::new(Description {
+            cell,
+            text: "whole".into(),
+            claims: Vec::new(),
+            well_formed: true,
+            n_tokens: 1,
+            n_genes_read: 1,
+            duration_secs: 0.1,
+        })
+    }
+
+    #[test]
+    fn text_of_a_job_that_is_no_longer_wanted_is_dropped() {
+        let mut w = Workspace { streaming: Some(streaming(2, 5)), ..Workspace::default() };
+        w.apply(text(1, 4, "old"));
+        w.apply(text(2, 5, "A "));
+        w.apply(text(2, 5, "cell"));
+        assert_eq!(w.description_text(5), Some("A cell"));
+        assert!(w.is_describing(5));
+        assert_eq!(w.description_text(4), None);
+    }
+
+    #[test]
+    fn a_stopped_description_keeps_its_text_and_a_finished_one_its_claims() {
+        let mut w = Workspace { streaming: Some(streaming(1, 5)), ..Workspace::default() };
+        w.apply(text(1, 5, "half"));
+        w.apply(Event::Stopped { job: JobId(1) });
+        assert_eq!(w.description_text(5), Some("half"));
+        assert!(!w.is_describing(5));
+        w.streaming = Some(streaming(2, 5));
+        let change = w.apply(Event::Described { job: JobId(2), description: description(5) });
+        assert_eq!(change, Some(Change::Described { cell: 5, term: None }));
+        assert_eq!(w.description_text(5), Some("whole"));
+    }
+
+    #[test]
+    fn a_failed_job_leaves_a_notice_and_ends() {
+        let mut w = Workspace { opening: Some((JobId(3), DataSource::File("x.h5ad".into()))), ..Workspace::default() };
+        w.apply(Event::Started { job: JobId(3), what: "Opening x.h5ad".into() });
+        assert_eq!(w.jobs.len(), 1);
+        let error = Error::anndata(Problem::new("X", "nothing", "a matrix", "Write it again."));
+        let change = w.apply(Event::Failed { job: JobId(3), error: Arc::new(error) });
+        assert_eq!(change, Some(Change::OpenFailed("x.h5ad".into())));
+        assert!(w.jobs.is_empty() && w.opening.is_none());
+        assert_eq!(w.notices[0].title, "Opening x.h5ad failed");
+        assert!(w.notices[0].detail.contains("Write it again."));
+    }
+
+    #[test]
+    fn a_stop_is_no_error_and_old_notices_make_room() {
+        let mut w = Workspace::default();
+        w.apply(Event::Failed { job: JobId(1), error: Arc::new(Error::Cancelled) });
+        assert!(w.notices.is_empty());
+        for i in 0..9 {
+            w.notify(Severity::Done, i.to_string(), "");
+        }
+        assert_eq!(w.notices.len(), 4);
+        assert_eq!(w.notices[3].title, "8");
+    }
+}

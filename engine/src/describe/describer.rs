@@ -1,0 +1,230 @@
+//! A loaded model that describes the cells of a data set.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::claims::{Claim, ClaimKind, Description, GenerationSettings};
+use super::evidence::{Evidence, EvidenceReader, RankedCell, Signatures};
+use super::parse::read_description;
+use super::template::Phrases;
+use crate::anndata::{Scale, SparseRow};
+use crate::error::Problem;
+use crate::model::{Bundle, Cell2Text, Generated};
+use crate::nn::{ChosenDevice, DevicePreference, choose_device};
+use crate::ontology::Ontology;
+use crate::progress::Watch;
+use crate::tokens::RankEncoder;
+use crate::{Error, Result};
+
+/// A model on a device, with all that is needed to turn its text into claims.
+#[derive(Debug)]
+pub struct Describer {
+    model: Cell2Text,
+    bundle: Bundle,
+    device: ChosenDevice,
+    signatures: Signatures,
+    ontology: &'static Ontology,
+    phrases: &'static Phrases,
+}
+
+/// What a describer says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescriberReport {
+    /// Name of the model.
+    pub name: String,
+    /// Short hash of its weights.
+    pub id: String,
+    /// Bytes of weights.
+    pub bytes: u64,
+    /// The device.
+    pub device_name: String,
+    /// Why that device.
+    pub device_reason: String,
+}
+
+/// One data set's genes, brought to those of a model.
+#[derive(Debug)]
+pub struct CellReader {
+    encoder: RankEncoder,
+    evidence: EvidenceReader,
+    scale: Scale,
+}
+
+/// One cell made ready.
+struct ReadCell {
+    cell: usize,
+    tokens: Vec<u32>,
+    ranked: Vec<u32>,
+    linear: SparseRow,
+    n_genes_read: usize,
+}
+
+impl Describer {
+    /// Loads the bundle in `folder`, or the built-in model, onto the device that `preference` chooses.
+    ///
+    /// # Errors
+    /// What reading the bundle and opening the device give; [`Error::Cancelled`].
+    pub fn load(folder: Option<&Path>, preference: DevicePreference, watch: &Watch) -> Result<Self> {
+        let bundle = match folder {
+            Some(folder) => Bundle::open(folder)?,
+            None => Bundle::builtin()?,
+        };
+        let device = choose_device(preference)?;
+        let model = Cell2Text::load(&bundle, &device.device, watch)?;
+        let signatures = match &bundle.manifest.signatures {
+            Some(name) => Signatures::read_tsv(&bundle.files.text(name)?)?,
+            None => Signatures::default(),
+        };
+        let (ontology, phrases) = (Ontology::builtin()?, Phrases::builtin()?);
+        Ok(Self { model, bundle, device, signatures, ontology, phrases })
+    }
+
+    /// What it is and where it runs.
+    pub fn report(&self) -> DescriberReport {
+        DescriberReport {
+            name: self.bundle.manifest.name.clone(),
+            id: self.bundle.id(),
+            bytes: self.model.bytes,
+            device_name: self.device.name.clone(),
+            device_reason: self.device.reason.clone(),
+        }
+    }
+
+    /// Names, hashes and versions for the provenance of an export.
+    pub fn provenance(&self) -> serde_json::Value {
+        serde_json::json!({
+            "name": self.bundle.manifest.name,
+            "id": self.bundle.id(),
+            "licence": self.bundle.manifest.licence,
+            "hashes": self.bundle.manifest.hashes,
+            "prompt": self.bundle.manifest.prompt,
+            "device": self.device.name,
+            "ontology": self.ontology.version(),
+        })
+    }
+
+    /// Brings the columns of a data set to this model's genes. `symbols` are the names shown as evidence.
+    ///
+    /// # Errors
+    /// [`Error::Genes`] or [`Error::Pathways`] when a shipped table is damaged.
+    pub fn bind(&self, ensembl_ids: &[Option<&str>], symbols: &[String], scale: Scale) -> Result<CellReader> {
+        let genes = &self.bundle.manifest.genes;
+        Ok(CellReader {
+            encoder: RankEncoder::new(&self.model.genes, genes.kind, genes.max_len, ensembl_ids),
+            evidence: EvidenceReader::new(ensembl_ids, symbols)?,
+            scale,
+        })
+    }
+
+    /// Describes one cell; `on_text` gets the text as it is written.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when the cell shows no gene that the model knows; [`Error::Cancelled`]; what the device gives.
+    pub fn describe(
+        &self,
+        reader: &CellReader,
+        cell: usize,
+        row: &SparseRow,
+        settings: &GenerationSettings,
+        watch: &Watch,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Description> {
+        let started = Instant::now();
+        let read = reader.read(cell, row)?;
+        let texts = self
+            .model
+            .generate(&[&read.tokens], &[cell as u64], settings, watch, &mut |piece| on_text(&piece.text))?;
+        let text = texts.into_iter().next().unwrap_or_default();
+        Ok(self.conclude(reader, &read, text, started.elapsed().as_secs_f32()))
+    }
+
+    /// Describes many cells at once: the same descriptions as one by one, in less time.
+    ///
+    /// # Errors
+    /// As [`Describer::describe`], for the first cell that has no known gene.
+    pub fn describe_batch(
+        &self,
+        reader: &CellReader,
+        cells: &[(usize, SparseRow)],
+        settings: &GenerationSettings,
+        watch: &Watch,
+    ) -> Result<Vec<Description>> {
+        let started = Instant::now();
+        let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
+        let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
+        let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
+        let texts = self.model.generate(&tokens, &streams, settings, watch, &mut |_| {})?;
+        let share = started.elapsed().as_secs_f32() / cells.len().max(1) as f32;
+        Ok(read.iter().zip(texts).map(|(read, text)| self.conclude(reader, read, text, share)).collect())
+    }
+
+    fn conclude(
+        &self,
+        reader: &CellReader,
+        read: &ReadCell,
+        text: Generated,
+        duration_secs: f32,
+    ) -> Description {
+        let reading = read_description(&text.text, self.ontology, self.phrases);
+        let cell = RankedCell { columns: &read.ranked, row: &read.linear };
+        let claims = reading
+            .statements
+            .into_iter()
+            .map(|s| {
+                let Evidence { genes, supported } = match (s.kind, s.term.as_deref()) {
+                    (ClaimKind::CellType, Some(id)) => match self.signatures.genes(id) {
+                        Some(signature) => reader.evidence.for_type(signature, &cell),
+                        None => Evidence { genes: Vec::new(), supported: None },
+                    },
+                    (ClaimKind::Pathway, Some(set)) => reader.evidence.for_pathway(set, &cell),
+                    // A type or pathway that nobody knows has nothing to stand on.
+                    (ClaimKind::CellType | ClaimKind::Pathway, None) => {
+                        Evidence { genes: Vec::new(), supported: Some(false) }
+                    }
+                    _ => Evidence { genes: Vec::new(), supported: None },
+                };
+                Claim {
+                    kind: s.kind,
+                    value: text.text[s.span.clone()].to_owned(),
+                    term: s.term,
+                    probability: text.probability(&s.span),
+                    span: s.span,
+                    evidence: genes,
+                    supported,
+                }
+            })
+            .collect();
+        Description {
+            cell: read.cell,
+            claims,
+            well_formed: reading.well_formed && text.ended,
+            n_tokens: text.tokens.len(),
+            text: text.text,
+            n_genes_read: read.n_genes_read,
+            duration_secs,
+        }
+    }
+}
+
+impl CellReader {
+    /// Columns whose gene the model knows.
+    pub fn known_columns(&self) -> usize {
+        self.encoder.known_columns()
+    }
+
+    fn read(&self, cell: usize, row: &SparseRow) -> Result<ReadCell> {
+        let linear = row.linearise(self.scale);
+        let ranked = self.encoder.ranked_columns(&linear);
+        if ranked.is_empty() {
+            return Err(Error::request(Problem::new(
+                format!("cell {cell}"),
+                "no gene above zero that the model knows",
+                "at least one",
+                "Choose another cell, or another matrix if this one is not the counts.",
+            )));
+        }
+        let tokens = self.encoder.encode(&linear, None);
+        let n_genes_read = ranked.len().min(tokens.len());
+        Ok(ReadCell { cell, tokens, ranked, linear, n_genes_read })
+    }
+}
