@@ -41,6 +41,9 @@ pub fn test(root: &Path, arguments: &[String]) -> Result<()> {
     }
     let started = Instant::now();
     let (succeeded, total) = run_and_count(&mut command)?;
+    if !succeeded && total == Counts::default() {
+        bail!("no test ran: what stood in the way is above");
+    }
     say(&format!(
         "\nAll tests together: {} passed, {} failed, {} ignored, in {:.0} s with the build.",
         total.passed,

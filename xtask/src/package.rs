@@ -47,7 +47,7 @@ pub fn run(root: &Path) -> Result<()> {
     for (from, to) in FILES {
         copy(&root.join(from), &folder.join(to))?;
     }
-    let notices = notices::collect(&setup, &target)?;
+    let notices = notices::collect(setup.cargo(&[]), &target)?;
     let notices_file = folder.join("THIRD-PARTY-LICENSES.txt");
     std::fs::write(&notices_file, notices)
         .with_context(|| format!("could not write {}", notices_file.display()))?;

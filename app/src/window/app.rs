@@ -78,7 +78,8 @@ impl App {
             local: Local::default(),
             dialog: None,
             actions: Vec::new(),
-            renderer: render_state.map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
+            renderer: render_state
+                .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
             max_cells: render_state.map_or(0, map::max_cells),
         };
         if let Some(source) = options.open {
@@ -135,7 +136,8 @@ impl App {
             has_map: dataset.is_some_and(|d| !d.embeddings.is_empty()),
             has_other_embedding: dataset.is_some_and(|d| d.embeddings.len() > 1),
             has_selection: selected.is_some(),
-            has_description: selected.is_some_and(|c| self.work.description_text(c).is_some_and(|t| !t.is_empty())),
+            has_description: selected
+                .is_some_and(|c| self.work.description_text(c).is_some_and(|t| !t.is_empty())),
             has_annotations: !self.work.descriptions.is_empty(),
             is_working: !self.work.jobs.is_empty(),
             has_hidden: !self.view.hidden.is_empty(),
@@ -163,7 +165,9 @@ impl App {
         self.map.update();
         self.terms.update();
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
-            Some(Answer::Chosen(Purpose::Open, path)) => self.actions.push(Action::OpenSource(DataSource::File(path))),
+            Some(Answer::Chosen(Purpose::Open, path)) => {
+                self.actions.push(Action::OpenSource(DataSource::File(path)))
+            }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
             Some(Answer::Unavailable) => self.work.notify(
                 Severity::Error,
@@ -202,7 +206,8 @@ impl App {
             renderer: &self.renderer,
         };
         let (local, out) = (&mut self.local, &mut self.actions);
-        let mut sizes = (scope.saved.data_panel_width, scope.saved.cell_panel_width, scope.saved.ontology_height);
+        let mut sizes =
+            (scope.saved.data_panel_width, scope.saved.cell_panel_width, scope.saved.ontology_height);
         panels::top_bar_ui(ui, &scope, out);
         panels::status_bar_ui(ui, &scope, out);
         let has_data = scope.work.dataset.is_some();
@@ -232,7 +237,8 @@ impl App {
     }
 
     fn take_dropped(&mut self, ctx: &egui::Context) {
-        let dropped: Vec<_> = ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
+        let dropped: Vec<_> =
+            ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
         if let Some(path) = dropped.into_iter().next() {
             self.actions.push(Action::OpenSource(DataSource::File(path)));
         }
@@ -381,7 +387,9 @@ impl App {
                 }
             }
             Command::ClearSelection => self.clear_selection(),
-            Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => self.walk(ctx, command),
+            Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
+                self.walk(ctx, command)
+            }
             Command::ShowPalette => self.local.palette = Some(PaletteState::default()),
             Command::ShowShortcuts => self.local.dialog = Some(Dialog::Shortcuts),
             Command::ShowHint => {
@@ -514,7 +522,8 @@ impl App {
 
     fn annotate_all(&mut self) {
         let n_obs = self.work.dataset.as_ref().map_or(0, |d| d.n_obs);
-        let cells: Vec<usize> = (0..n_obs).filter(|cell| !self.work.descriptions.contains_key(cell)).collect();
+        let cells: Vec<usize> =
+            (0..n_obs).filter(|cell| !self.work.descriptions.contains_key(cell)).collect();
         if cells.is_empty() {
             self.work.notify(Severity::Done, "Every cell is described", "Export CSV writes them to a file.");
         } else {
@@ -536,7 +545,9 @@ impl App {
         let bounds = self.map.scene().and_then(|s| s.bounds());
         let camera = self.view.camera.or_else(|| {
             // Only the middle matters for where a walk begins.
-            bounds.map(|b| map::Camera::fit(b, egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(1.0, 1.0))))
+            bounds.map(|b| {
+                map::Camera::fit(b, egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(1.0, 1.0)))
+            })
         });
         let Some(camera) = camera else { return };
         if let Some(cell) = self.map.walk(self.local.selected, step, &camera, &self.view.hidden) {

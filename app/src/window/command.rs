@@ -441,7 +441,9 @@ mod tests {
         let now = Situation::default();
         assert!(Command::Open.is_enabled(now));
         assert!(Command::Quit.is_enabled(now));
-        for command in [Command::ExportCsv, Command::FitMap, Command::DescribeCell, Command::Stop, Command::FindGene] {
+        for command in
+            [Command::ExportCsv, Command::FitMap, Command::DescribeCell, Command::Stop, Command::FindGene]
+        {
             assert!(!command.is_enabled(now), "{command:?}");
         }
     }

@@ -66,23 +66,26 @@ impl Dialogs {
             Self::Native => {
                 // macOS wants the dialog to be made on the main thread; the waiting is done on another everywhere.
                 let dialog = rfd::AsyncFileDialog::new();
-                let future: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match purpose {
-                    Purpose::Open => Box::pin(
-                        dialog
-                            .set_title("Open an h5ad file")
-                            .add_filter("AnnData (h5ad)", &["h5ad"])
-                            .add_filter("All files", &["*"])
-                            .pick_file(),
-                    ),
-                    Purpose::Export => Box::pin(
-                        dialog
-                            .set_title("Export the described cells")
-                            .add_filter("CSV", &["csv"])
-                            .set_file_name(name)
-                            .save_file(),
-                    ),
-                };
-                Task::start(ctx, "file dialog", move || wait_for(future).map(|file| file.path().to_path_buf()))
+                let future: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> =
+                    match purpose {
+                        Purpose::Open => Box::pin(
+                            dialog
+                                .set_title("Open an h5ad file")
+                                .add_filter("AnnData (h5ad)", &["h5ad"])
+                                .add_filter("All files", &["*"])
+                                .pick_file(),
+                        ),
+                        Purpose::Export => Box::pin(
+                            dialog
+                                .set_title("Export the described cells")
+                                .add_filter("CSV", &["csv"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                    };
+                Task::start(ctx, "file dialog", move || {
+                    wait_for(future).map(|file| file.path().to_path_buf())
+                })
             }
         };
         OpenDialog { purpose, since, task }

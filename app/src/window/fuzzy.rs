@@ -5,7 +5,8 @@
 /// Case does not matter and spaces in the query are ignored. Letters at the start of a word and runs of letters
 /// count more; long gaps and long texts count less.
 pub fn score(query: &str, text: &str) -> Option<i32> {
-    let wanted: Vec<char> = query.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
+    let wanted: Vec<char> =
+        query.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
     if wanted.is_empty() {
         return Some(0);
     }

@@ -40,7 +40,8 @@ impl Offscreen {
         let config = wgpu_options();
         let state = wait_for(async {
             let instance = config.wgpu_setup.new_instance().await;
-            egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE).await
+            egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE)
+                .await
         })
         .context("no graphics adapter works here; a software one is in the package mesa-vulkan-drivers")?;
         let most = state.device.limits().max_texture_dimension_2d;
@@ -110,7 +111,11 @@ impl Offscreen {
                 quiet += 1;
             } else {
                 quiet = 0;
-                anyhow::ensure!(Instant::now() < until, "the window was not done after {} s", limit.as_secs());
+                anyhow::ensure!(
+                    Instant::now() < until,
+                    "the window was not done after {} s",
+                    limit.as_secs()
+                );
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -248,7 +253,12 @@ pub struct Picture {
 
 impl Default for Picture {
     fn default() -> Self {
-        Self { size: [1280, 800], pixels_per_point: 1.0, actions: Vec::new(), limit: Duration::from_secs(120) }
+        Self {
+            size: [1280, 800],
+            pixels_per_point: 1.0,
+            actions: Vec::new(),
+            limit: Duration::from_secs(120),
+        }
     }
 }
 
@@ -256,7 +266,12 @@ impl Default for Picture {
 ///
 /// # Errors
 /// Where no graphics adapter works, the work does not end, or the file cannot be written.
-pub fn render_to_png(path: &Path, session: Session, options: WindowOptions, picture: Picture) -> anyhow::Result<()> {
+pub fn render_to_png(
+    path: &Path,
+    session: Session,
+    options: WindowOptions,
+    picture: Picture,
+) -> anyhow::Result<()> {
     let mut offscreen = Offscreen::new(session, options, picture.size, picture.pixels_per_point)?;
     offscreen.settle(picture.limit)?;
     for action in picture.actions {

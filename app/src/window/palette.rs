@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn viridis_agrees_with_the_table_of_matplotlib() {
-        for (t, hex) in [(0.0, 0x440154), (0.25, 0x3B528B), (0.5, 0x21918C), (0.75, 0x5EC962), (1.0, 0xFDE725)] {
+        for (t, hex) in
+            [(0.0, 0x440154), (0.25, 0x3B528B), (0.5, 0x21918C), (0.75, 0x5EC962), (1.0, 0xFDE725)]
+        {
             let (got, want) = (viridis(t), from_hex(hex));
             for (a, b) in [(got.r(), want.r()), (got.g(), want.g()), (got.b(), want.b())] {
                 assert!(a.abs_diff(b) <= 5, "at {t}: {got:?} against {want:?}");

@@ -155,7 +155,9 @@ fn saved_path() -> Option<PathBuf> {
 
 /// Reads what was saved; the defaults where nothing was or it cannot be read.
 pub fn load() -> Saved {
-    saved_path().and_then(|path| std::fs::read_to_string(path).ok()).map_or_else(Saved::default, |t| Saved::from_json(&t))
+    saved_path()
+        .and_then(|path| std::fs::read_to_string(path).ok())
+        .map_or_else(Saved::default, |t| Saved::from_json(&t))
 }
 
 /// Saves. A failure is not worth a word to the user: the window only forgets its widths.

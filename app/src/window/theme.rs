@@ -233,8 +233,10 @@ fn apply(style: &mut egui::Style, t: &Tokens) {
     v.window_corner_radius = CornerRadius::same(10);
     v.menu_corner_radius = CornerRadius::same(8);
     let shadow_alpha = if t.dark { 110 } else { 36 };
-    v.window_shadow = Shadow { offset: [0, 8], blur: 28, spread: 0, color: Color32::from_black_alpha(shadow_alpha) };
-    v.popup_shadow = Shadow { offset: [0, 4], blur: 14, spread: 0, color: Color32::from_black_alpha(shadow_alpha) };
+    v.window_shadow =
+        Shadow { offset: [0, 8], blur: 28, spread: 0, color: Color32::from_black_alpha(shadow_alpha) };
+    v.popup_shadow =
+        Shadow { offset: [0, 4], blur: 14, spread: 0, color: Color32::from_black_alpha(shadow_alpha) };
     v.extreme_bg_color = t.raised;
     v.text_edit_bg_color = Some(if t.dark { t.canvas } else { t.raised });
     v.faint_bg_color = t.control;
@@ -250,7 +252,13 @@ fn apply(style: &mut egui::Style, t: &Tokens) {
     v.interact_cursor = Some(egui::CursorIcon::PointingHand);
 
     let radius = CornerRadius::same(6);
-    for w in [&mut v.widgets.noninteractive, &mut v.widgets.inactive, &mut v.widgets.hovered, &mut v.widgets.active, &mut v.widgets.open] {
+    for w in [
+        &mut v.widgets.noninteractive,
+        &mut v.widgets.inactive,
+        &mut v.widgets.hovered,
+        &mut v.widgets.active,
+        &mut v.widgets.open,
+    ] {
         w.corner_radius = radius;
         w.expansion = 0.0;
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
-use engine::session::{
-    Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport,
-};
+use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
 
 /// A job that is running.
 #[derive(Debug, Clone)]
@@ -185,7 +183,8 @@ impl Workspace {
                 let failed = self.opening.clone().filter(|(opening, _)| *opening == job);
                 self.end(job);
                 if !error.is_cancelled() {
-                    let title = what.map_or_else(|| "Something failed".to_owned(), |what| format!("{what} failed"));
+                    let title =
+                        what.map_or_else(|| "Something failed".to_owned(), |what| format!("{what} failed"));
                     self.notify(Severity::Error, title, error.to_string());
                 }
                 match failed {
@@ -302,7 +301,10 @@ mod tests {
 
     #[test]
     fn a_failed_job_leaves_a_notice_and_ends() {
-        let mut w = Workspace { opening: Some((JobId(3), DataSource::File("x.h5ad".into()))), ..Workspace::default() };
+        let mut w = Workspace {
+            opening: Some((JobId(3), DataSource::File("x.h5ad".into()))),
+            ..Workspace::default()
+        };
         w.apply(Event::Started { job: JobId(3), what: "Opening x.h5ad".into() });
         assert_eq!(w.jobs.len(), 1);
         let error = Error::anndata(Problem::new("X", "nothing", "a matrix", "Write it again."));

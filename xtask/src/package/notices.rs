@@ -5,21 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::setup::Setup;
 use crate::terminal;
 
 /// The licence texts of all crates that the program links, each text once, as one document.
 ///
+/// `cargo` is a bare call of cargo in the workspace; `target` is what the program is built for.
+///
 /// # Errors
 /// When cargo cannot say what the program is made of.
-pub fn collect(setup: &Setup, target: &str) -> Result<String> {
-    let mut command =
-        setup.cargo(&["metadata", "--format-version", "1", "--locked", "--filter-platform", target]);
-    let output = terminal::output(&mut command).context("`cargo metadata` failed")?;
+pub fn collect(mut cargo: Command, target: &str) -> Result<String> {
+    cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target]);
+    let output = terminal::output(&mut cargo).context("`cargo metadata` failed")?;
     let metadata: Value =
         serde_json::from_str(&output).context("`cargo metadata` printed something unexpected")?;
     Ok(document(&metadata))
@@ -142,5 +143,17 @@ mod tests {
             !text.contains("builds") && !text.contains("tests-only") && !text.contains("app 1"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_real_program_brings_hdf5_and_the_window_but_no_test_tools() {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        let text = collect(cargo, "x86_64-unknown-linux-gnu").unwrap();
+        for name in ["hdf5-metno-src ", "libz-sys ", "eframe ", "burn ", "tokenizers "] {
+            assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
+        }
+        assert!(text.contains("The HDF Group"), "HDF5's own licence text is missing");
+        assert!(!text.lines().any(|line| line.starts_with("egui_kittest ") || line.starts_with("proptest ")));
     }
 }

@@ -58,7 +58,9 @@ impl Camera {
 
     /// Whether it can be used.
     pub fn is_sound(&self) -> bool {
-        self.centre.iter().all(|v| v.is_finite()) && self.points_per_unit.is_finite() && self.points_per_unit > 0.0
+        self.centre.iter().all(|v| v.is_finite())
+            && self.points_per_unit.is_finite()
+            && self.points_per_unit > 0.0
     }
 
     /// Where `position` stands on the screen.

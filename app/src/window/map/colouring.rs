@@ -96,16 +96,21 @@ impl Colouring {
             Values::Number(values) => {
                 numbers_meaning(values.iter().map(|&v| v as f32).collect(), String::new(), false)
             }
-            Values::Integer(values) => {
-                numbers_meaning(values.iter().map(|v| v.map_or(f32::NAN, |v| v as f32)).collect(), String::new(), false)
-            }
+            Values::Integer(values) => numbers_meaning(
+                values.iter().map(|v| v.map_or(f32::NAN, |v| v as f32)).collect(),
+                String::new(),
+                false,
+            ),
         };
         Self { title, meaning }
     }
 
     /// By a gene.
     pub fn by_gene(gene: &GeneColour) -> Self {
-        Self { title: gene.symbol.clone(), meaning: numbers_meaning(gene.values.clone(), gene.unit.to_owned(), true) }
+        Self {
+            title: gene.symbol.clone(),
+            meaning: numbers_meaning(gene.values.clone(), gene.unit.to_owned(), true),
+        }
     }
 
     /// The value of one cell as text, for tooltips.
@@ -132,15 +137,23 @@ impl Colouring {
     }
 
     /// The colour table: entry 0 for missing values, then the categories or the steps of the scale.
-    pub fn table(&self, hidden: &BTreeSet<usize>, dark: bool, missing: Color32, plain: Color32) -> Vec<[u8; 4]> {
+    pub fn table(
+        &self,
+        hidden: &BTreeSet<usize>,
+        dark: bool,
+        missing: Color32,
+        plain: Color32,
+    ) -> Vec<[u8; 4]> {
         let opaque = |c: Color32| [c.r(), c.g(), c.b(), 255];
         let mut table = vec![opaque(missing)];
         match &self.meaning {
             Meaning::Plain | Meaning::Unusable(_) => table.push(opaque(plain)),
-            Meaning::Categories { categories, .. } => table.extend(categories.iter().enumerate().map(|(i, c)| {
-                let colour = if c.is_missing { missing } else { c.colour };
-                if hidden.contains(&i) { [0; 4] } else { opaque(colour) }
-            })),
+            Meaning::Categories { categories, .. } => {
+                table.extend(categories.iter().enumerate().map(|(i, c)| {
+                    let colour = if c.is_missing { missing } else { c.colour };
+                    if hidden.contains(&i) { [0; 4] } else { opaque(colour) }
+                }))
+            }
             Meaning::Numbers { .. } => table.extend(
                 (0..palette::SCALE_STEPS)
                     .map(|i| opaque(palette::scale(i as f32 / (palette::SCALE_STEPS - 1) as f32, dark))),
@@ -154,13 +167,16 @@ impl Colouring {
     /// High values are drawn last, so that they are not covered; categories are drawn in a shuffled order that is
     /// always the same, so that none covers the others by its place in the file. Cells without a place are left out.
     pub fn drawing_order(&self, positions: &[[f32; 2]]) -> Vec<[u32; 2]> {
-        let placed = |cell: &u32| positions.get(*cell as usize).is_some_and(|p| p[0].is_finite() && p[1].is_finite());
+        let placed =
+            |cell: &u32| positions.get(*cell as usize).is_some_and(|p| p[0].is_finite() && p[1].is_finite());
         let mut order: Vec<u32> = (0..positions.len() as u32).filter(placed).collect();
         match &self.meaning {
             Meaning::Numbers { values, .. } => {
-                let key = |cell: &u32| values.get(*cell as usize).map_or(f32::NEG_INFINITY, |v| {
-                    if v.is_nan() { f32::NEG_INFINITY } else { *v }
-                });
+                let key = |cell: &u32| {
+                    values
+                        .get(*cell as usize)
+                        .map_or(f32::NEG_INFINITY, |v| if v.is_nan() { f32::NEG_INFINITY } else { *v })
+                };
                 order.sort_by(|a, b| key(a).total_cmp(&key(b)).then(scramble(*a).cmp(&scramble(*b))));
             }
             Meaning::Categories { categories, codes } => {
@@ -264,7 +280,8 @@ fn categories_meaning(
 fn numbers_meaning(values: Arc<[f32]>, unit: String, from_zero: bool) -> Meaning {
     let finite = || values.iter().copied().filter(|v| v.is_finite());
     let missing = values.iter().filter(|v| v.is_nan()).count();
-    let (mut low, mut high) = finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    let (mut low, mut high) =
+        finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if low > high {
         return Meaning::Unusable("It holds no number.".into());
     }
@@ -290,7 +307,15 @@ pub fn number(v: f32) -> String {
     } else if size >= 1000.0 {
         grouped(v.round() as i64)
     } else {
-        let decimals = if size >= 100.0 { 0 } else if size >= 10.0 { 1 } else if size >= 0.1 { 2 } else { 4 };
+        let decimals = if size >= 100.0 {
+            0
+        } else if size >= 10.0 {
+            1
+        } else if size >= 0.1 {
+            2
+        } else {
+            4
+        };
         let text = format!("{v:.decimals$}");
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
     }
@@ -319,12 +344,17 @@ mod tests {
     fn categories(codes: &[i32], names: &[&str], colours: Option<Vec<[u8; 3]>>) -> Colouring {
         let codes: Vec<Option<u32>> = codes.iter().map(|&c| u32::try_from(c).ok()).collect();
         let names = names.iter().map(|n| (*n).to_owned()).collect();
-        Colouring { title: "c".into(), meaning: categories_meaning(&codes, names, colours.as_ref(), codes.len()) }
+        Colouring {
+            title: "c".into(),
+            meaning: categories_meaning(&codes, names, colours.as_ref(), codes.len()),
+        }
     }
 
     fn legend(colouring: &Colouring) -> Vec<(String, usize)> {
         match &colouring.meaning {
-            Meaning::Categories { categories, .. } => categories.iter().map(|c| (c.name.clone(), c.count)).collect(),
+            Meaning::Categories { categories, .. } => {
+                categories.iter().map(|c| (c.name.clone(), c.count)).collect()
+            }
             other => panic!("{other:?}"),
         }
     }

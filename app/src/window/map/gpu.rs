@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use eframe::egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 use eframe::egui::PaintCallbackInfo;
+use eframe::egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 use wgpu::util::DeviceExt as _;
 
 /// Cells a row of the position texture.
@@ -249,8 +249,10 @@ impl PointsCallback {
             (positions, colours) => {
                 let positions = positions
                     .unwrap_or_else(|| (self.positions.version, new_positions(&self.positions.data)));
-                let colours = colours
-                    .map_or_else(|| (self.colours.version, new_colours(&self.colours.data)), |(texture, _)| texture);
+                let colours = colours.map_or_else(
+                    || (self.colours.version, new_colours(&self.colours.data)),
+                    |(texture, _)| texture,
+                );
                 (positions, colours, None)
             }
         };

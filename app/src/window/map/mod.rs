@@ -106,7 +106,8 @@ impl Default for Map {
 impl Map {
     /// Shows an embedding of a data set, coloured by `source`. What is shown stays until the new is ready.
     pub fn show(&mut self, ctx: &egui::Context, dataset: &Arc<Dataset>, embedding: usize, source: Source) {
-        let same = self.scene.clone().filter(|s| Arc::ptr_eq(&s.dataset, dataset) && s.embedding == embedding);
+        let same =
+            self.scene.clone().filter(|s| Arc::ptr_eq(&s.dataset, dataset) && s.embedding == embedding);
         let dataset = dataset.clone();
         let n_obs = dataset.n_obs;
         let work = move || {
@@ -187,12 +188,20 @@ impl Map {
     }
 
     /// The cell that a walking step leads to: from the selected cell, or the one nearest to the middle.
-    pub fn walk(&self, from: Option<usize>, step: Step, camera: &Camera, hidden: &BTreeSet<usize>) -> Option<usize> {
+    pub fn walk(
+        &self,
+        from: Option<usize>,
+        step: Step,
+        camera: &Camera,
+        hidden: &BTreeSet<usize>,
+    ) -> Option<usize> {
         let scene = self.scene.as_ref()?;
         let shown = |cell: usize| self.colouring.shows(cell, hidden);
         match from {
             Some(from) => picking::walk(scene.positions(), from, step, shown),
-            None => scene.index.as_ref()?.nearest(scene.positions(), camera.centre, f32::MAX.sqrt() / 4.0, shown),
+            None => {
+                scene.index.as_ref()?.nearest(scene.positions(), camera.centre, f32::MAX.sqrt() / 4.0, shown)
+            }
         }
     }
 }

@@ -43,7 +43,8 @@ impl CellIndex {
     pub fn new(positions: &[[f32; 2]]) -> Option<Self> {
         let bounds = Bounds::of(positions)?;
         let side = ((positions.len() as f32 / 4.0).sqrt().ceil() as usize).clamp(1, 2048);
-        let mut index = Self { bounds, shape: [side, side], starts: vec![0; side * side + 1], cells: Vec::new() };
+        let mut index =
+            Self { bounds, shape: [side, side], starts: vec![0; side * side + 1], cells: Vec::new() };
         let boxes: Vec<Option<usize>> = positions.iter().map(|p| index.box_of(*p)).collect();
         for b in boxes.iter().flatten() {
             index.starts[b + 1] += 1;

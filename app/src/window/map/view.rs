@@ -96,7 +96,8 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     ui.ctx().data_mut(|d| d.insert_temp(focus_key(), response.id));
     if response.has_focus() {
         // The arrow keys walk from cell to cell here and must not move the focus.
-        let filter = egui::EventFilter { horizontal_arrows: true, vertical_arrows: true, ..Default::default() };
+        let filter =
+            egui::EventFilter { horizontal_arrows: true, vertical_arrows: true, ..Default::default() };
         ui.memory_mut(|m| m.set_focus_lock_filter(response.id, filter));
     }
     if hovered.is_some() {
@@ -131,7 +132,8 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
         painter.add(egui_wgpu::Callback::new_paint_callback(rect, callback));
     } else {
         let text = if view.max_cells == 0 {
-            "No graphics adapter can draw the map.\nUse the list of cells, or update the graphics driver.".to_owned()
+            "No graphics adapter can draw the map.\nUse the list of cells, or update the graphics driver."
+                .to_owned()
         } else {
             format!("The graphics adapter can draw {} cells.", grouped(view.max_cells as i64))
         };
@@ -190,8 +192,11 @@ fn tooltip(ui: &Ui, response: &egui::Response, map: &Map, cell: usize, centre: e
 /// The map in words, for who cannot see it.
 fn summary(map: &Map, selected: Option<usize>) -> String {
     let Some(scene) = map.scene() else { return "Map".into() };
-    let title =
-        scene.dataset.embeddings.get(scene.embedding).map_or_else(|| "Map".into(), |e| embedding_title(&e.name));
+    let title = scene
+        .dataset
+        .embeddings
+        .get(scene.embedding)
+        .map_or_else(|| "Map".into(), |e| embedding_title(&e.name));
     let colouring = map.colouring();
     let mut text = format!("{title}, {} cells", grouped(scene.positions().len() as i64));
     if !colouring.title.is_empty() {

@@ -12,7 +12,9 @@ use super::super::command::{Action, Command};
 use super::super::map::{grouped, number};
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
-use super::widgets::{bar_row, empty_state, key_value, muted, panel_frame, quiet_button, section, section_with};
+use super::widgets::{
+    bar_row, empty_state, key_value, muted, panel_frame, quiet_button, section, section_with,
+};
 use super::{Local, Out, Scope, claims};
 
 /// Paints the panel and returns its width.
@@ -41,14 +43,17 @@ pub fn cell_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>
                 return;
             };
             ScrollArea::vertical().id_salt(cell).auto_shrink([false, false]).show(ui, |ui| {
-                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 16, ..Margin::ZERO }).show(ui, |ui| {
-                    header_ui(ui, scope, dataset, cell);
-                    description_ui(ui, scope, cell, out);
-                    if let Some(record) = scope.work.record.as_ref().filter(|r| r.cell == cell) {
-                        top_genes_ui(ui, dataset, record, out);
-                        obs_ui(ui, record);
-                    }
-                });
+                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 16, ..Margin::ZERO }).show(
+                    ui,
+                    |ui| {
+                        header_ui(ui, scope, dataset, cell);
+                        description_ui(ui, scope, cell, out);
+                        if let Some(record) = scope.work.record.as_ref().filter(|r| r.cell == cell) {
+                            top_genes_ui(ui, dataset, record, out);
+                            obs_ui(ui, record);
+                        }
+                    },
+                );
             });
         })
         .response
@@ -68,7 +73,8 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
                 .then(|| format!(", {} counts", grouped(record.total.round() as i64)))
                 .unwrap_or_default();
             ui.label(
-                RichText::new(format!("{} genes detected{total}", grouped(record.n_genes as i64))).color(t.text),
+                RichText::new(format!("{} genes detected{total}", grouped(record.n_genes as i64)))
+                    .color(t.text),
             );
         }
         None if scope.work.record_job.is_some() => {
@@ -83,9 +89,12 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
     let work = scope.work;
     let running = work.is_describing(cell);
     let text = work.description_text(cell).unwrap_or_default();
-    let complete = work.descriptions.get(&cell).filter(|_| work.streaming.as_ref().is_none_or(|s| s.cell != cell));
+    let complete =
+        work.descriptions.get(&cell).filter(|_| work.streaming.as_ref().is_none_or(|s| s.cell != cell));
     section_with(ui, "Description", |ui| {
-        if !text.is_empty() && quiet_button(ui, "Copy").on_hover_text(Command::CopyDescription.tooltip()).clicked() {
+        if !text.is_empty()
+            && quiet_button(ui, "Copy").on_hover_text(Command::CopyDescription.tooltip()).clicked()
+        {
             out.push(Action::Run(Command::CopyDescription));
         }
         if running {
@@ -117,7 +126,10 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
         Some(description) => {
             ui.add_space(space::XS);
             if !description.well_formed {
-                muted(ui, "The text does not follow the form the model was trained on. Read it with caution.");
+                muted(
+                    ui,
+                    "The text does not follow the form the model was trained on. Read it with caution.",
+                );
             }
             muted(
                 ui,

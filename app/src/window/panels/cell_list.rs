@@ -37,11 +37,14 @@ pub fn cell_list_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
     }
     let found = local.list_found.as_ref().map_or(&[][..], |(_, found)| found.as_slice());
     ui.add_space(space::XS);
-    muted(ui, match found.len() {
-        0 => "No cell fits.".to_owned(),
-        1 => "1 cell".to_owned(),
-        n => format!("{} cells", grouped(n as i64)),
-    });
+    muted(
+        ui,
+        match found.len() {
+            0 => "No cell fits.".to_owned(),
+            1 => "1 cell".to_owned(),
+            n => format!("{} cells", grouped(n as i64)),
+        },
+    );
     ui.add_space(space::XS);
     ui.spacing_mut().item_spacing.y = 0.0;
     ScrollArea::vertical().auto_shrink([false, false]).show_rows(ui, ROW_HEIGHT, found.len(), |ui, rows| {
@@ -64,7 +67,9 @@ pub fn cell_list_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
             let third_column = pos2(inner.left() + 2.0 * third, inner.center().y);
             elided(ui, third_column, third, &said, &body, t.text_strong);
             ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, (1.0, t.line));
-            response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, format!("{name} {value} {said}").trim()));
+            response.widget_info(|| {
+                WidgetInfo::selected(Role::Button, true, chosen, format!("{name} {value} {said}").trim())
+            });
             if response.clicked() {
                 out.push(Action::SelectCell(cell));
             }

@@ -67,7 +67,9 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = space::XS;
             if on_map {
-                for (text, command) in [("Fit", Command::FitMap), ("+", Command::ZoomIn), ("−", Command::ZoomOut)] {
+                for (text, command) in
+                    [("Fit", Command::FitMap), ("+", Command::ZoomIn), ("−", Command::ZoomOut)]
+                {
                     let button = Button::new(text).min_size(vec2(26.0, 0.0));
                     let name = command.text();
                     let response = ui.add(button).on_hover_text(command.tooltip()).accessible_name(name);
@@ -98,7 +100,11 @@ fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
         ui.painter().rect_filled(rect, 0.0, t.canvas);
         let middle = egui::Rect::from_min_max(egui::pos2(rect.left(), rect.center().y - 40.0), rect.max);
         ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
-            empty_state(ui, "No cell has a place here", "This embedding holds no numbers. Choose another, or the list.");
+            empty_state(
+                ui,
+                "No cell has a place here",
+                "This embedding holds no numbers. Choose another, or the list.",
+            );
         });
         return;
     }

@@ -48,10 +48,14 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = space::S;
         let kind = RichText::new(kind_words(claim.kind)).small().color(t.text_muted);
-        ui.allocate_ui_with_layout(vec2(KIND_WIDTH, ROW_HEIGHT), Layout::left_to_right(Align::Center), |ui| {
-            ui.set_min_size(vec2(KIND_WIDTH, ROW_HEIGHT));
-            ui.label(kind);
-        });
+        ui.allocate_ui_with_layout(
+            vec2(KIND_WIDTH, ROW_HEIGHT),
+            Layout::left_to_right(Align::Center),
+            |ui| {
+                ui.set_min_size(vec2(KIND_WIDTH, ROW_HEIGHT));
+                ui.label(kind);
+            },
+        );
         let width = (ui.available_width() - PROBABILITY_WIDTH - space::S).max(60.0);
         ui.allocate_ui_with_layout(vec2(width, ROW_HEIGHT), Layout::top_down(Align::Min), |ui| {
             ui.set_width(width);
@@ -123,8 +127,10 @@ fn chips_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
             out.push(Action::ShowTerm(term.clone()));
         }
         for gene in &claim.evidence {
-            let hover =
-                format!("{} is gene {} by rank in this cell. Click to colour the map by it.", gene.symbol, gene.rank);
+            let hover = format!(
+                "{} is gene {} by rank in this cell. Click to colour the map by it.",
+                gene.symbol, gene.rank
+            );
             if chip(ui, &gene.symbol, &hover).clicked()
                 && let Some(action) =
                     scope.work.dataset.as_ref().and_then(|d| colour_by_symbol(d, &gene.symbol))

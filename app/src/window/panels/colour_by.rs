@@ -22,19 +22,23 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
         ColourBy::Gene { symbol, .. } => format!("Gene {symbol}"),
     };
     ui.name_inputs("Column to colour by", |ui| {
-        egui::ComboBox::from_id_salt("column").selected_text(selected).width(width).truncate().show_ui(ui, |ui| {
-            for column in &dataset.obs.columns {
-                let chosen = matches!(&scope.view.colour_by, ColourBy::Column(name) if *name == column.name);
-                let button = Button::selectable(chosen, column.name.as_str())
-                    .right_text(RichText::new(kind_words(&column.values)).small().weak());
-                if ui.add(button).clicked() {
-                    out.push(Action::ColourBy(ColourBy::Column(column.name.clone())));
+        egui::ComboBox::from_id_salt("column").selected_text(selected).width(width).truncate().show_ui(
+            ui,
+            |ui| {
+                for column in &dataset.obs.columns {
+                    let chosen =
+                        matches!(&scope.view.colour_by, ColourBy::Column(name) if *name == column.name);
+                    let button = Button::selectable(chosen, column.name.as_str())
+                        .right_text(RichText::new(kind_words(&column.values)).small().weak());
+                    if ui.add(button).clicked() {
+                        out.push(Action::ColourBy(ColourBy::Column(column.name.clone())));
+                    }
                 }
-            }
-            if dataset.obs.columns.is_empty() {
-                ui.label(RichText::new("This file has no columns in obs.").weak());
-            }
-        })
+                if dataset.obs.columns.is_empty() {
+                    ui.label(RichText::new("This file has no columns in obs.").weak());
+                }
+            },
+        )
     });
     ui.add_space(space::XS);
     gene_field_ui(ui, scope, dataset, local, out);
@@ -108,7 +112,11 @@ fn gene_field_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &mut 
 
 fn example(dataset: &Dataset) -> String {
     let names: Vec<&str> = dataset.gene_names_in_file.iter().take(3).map(String::as_str).collect();
-    if names.is_empty() { String::new() } else { format!("This file names its genes like {}.", names.join(", ")) }
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("This file names its genes like {}.", names.join(", "))
+    }
 }
 
 /// Rows of the gene list that fit `query`: the same name first, then names that begin with it, then names that hold

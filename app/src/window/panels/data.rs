@@ -23,16 +23,19 @@ pub fn data_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
         .frame(panel_frame(t, Margin { left: 12, right: 4, top: 12, bottom: 0 }))
         .show(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-                egui::Frame::new().inner_margin(Margin { right: 8, bottom: 16, ..Margin::ZERO }).show(ui, |ui| {
-                    dataset_ui(ui, dataset);
-                    serious_ui(ui, dataset);
-                    section(ui, "Colour by");
-                    colour_by::colour_by_ui(ui, scope, dataset, local, out);
-                    legend::legend_ui(ui, scope, local, out);
-                    section(ui, "Matrix");
-                    matrix_ui(ui, dataset, out);
-                    notes_ui(ui, dataset, local);
-                });
+                egui::Frame::new().inner_margin(Margin { right: 8, bottom: 16, ..Margin::ZERO }).show(
+                    ui,
+                    |ui| {
+                        dataset_ui(ui, dataset);
+                        serious_ui(ui, dataset);
+                        section(ui, "Colour by");
+                        colour_by::colour_by_ui(ui, scope, dataset, local, out);
+                        legend::legend_ui(ui, scope, local, out);
+                        section(ui, "Matrix");
+                        matrix_ui(ui, dataset, out);
+                        notes_ui(ui, dataset, local);
+                    },
+                );
             });
         })
         .response
@@ -44,11 +47,19 @@ fn dataset_ui(ui: &mut Ui, dataset: &Dataset) {
     let t = Tokens::of(ui);
     ui.add(Label::new(RichText::new(&dataset.name).heading().color(t.text_strong)).truncate());
     ui.label(
-        RichText::new(format!("{} cells × {} genes", grouped(dataset.n_obs as i64), grouped(dataset.genes.len() as i64)))
-            .color(t.text),
+        RichText::new(format!(
+            "{} cells × {} genes",
+            grouped(dataset.n_obs as i64),
+            grouped(dataset.genes.len() as i64)
+        ))
+        .color(t.text),
     );
     let species = dataset.species.map(|s| capitalised(s.label()));
-    let known = format!("{} of {} genes recognised", grouped(dataset.known_genes as i64), grouped(dataset.genes.len() as i64));
+    let known = format!(
+        "{} of {} genes recognised",
+        grouped(dataset.known_genes as i64),
+        grouped(dataset.genes.len() as i64)
+    );
     muted(ui, species.map_or_else(|| known.clone(), |species| format!("{species}, {known}")));
 }
 
@@ -128,7 +139,9 @@ fn notes_ui(ui: &mut Ui, dataset: &Dataset, local: &mut Local) {
         .findings
         .iter()
         .filter(|f| !f.serious)
-        .map(|f| (f, f.message.strip_prefix(reason).unwrap_or(&f.message).trim_start_matches(['.', ';', ' '])))
+        .map(|f| {
+            (f, f.message.strip_prefix(reason).unwrap_or(&f.message).trim_start_matches(['.', ';', ' ']))
+        })
         .filter(|(_, message)| !message.is_empty())
         .collect();
     if notes.is_empty() {
@@ -141,7 +154,8 @@ fn notes_ui(ui: &mut Ui, dataset: &Dataset, local: &mut Local) {
         finding_ui(ui, finding, message);
     }
     if notes.len() > FEW_NOTES {
-        let text = if local.all_findings { "Show fewer".to_owned() } else { format!("Show all {}", notes.len()) };
+        let text =
+            if local.all_findings { "Show fewer".to_owned() } else { format!("Show all {}", notes.len()) };
         if ui.link(text).clicked() {
             local.all_findings = !local.all_findings;
         }

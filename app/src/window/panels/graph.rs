@@ -1,8 +1,8 @@
 //! The ontology neighbourhood as a graph in layers, painted by hand.
 
 use eframe::egui::{
-    self, Align2, Color32, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo, epaint::CubicBezierShape,
-    pos2, vec2,
+    self, Align2, Color32, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo,
+    epaint::CubicBezierShape, pos2, vec2,
 };
 use engine::ontology::{Node, Role as Place};
 
@@ -24,7 +24,8 @@ const COLUMN_STEP: f32 = NODE_WIDTH + 12.0;
 /// Paints the graph into the rest of `ui`. `pan` keeps how far it was dragged, for the term it was dragged on.
 pub fn graph_ui(ui: &mut Ui, term: &TermView, pan: &mut (String, Vec2), out: Out<'_>) {
     let t = Tokens::of(ui);
-    let canvas = ui.available_rect_before_wrap().with_max_x(ui.available_rect_before_wrap().right() - space::XS);
+    let canvas =
+        ui.available_rect_before_wrap().with_max_x(ui.available_rect_before_wrap().right() - space::XS);
     let response = ui.allocate_rect(canvas, Sense::drag());
     if pan.0 != term.id {
         *pan = (term.id.clone(), Vec2::ZERO);
@@ -113,7 +114,9 @@ fn place_words(place: Place) -> &'static str {
 fn places(nodes: &[Node], canvas: Rect, pan: &mut Vec2) -> Option<Vec<Rect>> {
     let focus = nodes.iter().find(|n| n.role == Place::Focus).or_else(|| nodes.first())?;
     let span = |axis: usize| {
-        nodes.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), n| (l.min(n.position[axis]), h.max(n.position[axis])))
+        nodes.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), n| {
+            (l.min(n.position[axis]), h.max(n.position[axis]))
+        })
     };
     let ((left, right), (top, bottom)) = (span(0), span(1));
     if !(left.is_finite() && right.is_finite() && top.is_finite() && bottom.is_finite()) {
@@ -167,7 +170,8 @@ mod tests {
 
     #[test]
     fn what_fits_is_all_in_sight_and_cannot_be_dragged_away() {
-        let nodes = [node(0.0, 0.0, Place::Ancestor), node(1.0, 1.0, Place::Focus), node(2.0, 2.0, Place::Child)];
+        let nodes =
+            [node(0.0, 0.0, Place::Ancestor), node(1.0, 1.0, Place::Focus), node(2.0, 2.0, Place::Child)];
         let mut pan = vec2(5_000.0, -5_000.0);
         let places = places(&nodes, CANVAS, &mut pan).unwrap();
         assert!(places.iter().all(|r| CANVAS.contains_rect(*r)), "{places:?}");

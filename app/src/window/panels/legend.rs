@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use eframe::egui::{
-    self, Align2, Label, Mesh, Rect, RichText, Role, Sense, Shape, Spinner, TextStyle, Ui, WidgetInfo, pos2, vec2,
+    self, Align2, Label, Mesh, Rect, RichText, Role, Sense, Shape, Spinner, TextStyle, Ui, WidgetInfo, pos2,
+    vec2,
 };
 
 use super::super::command::{Action, Command};
@@ -50,7 +51,13 @@ pub fn legend_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>
     }
 }
 
-fn categories_ui(ui: &mut Ui, categories: &[Category], hidden: &BTreeSet<usize>, local: &mut Local, out: Out<'_>) {
+fn categories_ui(
+    ui: &mut Ui,
+    categories: &[Category],
+    hidden: &BTreeSet<usize>,
+    local: &mut Local,
+    out: Out<'_>,
+) {
     let shown = if local.all_categories { categories.len() } else { MANY };
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
@@ -65,8 +72,11 @@ fn categories_ui(ui: &mut Ui, categories: &[Category], hidden: &BTreeSet<usize>,
     });
     ui.add_space(space::XS);
     if categories.len() > MANY {
-        let text =
-            if local.all_categories { "Show fewer".to_owned() } else { format!("Show all {}", categories.len()) };
+        let text = if local.all_categories {
+            "Show fewer".to_owned()
+        } else {
+            format!("Show all {}", categories.len())
+        };
         if ui.link(text).clicked() {
             local.all_categories = !local.all_categories;
         }
@@ -122,12 +132,7 @@ fn scale_ui(ui: &mut Ui, title: &str, low: f32, high: f32, unit: &str) {
         }
     }
     ui.painter().add(Shape::mesh(mesh));
-    ui.painter().rect_stroke(
-        rect,
-        0.0,
-        egui::Stroke::new(1.0, t.line),
-        egui::StrokeKind::Outside,
-    );
+    ui.painter().rect_stroke(rect, 0.0, egui::Stroke::new(1.0, t.line), egui::StrokeKind::Outside);
     let label = format!("Scale of {title} from {} to {} {unit}", number(low), number(high));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, label.trim_end()));
     let (row, _) = row_rect(ui, 16.0, Sense::hover());

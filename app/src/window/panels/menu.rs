@@ -79,7 +79,9 @@ fn is_chosen(command: Command, scope: &Scope<'_>) -> Option<bool> {
         Command::ToggleCellPanel => scope.now.has_data && scope.saved.cell_panel_open,
         Command::ToggleOntology => scope.now.has_data && scope.saved.ontology_open,
         Command::ShowMap => scope.now.has_map && scope.view.layout == Cells::Map,
-        Command::ShowCellList => scope.now.has_data && (scope.view.layout == Cells::List || !scope.now.has_map),
+        Command::ShowCellList => {
+            scope.now.has_data && (scope.view.layout == Cells::List || !scope.now.has_map)
+        }
         _ => return None,
     })
 }

@@ -55,7 +55,10 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
             if quiet_button(ui, "Hide").on_hover_text(Command::ToggleOntology.tooltip()).clicked() {
                 out.push(Action::Run(Command::ToggleOntology));
             }
-            let own = local.selected.and_then(|cell| scope.work.descriptions.get(&cell)).and_then(|d| cell_type_term(d));
+            let own = local
+                .selected
+                .and_then(|cell| scope.work.descriptions.get(&cell))
+                .and_then(|d| cell_type_term(d));
             if let (Some(own), Some(shown)) = (own, scope.terms.shown())
                 && own != shown.id
                 && quiet_button(ui, "Back to this cell's type").clicked()

@@ -1,8 +1,8 @@
 //! What lies over the window: notices, the drop target, the list of shortcuts, and about.
 
 use eframe::egui::{
-    self, Align, Align2, Area, Frame, Grid, Id, Label, Layout, Margin, Modal, Order, Rect, RichText, ScrollArea, Stroke, Ui,
-    vec2,
+    self, Align, Align2, Area, Frame, Grid, Id, Label, Layout, Margin, Modal, Order, Rect, RichText,
+    ScrollArea, Stroke, Ui, vec2,
 };
 
 use super::super::command::{Action, Command, Menu};
@@ -63,7 +63,9 @@ fn notice_ui(ui: &mut Ui, notice: &super::super::workspace::Notice, out: Out<'_>
             if quiet_button(ui, "Dismiss").clicked() {
                 out.push(Action::DismissNotice(notice.id));
             }
-            if !notice.detail.is_empty() && quiet_button(ui, "Copy").on_hover_text("Copy this message").clicked() {
+            if !notice.detail.is_empty()
+                && quiet_button(ui, "Copy").on_hover_text("Copy this message").clicked()
+            {
                 out.push(Action::Copy(format!("{}\n{}", notice.title, notice.detail)));
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {

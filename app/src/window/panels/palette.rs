@@ -1,8 +1,8 @@
 //! The command palette: any command, column, embedding or gene by a few letters.
 
 use eframe::egui::{
-    self, Align2, Area, Frame, Id, Key, Margin, Modal, Modifiers, Role, ScrollArea, Sense, TextEdit, TextStyle, Ui,
-    WidgetInfo, vec2,
+    self, Align2, Area, Frame, Id, Key, Margin, Modal, Modifiers, Role, ScrollArea, Sense, TextEdit,
+    TextStyle, Ui, WidgetInfo, vec2,
 };
 use engine::session::DataSource;
 
@@ -44,7 +44,12 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, query: &str) -> Vec<Entry
         })
         .collect();
     all.sort_by_key(|e| !e.enabled);
-    let entry = |text: String, beside: &str, action: Action| Entry { text, beside: beside.to_owned(), action, enabled: true };
+    let entry = |text: String, beside: &str, action: Action| Entry {
+        text,
+        beside: beside.to_owned(),
+        action,
+        enabled: true,
+    };
     if let Some(dataset) = &scope.work.dataset {
         all.extend(dataset.obs.columns.iter().map(|c| {
             let action = Action::ColourBy(ColourBy::Column(c.name.clone()));
@@ -144,9 +149,21 @@ fn contents_ui(ui: &mut Ui, scope: &Scope<'_>, state: &mut PaletteState, t: &Tok
                 let small = TextStyle::Small.resolve(ui.style());
                 let text = if entry.enabled { t.text } else { t.text_muted };
                 let inner = rect.shrink2(vec2(10.0, 0.0));
-                let beside =
-                    ui.painter().text(inner.right_center(), Align2::RIGHT_CENTER, &entry.beside, small, t.text_muted);
-                elided(ui, inner.left_center(), beside.left() - inner.left() - 12.0, &entry.text, &body, text);
+                let beside = ui.painter().text(
+                    inner.right_center(),
+                    Align2::RIGHT_CENTER,
+                    &entry.beside,
+                    small,
+                    t.text_muted,
+                );
+                elided(
+                    ui,
+                    inner.left_center(),
+                    beside.left() - inner.left() - 12.0,
+                    &entry.text,
+                    &body,
+                    text,
+                );
             }
             response.widget_info(|| WidgetInfo::selected(Role::Button, entry.enabled, current, &entry.text));
             if entry.enabled && (response.clicked() || (enter && current)) {

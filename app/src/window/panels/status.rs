@@ -20,12 +20,17 @@ pub fn status_bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                     let label = egui::Label::new(RichText::new(text).small().color(t.text_muted)).truncate();
                     ui.add(label).on_hover_text(hover);
                 };
-                quiet(ui, &format!("Drawn by {}", scope.renderer), "The graphics adapter that draws this window");
+                quiet(
+                    ui,
+                    &format!("Drawn by {}", scope.renderer),
+                    "The graphics adapter that draws this window",
+                );
                 if let Some(model) = &scope.work.model {
                     ui.separator();
                     quiet(ui, &model.device.name, &format!("Where the model runs. {}", model.device.reason));
                     ui.separator();
-                    let hover = format!("Model {}, {} MB, weights {}", model.name, model.bytes / 1_000_000, model.id);
+                    let hover =
+                        format!("Model {}, {} MB, weights {}", model.name, model.bytes / 1_000_000, model.id);
                     quiet(ui, &model.name, &hover);
                 }
                 let described = scope.work.descriptions.len();

@@ -25,7 +25,8 @@ pub fn welcome_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
         ui.label(RichText::new("Cell2Text").text_style(title_style()).color(t.text_strong));
         ui.add_space(space::XS);
         ui.label(
-            RichText::new("See your cells, click one, and read what it is and on what evidence.").color(t.text_muted),
+            RichText::new("See your cells, click one, and read what it is and on what evidence.")
+                .color(t.text_muted),
         );
         ui.add_space(space::L);
         if let Some((_, source)) = &scope.work.opening {

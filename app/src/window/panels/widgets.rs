@@ -1,8 +1,8 @@
 //! Small parts that several panels share.
 
 use eframe::egui::{
-    self, Align, Align2, Button, Color32, FontId, Frame, Layout, Margin, Pos2, Rect, Response, RichText, Role, Sense,
-    Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2,
+    self, Align, Align2, Button, Color32, FontId, Frame, Layout, Margin, Pos2, Rect, Response, RichText,
+    Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::super::theme::{Tokens, space, strong_style};
@@ -125,7 +125,9 @@ pub fn key_value(ui: &mut Ui, key: &str, value: Option<&str>, key_width: f32) {
             response.widget_info(|| WidgetInfo::labeled(Role::Label, true, key));
         }
         match value {
-            Some(value) => ui.add(egui::Label::new(RichText::new(value).color(t.text)).wrap().selectable(true)),
+            Some(value) => {
+                ui.add(egui::Label::new(RichText::new(value).color(t.text)).wrap().selectable(true))
+            }
             None => ui.label(RichText::new("missing").color(t.text_muted)),
         };
     });
