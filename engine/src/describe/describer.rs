@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::claims::{Claim, ClaimKind, Description, GenerationSettings};
+use super::claims::{Claim, ClaimKind, Description};
 use super::evidence::{Evidence, EvidenceReader, RankedCell, Signatures};
 use super::parse::read_description;
 use super::template::Phrases;
 use crate::anndata::{Scale, SparseRow};
 use crate::error::Problem;
-use crate::model::{Bundle, Cell2Text, Generated};
+use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings};
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
