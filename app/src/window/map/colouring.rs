@@ -344,10 +344,7 @@ mod tests {
     fn categories(codes: &[i32], names: &[&str], colours: Option<&Vec<[u8; 3]>>) -> Colouring {
         let codes: Vec<Option<u32>> = codes.iter().map(|&c| u32::try_from(c).ok()).collect();
         let names = names.iter().map(|n| (*n).to_owned()).collect();
-        Colouring {
-            title: "c".into(),
-            meaning: categories_meaning(&codes, names, colours, codes.len()),
-        }
+        Colouring { title: "c".into(), meaning: categories_meaning(&codes, names, colours, codes.len()) }
     }
 
     fn legend(colouring: &Colouring) -> Vec<(String, usize)> {
