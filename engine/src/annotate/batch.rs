@@ -45,8 +45,8 @@ impl Batches {
 
 /// Describes `cells` (rows of obs, in the order wanted) and hands over each batch as it is done.
 ///
-/// The batches change nothing but the time: every cell gets the text that it would get alone. Progress counts
-/// cells.
+/// The batches change nothing but the time: every cell gets the text that it would get alone. A cell that
+/// shows no gene known to the model gets an empty description. Progress counts cells.
 ///
 /// # Errors
 /// Whatever reading, describing or `on_batch` fails with; [`crate::Error::Cancelled`] when stopped. Batches handed
@@ -77,7 +77,7 @@ pub fn annotate_cells(
         let batch = std::mem::take(&mut rows);
         let (described, read) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| read_rows(matrix, next, &inner));
-            let described = describer.describe_batch(reader, &batch, settings, &inner);
+            let described = describe(describer, reader, batch, settings, &inner);
             (described, reading.join())
         });
         let described = described?;
@@ -89,6 +89,36 @@ pub fn annotate_cells(
         (now, later) = (next, rest);
     }
     Ok(())
+}
+
+/// Describes a batch, in its order. A cell without a gene that the model knows gets an empty description: one
+/// empty droplet must not put an end to the work on a whole data set.
+fn describe(
+    describer: &Describer,
+    reader: &CellReader,
+    batch: Vec<(usize, SparseRow)>,
+    settings: &GenerationSettings,
+    watch: &Watch,
+) -> Result<Vec<Description>> {
+    let order = batch.iter().map(|(cell, _)| *cell).collect::<Vec<_>>();
+    let readable = batch.into_iter().filter(|(_, row)| reader.can_read(row)).collect::<Vec<_>>();
+    let mut described = describer.describe_batch(reader, &readable, settings, watch)?.into_iter().peekable();
+    Ok(order
+        .into_iter()
+        .map(|cell| described.next_if(|description| description.cell == cell).unwrap_or_else(|| empty(cell)))
+        .collect())
+}
+
+fn empty(cell: usize) -> Description {
+    Description {
+        cell,
+        text: String::new(),
+        claims: Vec::new(),
+        well_formed: false,
+        n_tokens: 0,
+        n_genes_read: 0,
+        duration_secs: 0.0,
+    }
 }
 
 /// Reads the rows of `cells`, neighbours in the file by one read.

@@ -30,12 +30,16 @@ impl Run {
     /// Everything that decides the text of a description, given the cell's data. The device is left out: its
     /// name may change without the text.
     fn deciding(&self) -> Value {
+        let mut model = self.model.clone();
+        if let Some(model) = model.as_object_mut() {
+            model.remove("device");
+        }
         json!({
             "matrix": self.matrix.key.to_string(),
             "matrix_scale": format!("{:?}", self.matrix.scale),
             "generation": self.settings,
             "model_id": self.model_id,
-            "model": self.model,
+            "model": model,
             "program": crate_version(),
         })
     }

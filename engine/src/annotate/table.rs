@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
@@ -42,6 +42,16 @@ const UNKNOWN: &str = "unknown";
 const MISSING_WORDS: [&str; 14] = [
     "", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na",
     "nan", "null",
+];
+/// What the flags mean; part of the provenance.
+const FLAGS: [(&str, &str); 7] = [
+    ("no_known_genes", "the cell shows no gene that the model knows; nothing was described"),
+    ("low_genes", "fewer than 200 genes were read"),
+    ("not_well_formed", "a clause of the description is missing, or the cell type is no known term"),
+    ("cell_type_unsupported", "the cell's genes do not speak for the cell type"),
+    ("pathway_unsupported", "the cell's genes do not speak for one of the pathways"),
+    ("species_mismatch", "the genes seem not to be human"),
+    ("few_known_genes", "too few genes of the file were recognised"),
 ];
 /// Genes read below which a description rests on little.
 const FEW_GENES: usize = 200;
@@ -159,6 +169,9 @@ fn row(name: &str, annotation: &Annotation, data_flags: &[&str], run_id: &str) -
 
 /// What a reader of this row should know before trusting it.
 fn flags(description: &Description) -> Vec<&'static str> {
+    if description.n_genes_read == 0 {
+        return vec!["no_known_genes"];
+    }
     let mut flags = Vec::new();
     if description.n_genes_read < FEW_GENES {
         flags.push("low_genes");
@@ -211,7 +224,7 @@ fn record(fields: impl Iterator<Item = String>) -> String {
 }
 
 fn provenance(path: &Path, export: &Export<'_>, sha256: &str, runs: &BTreeMap<String, &Run>) -> Value {
-    let runs = runs.iter().map(|(id, run)| (id.clone(), run.describe())).collect::<serde_json::Map<_, _>>();
+    let runs = runs.iter().map(|(id, run)| (id.clone(), run.describe())).collect::<Map<_, _>>();
     let command = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
     json!({
         "format": "cell2text-provenance-1",
@@ -222,10 +235,7 @@ fn provenance(path: &Path, export: &Export<'_>, sha256: &str, runs: &BTreeMap<St
             "file": path.file_name().map(|name| name.to_string_lossy().into_owned()),
             "sha256": sha256,
             "rows": export.annotations.len(),
-            "flags": "low_genes: fewer than 200 genes read; not_well_formed: a clause is missing or the cell type is \
-                      no known term; cell_type_unsupported, pathway_unsupported: the cell's genes do not speak for \
-                      it; species_mismatch: the data seem not to be human; few_known_genes: most genes were not \
-                      recognised",
+            "flags": FLAGS.into_iter().map(|(flag, meaning)| (flag.to_owned(), json!(meaning))).collect::<Map<_, _>>(),
         },
         "input": export.input.describe(),
         "data": export.data,

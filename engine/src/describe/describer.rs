@@ -212,6 +212,11 @@ impl CellReader {
         self.encoder.known_columns()
     }
 
+    /// Whether the model can read the cell: it shows at least one gene that the model knows.
+    pub fn can_read(&self, row: &SparseRow) -> bool {
+        !self.encoder.ranked_columns(&row.linearise(self.scale)).is_empty()
+    }
+
     fn read(&self, cell: usize, row: &SparseRow) -> Result<ReadCell> {
         let linear = row.linearise(self.scale);
         let ranked = self.encoder.ranked_columns(&linear);

@@ -161,3 +161,25 @@ fn odd_files_open_or_fail_with_a_reason() {
     assert!(opened * 3 > files.len() * 2, "{opened} of {} open", files.len());
     assert_eq!(open(&session, DataSource::Sample).n_obs, 700);
 }
+
+#[test]
+fn an_empty_cell_does_not_end_the_work_on_the_others() {
+    let Some(path) = shared_file("data/h5ad_zoo/some_empty_cells.h5ad") else { return };
+    let (session, dataset) = open_file(path);
+    let cells = (0..dataset.n_obs).collect::<Vec<_>>();
+    let empty = cells.iter().filter(|cell| read(&session, **cell).n_genes == 0).count();
+    assert!(empty > 0 && empty < dataset.n_obs, "{empty}");
+    let settings = crate::describe::GenerationSettings { max_new_tokens: 4, ..Default::default() };
+    let events = run(&session, Command::Annotate { cells: cells.into(), settings });
+    let described = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Annotated { descriptions, .. } => Some(descriptions),
+            _ => None,
+        })
+        .flatten()
+        .collect::<Vec<_>>();
+    assert!(described.iter().map(|description| description.cell).eq(0..dataset.n_obs), "{events:?}");
+    let silent = described.iter().filter(|d| d.n_genes_read == 0 && d.text.is_empty()).count();
+    assert_eq!(silent, empty);
+}
