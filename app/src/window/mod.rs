@@ -123,9 +123,19 @@ fn explain(error: &eframe::Error) -> String {
             "No graphics adapter works here. Update the graphics driver, or install a software one (on Debian and \
              Ubuntu the package mesa-vulkan-drivers). Without a window, use the command line: cell2text --help."
         }
-        _ => "Without a display, use the command line: cell2text --help.",
+        _ => "The window needs a display. Without one, use the command line: cell2text --help.",
     };
-    format!("The window could not be opened: {error}. {remedy}")
+    format!("The window could not be opened: {}. {remedy}", reason(&error.to_string()))
+}
+
+/// What the system said, without the place in a library's source that said it.
+fn reason(text: &str) -> &str {
+    let after_place = text.rfind(".rs:").map_or(text, |at| {
+        text.get(at + 4..)
+            .unwrap_or(text)
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c == ' ')
+    });
+    after_place.trim_end_matches('.')
 }
 
 /// A graphics adapter in words.
@@ -135,4 +145,17 @@ pub(crate) fn adapter_words(adapter: &wgpu::Adapter) -> String {
     // Drivers add their build in brackets; the name before it says enough.
     let name = info.name.split(" (").next().unwrap_or_default();
     format!("{name} ({kind}{})", info.backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn a_reason_names_no_line_of_a_library() {
+        let said = "winit EventLoopError: os error at /home/a/winit-0.30.13/src/linux/mod.rs:765: no DISPLAY is set.";
+        assert_eq!(reason(said), "no DISPLAY is set");
+        assert_eq!(reason("no adapter"), "no adapter");
+        assert_eq!(reason("a.rs:"), "");
+    }
 }

@@ -224,9 +224,13 @@ pub fn first_colour(dataset: &Dataset) -> ColourBy {
     };
     let names = || dataset.obs.columns.iter().map(|c| c.name.as_str());
     for words in WORDS {
-        let found = names().find(|name| {
-            let lower = name.to_lowercase();
-            !lower.contains("ontology_term_id") && words.iter().any(|w| lower.contains(w)) && usable(name)
+        // A column of exactly this name before one that only holds the word.
+        let same = names().find(|name| words.contains(&name.to_lowercase().as_str()) && usable(name));
+        let found = same.or_else(|| {
+            names().find(|name| {
+                let lower = name.to_lowercase();
+                !lower.contains("ontology_term_id") && words.iter().any(|w| lower.contains(w)) && usable(name)
+            })
         });
         if let Some(name) = found {
             return ColourBy::Column(name.to_owned());

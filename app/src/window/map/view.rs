@@ -40,7 +40,11 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     let t = Tokens::of(ui);
     let rect = ui.available_rect_before_wrap();
     let response = ui.allocate_rect(rect, Sense::click_and_drag());
-    let Some(scene) = map.scene().cloned() else { return };
+    ui.painter().rect_filled(rect, 0.0, t.canvas);
+    let Some(scene) = map.scene().cloned() else {
+        response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, "Map"));
+        return;
+    };
     let Some(bounds) = scene.bounds() else { return };
     let colouring = map.colouring().clone();
     let fitted = Camera::fit(bounds, rect);
@@ -110,7 +114,6 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
 
     // Paint.
     let painter = ui.painter_at(rect);
-    painter.rect_filled(rect, 0.0, t.canvas);
     let n = scene.positions().len();
     if n <= view.max_cells {
         let pixels = ui.pixels_per_point();
@@ -167,7 +170,7 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
 /// The radius of a point, in points: smaller the more cells there are, larger when zoomed in.
 fn point_radius(n_cells: usize, rect: Rect, zoom: f32) -> f32 {
     let room = (rect.area() / n_cells.max(1) as f32).sqrt();
-    (room * 0.16).clamp(1.1, 4.2) * zoom.max(0.2).powf(0.33).clamp(0.7, 3.0)
+    (room * 0.19).clamp(1.2, 3.8) * zoom.max(0.2).powf(0.33).clamp(0.7, 3.0)
 }
 
 fn tooltip(ui: &Ui, response: &egui::Response, map: &Map, cell: usize, centre: egui::Pos2, radius: f32) {
@@ -177,6 +180,7 @@ fn tooltip(ui: &Ui, response: &egui::Response, map: &Map, cell: usize, centre: e
     let id = response.id.with("cell under the pointer");
     egui::Tooltip::always_open(ui.ctx().clone(), ui.layer_id(), id, anchor).show(|ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
+        ui.spacing_mut().interact_size.y = 0.0;
         ui.label(egui::RichText::new(name).color(t.text_strong));
         let colouring = map.colouring();
         if let Some(value) = colouring.text(cell) {

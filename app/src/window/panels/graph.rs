@@ -15,7 +15,7 @@ use super::widgets::elided;
 /// A node's height.
 const NODE_HEIGHT: f32 = 24.0;
 /// A node's largest width.
-const NODE_WIDTH: f32 = 168.0;
+const NODE_WIDTH: f32 = 184.0;
 /// Between the tops of two layers, at least.
 const LAYER_STEP: f32 = 36.0;
 /// Between the centres of two columns.

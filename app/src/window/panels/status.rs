@@ -47,10 +47,24 @@ pub fn status_bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     });
 }
 
+/// How to use the map, once. It stands here because here it covers no cell and moves none when it goes.
+fn hint_ui(ui: &mut Ui, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    let text = "Click a cell to read what it is. Drag to move, scroll to zoom.";
+    ui.label(RichText::new(text).color(t.text_strong));
+    if quiet_button(ui, "Got it").clicked() {
+        out.push(Action::DismissHint);
+    }
+}
+
 fn work_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     let t = Tokens::of(ui);
     let Some(job) = scope.work.jobs.last() else {
-        ui.label(RichText::new("Ready").small().color(t.text_muted));
+        if scope.now.has_map && !scope.saved.hint_seen {
+            hint_ui(ui, out);
+        } else {
+            ui.label(RichText::new("Ready").small().color(t.text_muted));
+        }
         return;
     };
     ui.spacing_mut().item_spacing.x = space::S;
