@@ -14,5 +14,22 @@ pub const HALLMARK_TSV_GZ: &[u8] = include_bytes!("../../assets/pathways/hallmar
 pub const CELL_TYPE_TEXTS_TSV: &str = include_str!("../../assets/texts/cell_types.tsv");
 /// Our own one-sentence descriptions of pathways: `set name \t description`.
 pub const PATHWAY_TEXTS_TSV: &str = include_str!("../../assets/texts/pathways.tsv");
+macro_rules! model_files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!("../../assets/model/", $name)))),*]
+    };
+}
+
 /// The built-in model's files, by path in its bundle.
-pub const BUILTIN_MODEL: &[(&str, &[u8])] = &[];
+pub const BUILTIN_MODEL: &[(&str, &[u8])] = model_files![
+    "cell2text.toml",
+    "genes.tsv",
+    "signatures.tsv",
+    "encoder/config.json",
+    "encoder/model.safetensors",
+    "adapter/model.safetensors",
+    "decoder/config.json",
+    "decoder/model.safetensors",
+    "decoder/tokenizer.json",
+    "decoder/chat_template.jinja",
+];

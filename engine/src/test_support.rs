@@ -1,5 +1,6 @@
 //! What tests share: where the reference outputs and the real data lie, and skipping aloud without them.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 /// A file of the reference outputs: below `CELL2TEXT_REFERENCE` where that is set, else `../shared/reference`.
@@ -23,6 +24,11 @@ fn existing(path: PathBuf) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {} is not there", path.display());
+    skipped(&format!("{} is not there", path.display()));
     None
+}
+
+/// Says aloud that a test is skipped. The test harness swallows what `eprintln!` prints, but not this.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

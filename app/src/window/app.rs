@@ -1,7 +1,7 @@
 //! The app: session, state, and the queue of actions.
 
 use eframe::{egui, egui_wgpu};
-use engine::session::{Command as Request, DataSource, Session};
+use engine::session::{Command as Request, DataSource, JobId, Session};
 
 use super::command::{Action, Command, Situation};
 use super::dialogs::{Answer, Dialogs, OpenDialog, Purpose};
@@ -89,6 +89,12 @@ impl App {
         app
     }
 
+    fn send(&mut self, request: Request) -> JobId {
+        let job = self.session.send(request);
+        self.work.outstanding.insert(job);
+        job
+    }
+
     /// Asks for something; it is done at the end of the next frame.
     pub fn queue(&mut self, action: Action) {
         self.actions.push(action);
@@ -97,11 +103,7 @@ impl App {
     /// Whether nothing runs: no job, no description, no work of the window's own.
     pub fn is_idle(&self) -> bool {
         self.actions.is_empty()
-            && self.work.jobs.is_empty()
-            && self.work.opening.is_none()
-            && self.work.streaming.as_ref().is_none_or(|s| !s.running)
-            && self.work.gene_job.is_none()
-            && self.work.record_job.is_none()
+            && self.work.outstanding.is_empty()
             && !self.map.is_busy()
             && !self.terms.is_busy()
             && self.dialog.is_none()
@@ -166,7 +168,7 @@ impl App {
         self.terms.update();
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
             Some(Answer::Chosen(Purpose::Open, path)) => {
-                self.actions.push(Action::OpenSource(DataSource::File(path)))
+                self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
             Some(Answer::Unavailable) => self.work.notify(
@@ -301,11 +303,11 @@ impl App {
         match action {
             Action::Run(command) => self.run_command(ctx, command),
             Action::OpenSource(source) => {
-                let job = self.session.send(Request::Open(source.clone()));
+                let job = self.send(Request::Open(source.clone()));
                 self.work.opening = Some((job, source));
             }
             Action::ExportTo(path) => {
-                self.session.send(Request::ExportCsv { path: with_extension(path, "csv") });
+                self.send(Request::ExportCsv { path: with_extension(path, "csv") });
             }
             Action::SelectCell(cell) => self.select(ctx, cell),
             Action::ColourBy(by) => self.colour_by(ctx, by),
@@ -334,7 +336,7 @@ impl App {
                     if all_hidden || self.view.hidden == others { Default::default() } else { others };
             }
             Action::UseMatrix(key) => {
-                self.session.send(Request::UseMatrix(key));
+                self.send(Request::UseMatrix(key));
             }
             Action::ShowTerm(term) => {
                 self.saved.ontology_open = true;
@@ -388,7 +390,7 @@ impl App {
             }
             Command::ClearSelection => self.clear_selection(),
             Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
-                self.walk(ctx, command)
+                self.walk(ctx, command);
             }
             Command::ShowPalette => self.local.palette = Some(PaletteState::default()),
             Command::ShowShortcuts => self.local.dialog = Some(Dialog::Shortcuts),
@@ -467,7 +469,7 @@ impl App {
                 if let Some(job) = self.work.gene_job.take() {
                     self.session.cancel(job);
                 }
-                self.work.gene_job = Some(self.session.send(Request::ColourByGene { gene: *gene }));
+                self.work.gene_job = Some(self.send(Request::ColourByGene { gene: *gene }));
                 return;
             }
         }
@@ -497,7 +499,7 @@ impl App {
         self.local.selected = Some(cell);
         self.local.reveal = true;
         self.saved.hint_seen = true;
-        self.work.record_job = Some(self.session.send(Request::ReadCell { cell }));
+        self.work.record_job = Some(self.send(Request::ReadCell { cell }));
         match self.work.descriptions.get(&cell) {
             Some(description) => {
                 if let Some(term) = cell_type_term(description) {
@@ -516,7 +518,7 @@ impl App {
     fn describe(&mut self) {
         let Some(cell) = self.local.selected else { return };
         self.work.descriptions.remove(&cell);
-        let job = self.session.send(Request::Describe { cell, settings: self.generation.clone() });
+        let job = self.send(Request::Describe { cell, settings: self.generation.clone() });
         self.work.streaming = Some(Streaming { job, cell, text: String::new(), running: true });
     }
 
@@ -527,7 +529,7 @@ impl App {
         if cells.is_empty() {
             self.work.notify(Severity::Done, "Every cell is described", "Export CSV writes them to a file.");
         } else {
-            self.session.send(Request::Annotate { cells: cells.into(), settings: self.generation.clone() });
+            self.send(Request::Annotate { cells: cells.into(), settings: self.generation.clone() });
         }
     }
 

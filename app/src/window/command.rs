@@ -173,7 +173,7 @@ impl Command {
             Self::ToggleDataPanel => "Data panel",
             Self::ToggleCellPanel => "Cell panel",
             Self::ToggleOntology => "Cell Ontology panel",
-            Self::ThemeSystem => "Theme of the system",
+            Self::ThemeSystem => "System theme",
             Self::ThemeLight => "Light theme",
             Self::ThemeDark => "Dark theme",
             Self::LargerText => "Larger text",

@@ -1,5 +1,6 @@
 //! What the engine has told the window: the data set, the jobs, the cell, the descriptions.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,6 +82,8 @@ pub struct Workspace {
     pub dataset: Option<Arc<Dataset>>,
     /// The data set on its way.
     pub opening: Option<(JobId, DataSource)>,
+    /// Jobs sent that have not ended.
+    pub outstanding: BTreeSet<JobId>,
     /// Jobs that run, oldest first.
     pub jobs: Vec<Job>,
     /// The selected cell.
@@ -196,6 +199,7 @@ impl Workspace {
     }
 
     fn end(&mut self, job: JobId) {
+        self.outstanding.remove(&job);
         self.jobs.retain(|j| j.id != job);
         if let Some(streaming) = self.streaming.as_mut().filter(|s| s.job == job) {
             streaming.running = false;

@@ -10,6 +10,8 @@ use crate::progress::Watch;
 
 /// What a window may hold.
 const BUDGET_BYTES: u64 = 256 << 20;
+/// Entries placed at a time: they go to places all over the window, which costs more than reading them.
+const FILL_ENTRIES: usize = BLOCK_ENTRIES / 16;
 /// A column and a value.
 const ENTRY_BYTES: u64 = 8;
 
@@ -108,9 +110,9 @@ impl CscRows {
         let mut next: Vec<usize> = starts.iter().take(rows.len()).copied().collect();
         let (mut columns, mut values) = (vec![0u32; held], vec![0f32; held]);
         let mut column = 0;
-        for start in (0..total).step_by(BLOCK_ENTRIES) {
+        for start in (0..total).step_by(FILL_ENTRIES) {
             watch.step("Arranging the matrix by cells", (total + start) as u64, Some(2 * total as u64))?;
-            let end = total.min(start + BLOCK_ENTRIES);
+            let end = total.min(start + FILL_ENTRIES);
             let entries = matrix.indices(start..end)?.into_iter().zip(matrix.values(start..end)?);
             for (at, (row, value)) in (start..).zip(entries) {
                 while matrix.span(column).end <= at {

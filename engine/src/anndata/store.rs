@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hdf5::types::{TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, Dataset, Extents, H5Type, Location, LocationType, Selection};
 
-use super::packed;
+use super::{packed, text_claims};
 use crate::error::Problem;
 use crate::progress::Watch;
 use crate::{Error, Result};
@@ -405,6 +405,10 @@ impl Stored {
     pub(super) fn texts(&self, watch: &Watch) -> Result<Vec<String>> {
         let failed = |e: hdf5::Error| self.failed(&e);
         self.check_readable()?;
+        let layout = self.descriptor();
+        if matches!(layout, Some(TypeDescriptor::VarLenUnicode | TypeDescriptor::VarLenAscii)) {
+            text_claims::check(self, watch)?;
+        }
         if self.len() == 0 {
             return Ok(Vec::new());
         }
@@ -412,7 +416,6 @@ impl Stored {
             return read_texts(&self.dataset).map_err(failed);
         }
         let n = self.column_len()?;
-        let layout = self.descriptor();
         let mut texts = Vec::with_capacity(n);
         match layout {
             Some(TypeDescriptor::FixedAscii(width) | TypeDescriptor::FixedUnicode(width)) => {

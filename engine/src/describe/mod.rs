@@ -6,7 +6,8 @@ mod evidence;
 mod parse;
 mod template;
 
-pub use claims::{Claim, ClaimKind, Description, EvidenceGene, GenerationSettings};
+pub use crate::model::GenerationSettings;
+pub use claims::{Claim, ClaimKind, Description, EvidenceGene};
 pub use describer::{CellReader, Describer, DescriberReport};
 pub use evidence::Signatures;
 pub use template::{CellFacts, Phrases, stage_of_life};

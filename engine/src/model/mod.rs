@@ -17,5 +17,5 @@ pub use bundle::{
 pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
-pub use sampler::{Choice, Sampler};
+pub use sampler::{Choice, GenerationSettings, Sampler};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::*;
 use crate::nn::{DevicePreference, Params, WeightFiles, choose_device};
-use crate::test_support::reference_file;
+use crate::test_support::{reference_file, skipped};
 
 /// The tolerance of the reference set: share of the largest reference magnitude.
 const TOLERANCE: f32 = 2e-4;
@@ -51,7 +51,7 @@ fn test_devices() -> Vec<(String, Device)> {
     let mut all = vec![("cpu".to_owned(), Device::flex())];
     match choose_device(DevicePreference::Wgpu) {
         Ok(chosen) => all.push((chosen.name, chosen.device)),
-        Err(e) => eprintln!("SKIPPED on wgpu: {e}"),
+        Err(e) => skipped(&format!("on wgpu: {e}")),
     }
     all
 }

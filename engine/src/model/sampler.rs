@@ -2,8 +2,26 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde::Serialize;
 
-use crate::describe::GenerationSettings;
+/// How to generate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GenerationSettings {
+    /// Tokens after which generation stops at the latest.
+    pub max_new_tokens: usize,
+    /// 0 is greedy; above, the softmax temperature of sampling.
+    pub temperature: f32,
+    /// Sampling keeps the smallest set of tokens of at least this probability; 1 keeps all.
+    pub top_p: f32,
+    /// Seed of sampling.
+    pub seed: u64,
+}
+
+impl Default for GenerationSettings {
+    fn default() -> Self {
+        Self { max_new_tokens: 256, temperature: 0.0, top_p: 1.0, seed: 42 }
+    }
+}
 
 /// Chooses tokens for one text.
 #[derive(Debug)]

@@ -152,7 +152,7 @@ impl Colouring {
                 table.extend(categories.iter().enumerate().map(|(i, c)| {
                     let colour = if c.is_missing { missing } else { c.colour };
                     if hidden.contains(&i) { [0; 4] } else { opaque(colour) }
-                }))
+                }));
             }
             Meaning::Numbers { .. } => table.extend(
                 (0..palette::SCALE_STEPS)
@@ -302,7 +302,7 @@ pub fn number(v: f32) -> String {
         v.to_string()
     } else if v == 0.0 {
         "0".into()
-    } else if size >= 1e6 || size < 1e-3 {
+    } else if !(1e-3..1e6).contains(&size) {
         format!("{v:.2e}")
     } else if size >= 1000.0 {
         grouped(v.round() as i64)
@@ -341,13 +341,10 @@ pub fn grouped(v: i64) -> String {
 mod tests {
     use super::*;
 
-    fn categories(codes: &[i32], names: &[&str], colours: Option<Vec<[u8; 3]>>) -> Colouring {
+    fn categories(codes: &[i32], names: &[&str], colours: Option<&Vec<[u8; 3]>>) -> Colouring {
         let codes: Vec<Option<u32>> = codes.iter().map(|&c| u32::try_from(c).ok()).collect();
         let names = names.iter().map(|n| (*n).to_owned()).collect();
-        Colouring {
-            title: "c".into(),
-            meaning: categories_meaning(&codes, names, colours.as_ref(), codes.len()),
-        }
+        Colouring { title: "c".into(), meaning: categories_meaning(&codes, names, colours, codes.len()) }
     }
 
     fn legend(colouring: &Colouring) -> Vec<(String, usize)> {
@@ -371,10 +368,10 @@ mod tests {
 
     #[test]
     fn colours_of_the_file_are_used_when_there_is_one_for_every_category() {
-        let c = categories(&[0, 1], &["a", "b"], Some(vec![[1, 2, 3], [4, 5, 6], [7, 8, 9]]));
+        let c = categories(&[0, 1], &["a", "b"], Some(&vec![[1, 2, 3], [4, 5, 6], [7, 8, 9]]));
         let table = c.table(&BTreeSet::new(), true, Color32::GRAY, Color32::WHITE);
         assert_eq!(table[1..], [[1, 2, 3, 255], [4, 5, 6, 255]]);
-        let c = categories(&[0, 1], &["a", "b"], Some(vec![[1, 2, 3]]));
+        let c = categories(&[0, 1], &["a", "b"], Some(&vec![[1, 2, 3]]));
         let table = c.table(&BTreeSet::from([1]), true, Color32::GRAY, Color32::WHITE);
         assert_eq!(table[2], [0; 4]);
         assert_ne!(table[1], [1, 2, 3, 255]);

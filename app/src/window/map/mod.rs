@@ -16,7 +16,7 @@ pub use camera::{Bounds, Camera};
 pub use colouring::{Category, Colouring, Meaning, grouped, number};
 pub use gpu::{install, max_cells};
 pub use picking::Step;
-pub use view::{MapView, focus_key, hint_ui, map_ui};
+pub use view::{MapView, focus_key, map_ui};
 
 use super::background::{Poll, Task};
 use super::state::ColourBy;

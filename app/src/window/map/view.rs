@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use eframe::egui::{self, Align2, FontId, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{self, Align2, FontId, Rect, Role, Sense, Stroke, Ui, WidgetInfo, vec2};
 use eframe::egui_wgpu;
 
 use super::super::command::{Action, Command};
@@ -210,30 +210,4 @@ fn summary(map: &Map, selected: Option<usize>) -> String {
         }
     }
     text
-}
-
-/// A hint over the map; returns whether it was put away.
-pub fn hint_ui(ui: &mut Ui, rect: Rect) -> bool {
-    let t = Tokens::of(ui);
-    let mut done = false;
-    let place = pos2(rect.center().x, rect.bottom() - space::M);
-    egui::Area::new(ui.scope_id().with("first hint"))
-        .order(egui::Order::Middle)
-        .pivot(Align2::CENTER_BOTTOM)
-        .fixed_pos(place)
-        .constrain_to(rect)
-        .show(ui.ctx(), |ui| {
-            egui::Frame::new()
-                .fill(t.raised)
-                .stroke(Stroke::new(1.0, t.outline))
-                .corner_radius(8)
-                .inner_margin(egui::Margin::symmetric(12, 6))
-                .show(ui, |ui| {
-                    ui.horizontal(|ui| {
-                        ui.label("Click a cell to read what it is. Drag to move, scroll to zoom.");
-                        done = ui.button("Got it").clicked();
-                    });
-                });
-        });
-    done
 }

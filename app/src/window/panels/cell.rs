@@ -29,9 +29,10 @@ pub fn cell_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>
             let Some(cell) = local.selected else {
                 ui.take_available_space();
                 let rect = ui.max_rect();
+                let top = rect.top() + rect.height() * 0.36;
                 let middle = egui::Rect::from_min_max(
-                    egui::pos2(rect.left(), rect.top() + rect.height() * 0.36),
-                    rect.max,
+                    egui::pos2(rect.left() + space::M, top),
+                    egui::pos2(rect.right() - space::M - 10.0, rect.bottom()),
                 );
                 ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
                     empty_state(
@@ -69,9 +70,11 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
     match scope.work.record.as_ref().filter(|r| r.cell == cell) {
         Some(record) => {
             // The sum of logarithms or of scaled values says nothing of a cell.
-            let total = (dataset.matrix.scale == Scale::Counts)
-                .then(|| format!(", {} counts", grouped(record.total.round() as i64)))
-                .unwrap_or_default();
+            let total = if dataset.matrix.scale == Scale::Counts {
+                format!(", {} counts", grouped(record.total.round() as i64))
+            } else {
+                String::new()
+            };
             ui.label(
                 RichText::new(format!("{} genes detected{total}", grouped(record.n_genes as i64)))
                     .color(t.text),

@@ -1,6 +1,6 @@
 //! The cells as a list: the twin of the map for files without one, and for who cannot use it.
 
-use eframe::egui::{Role, ScrollArea, Sense, TextEdit, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{Rect, Role, ScrollArea, Sense, TextEdit, TextStyle, Ui, WidgetInfo, pos2, vec2};
 
 use super::super::command::Action;
 use super::super::map::grouped;
@@ -47,34 +47,60 @@ pub fn cell_list_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
     );
     ui.add_space(space::XS);
     ui.spacing_mut().item_spacing.y = 0.0;
-    ScrollArea::vertical().auto_shrink([false, false]).show_rows(ui, ROW_HEIGHT, found.len(), |ui, rows| {
+    header_ui(ui, &scope.map.colouring().title);
+    let chosen_row = local.selected.filter(|_| local.reveal).and_then(|cell| found.binary_search(&cell).ok());
+    let mut area = ScrollArea::vertical().auto_shrink([false, false]);
+    if let Some(row) = chosen_row {
+        local.reveal = false;
+        let middle = ui.available_height() / 2.0;
+        area = area.vertical_scroll_offset((row as f32 * ROW_HEIGHT - middle).max(0.0));
+    }
+    let selected = local.selected;
+    area.show_rows(ui, ROW_HEIGHT, found.len(), |ui, rows| {
         for &cell in found.get(rows).unwrap_or_default() {
             let name = dataset.obs.index.get(cell).map_or("", String::as_str);
             let value = scope.map.colouring().text(cell).unwrap_or_default();
             let said = predicted(scope.work, cell);
             let (rect, response) = row_rect(ui, ROW_HEIGHT, Sense::click());
-            let chosen = local.selected == Some(cell);
+            let chosen = selected == Some(cell);
             if chosen || response.hovered() || response.has_focus() {
-                let fill = if chosen { t.accent_soft } else { t.panel };
-                ui.painter().rect_filled(rect, 4.0, fill);
+                ui.painter().rect_filled(rect, 4.0, if chosen { t.accent_soft } else { t.control });
             }
             let body = TextStyle::Body.resolve(ui.style());
-            let inner = rect.shrink2(vec2(space::S, 0.0));
-            let third = inner.width() / 3.0;
-            elided(ui, inner.left_center(), third - space::S, name, &body, t.text);
-            let second = pos2(inner.left() + third, inner.center().y);
-            elided(ui, second, third - space::S, &value, &body, t.text_muted);
-            let third_column = pos2(inner.left() + 2.0 * third, inner.center().y);
-            elided(ui, third_column, third, &said, &body, t.text_strong);
+            for (column, (text, colour)) in
+                [(name, t.text), (value.as_str(), t.text), (said.as_str(), t.text_strong)]
+                    .into_iter()
+                    .enumerate()
+            {
+                let (left, width) = column_span(rect, column);
+                elided(ui, pos2(left, rect.center().y), width, text, &body, colour);
+            }
             ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, (1.0, t.line));
-            response.widget_info(|| {
-                WidgetInfo::selected(Role::Button, true, chosen, format!("{name} {value} {said}").trim())
-            });
+            let label = format!("{name} {value} {said}");
+            response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, label.trim()));
             if response.clicked() {
                 out.push(Action::SelectCell(cell));
             }
         }
     });
+}
+
+fn header_ui(ui: &mut Ui, value: &str) {
+    let t = Tokens::of(ui);
+    let (rect, _) = row_rect(ui, ROW_HEIGHT, Sense::hover());
+    let small = TextStyle::Small.resolve(ui.style());
+    for (column, text) in ["Cell", value, "Described as"].into_iter().enumerate() {
+        let (left, width) = column_span(rect, column);
+        elided(ui, pos2(left, rect.center().y), width, text, &small, t.text_muted);
+    }
+    ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, (1.0, t.outline));
+}
+
+/// Where one of the three columns begins, and how wide it is.
+fn column_span(row: Rect, column: usize) -> (f32, f32) {
+    let inner = row.shrink2(vec2(space::S, 0.0));
+    let third = inner.width() / 3.0;
+    (inner.left() + column as f32 * third, third - space::S)
 }
 
 /// The cell type that a description names.

@@ -3,10 +3,10 @@
 use eframe::egui::{self, Align, Button, CentralPanel, Frame, Layout, Margin, Spinner, Ui, vec2};
 
 use super::super::command::{Action, Command};
-use super::super::map::{MapView, embedding_title, grouped, hint_ui, map_ui};
+use super::super::map::{MapView, embedding_title, grouped, map_ui};
 use super::super::state::Layout as Cells;
 use super::super::theme::{Tokens, space};
-use super::widgets::{empty_state, muted, panel_frame};
+use super::widgets::{empty_state, muted, panel_frame, quiet_button};
 use super::{Local, Out, Scope, cell_list, ontology};
 
 /// Paints the middle and returns the height of the ontology panel.
@@ -20,6 +20,9 @@ pub fn centre_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>
         .show_separator_line(false)
         .frame(panel_frame(t, Margin::symmetric(12, 6)))
         .show(ui, |ui| bar_ui(ui, scope, out));
+    if scope.now.has_map && !scope.saved.hint_seen && local.selected.is_none() {
+        hint_ui(ui, out);
+    }
     CentralPanel::no_frame().show(ui, |ui| {
         if scope.now.has_map && scope.view.layout == Cells::Map {
             map_area_ui(ui, scope, local, out);
@@ -92,6 +95,25 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     });
 }
 
+/// How to use the map, once.
+fn hint_ui(ui: &mut Ui, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    let frame = Frame::new().fill(t.raised).inner_margin(Margin::symmetric(12, 5));
+    egui::Panel::top("first hint").show_separator_line(false).frame(frame).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if quiet_button(ui, "Got it").clicked() {
+                    out.push(Action::DismissHint);
+                }
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    let text = "Click a cell to read what it is. Drag to move, scroll to zoom.";
+                    ui.add(egui::Label::new(egui::RichText::new(text).color(t.text_strong)).truncate());
+                });
+            });
+        });
+    });
+}
+
 fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
     let rect = ui.available_rect_before_wrap();
     let empty = scope.map.scene().is_some_and(|s| s.bounds().is_none());
@@ -117,9 +139,6 @@ fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
         max_cells: scope.max_cells,
     };
     map_ui(ui, scope.map, view, out);
-    if !scope.saved.hint_seen && local.selected.is_none() && hint_ui(ui, rect) {
-        out.push(Action::DismissHint);
-    }
 }
 
 fn no_map_ui(ui: &mut Ui, scope: &Scope<'_>) {

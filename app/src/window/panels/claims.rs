@@ -6,13 +6,13 @@ use engine::describe::{Claim, ClaimKind, Description};
 use super::super::command::Action;
 use super::super::theme::{Tokens, space, strong_style};
 use super::cell::colour_by_symbol;
-use super::widgets::{chip, section, warning_triangle};
+use super::widgets::{chip, chip_style, section, warning_triangle};
 use super::{Out, Scope};
 
 /// Width of the column that names the kind.
 const KIND_WIDTH: f32 = 58.0;
 /// Width of the column with the probability.
-const PROBABILITY_WIDTH: f32 = 84.0;
+const PROBABILITY_WIDTH: f32 = 88.0;
 /// Height of one line of a claim.
 const ROW_HEIGHT: f32 = 20.0;
 
@@ -60,23 +60,26 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
         ui.allocate_ui_with_layout(vec2(width, ROW_HEIGHT), Layout::top_down(Align::Min), |ui| {
             ui.set_width(width);
             value_ui(ui, claim);
-            match claim.supported {
-                Some(false) => unsupported_ui(ui),
-                Some(true) if claim.evidence.is_empty() => {
-                    ui.label(RichText::new("Supported by this cell's genes").small().color(t.good));
-                }
-                _ => {}
-            }
         });
         let size = vec2(PROBABILITY_WIDTH, ROW_HEIGHT);
         ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
             probability_ui(ui, claim.probability);
         });
     });
+    if claim.supported == Some(false) || (claim.supported == Some(true) && claim.evidence.is_empty()) {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
+            ui.add_space(KIND_WIDTH + space::S);
+            support_ui(ui, claim.supported == Some(true));
+        });
+    }
     if (claim.kind == ClaimKind::CellType && claim.term.is_some()) || !claim.evidence.is_empty() {
         ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
             ui.add_space(KIND_WIDTH + space::S);
-            chips_ui(ui, scope, claim, out);
+            let size = vec2(ui.available_width(), ROW_HEIGHT);
+            let layout = Layout::left_to_right(Align::Center).with_main_wrap(true);
+            ui.allocate_ui_with_layout(size, layout, |ui| chips_ui(ui, scope, claim, out));
         });
     }
 }
@@ -107,36 +110,35 @@ fn probability_ui(ui: &mut Ui, probability: f32) {
     response.on_hover_text("How probable these words were to the model, given the cell and the words before");
 }
 
-fn unsupported_ui(ui: &mut Ui) {
+/// Whether the cell's own genes speak for a claim, where no chip shows it.
+fn support_ui(ui: &mut Ui, supported: bool) {
     let t = Tokens::of(ui);
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = space::XS;
-        let (rect, _) = ui.allocate_exact_size(vec2(12.0, 14.0), Sense::hover());
-        warning_triangle(ui, rect.center(), t.warn);
-        ui.label(RichText::new("Not supported by this cell's genes").small().color(t.warn));
-    });
+    if supported {
+        ui.label(RichText::new("Supported by this cell's genes").small().color(t.good));
+        return;
+    }
+    let (rect, _) = ui.allocate_exact_size(vec2(12.0, 14.0), Sense::hover());
+    warning_triangle(ui, rect.center(), t.warn);
+    ui.add(Label::new(RichText::new("Not supported by this cell's genes").small().color(t.warn)).truncate());
 }
 
 fn chips_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(space::XS, space::XS);
-        if claim.kind == ClaimKind::CellType
-            && let Some(term) = &claim.term
-            && chip(ui, term, "Show it in the Cell Ontology").clicked()
+    chip_style(ui);
+    if claim.kind == ClaimKind::CellType
+        && let Some(term) = &claim.term
+        && chip(ui, term, "Show it in the Cell Ontology").clicked()
+    {
+        out.push(Action::ShowTerm(term.clone()));
+    }
+    for gene in &claim.evidence {
+        let hover = format!(
+            "{} is gene {} by rank in this cell. Click to colour the map by it.",
+            gene.symbol, gene.rank
+        );
+        if chip(ui, &gene.symbol, &hover).clicked()
+            && let Some(action) = scope.work.dataset.as_ref().and_then(|d| colour_by_symbol(d, &gene.symbol))
         {
-            out.push(Action::ShowTerm(term.clone()));
+            out.push(action);
         }
-        for gene in &claim.evidence {
-            let hover = format!(
-                "{} is gene {} by rank in this cell. Click to colour the map by it.",
-                gene.symbol, gene.rank
-            );
-            if chip(ui, &gene.symbol, &hover).clicked()
-                && let Some(action) =
-                    scope.work.dataset.as_ref().and_then(|d| colour_by_symbol(d, &gene.symbol))
-            {
-                out.push(action);
-            }
-        }
-    });
+    }
 }

@@ -81,6 +81,7 @@ fn gene_field_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &mut 
     let found = local.genes_found.as_ref().map_or(&[][..], |(_, found)| found.as_slice());
     let entered = response.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
     let mut chosen = found.first().copied().filter(|_| entered);
+    ui.spacing_mut().item_spacing.y = 0.0;
     for &gene in found {
         let id = dataset.ensembl_ids.get(gene).and_then(|id| id.as_deref());
         let own = dataset.gene_names_in_file.get(gene).map(String::as_str);

@@ -1,7 +1,7 @@
 //! The ontology neighbourhood as a graph in layers, painted by hand.
 
 use eframe::egui::{
-    self, Align2, Color32, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo,
+    self, Align2, Color32, Mesh, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo,
     epaint::CubicBezierShape, pos2, vec2,
 };
 use engine::ontology::{Node, Role as Place};
@@ -92,13 +92,48 @@ pub fn graph_ui(ui: &mut Ui, term: &TermView, pan: &mut (String, Vec2), out: Out
             ui.label(egui::RichText::new(&node.label).color(t.text_strong));
             ui.label(egui::RichText::new(format!("{}, {role}", node.id)).small().color(t.text_muted));
             if node.hidden_children > 0 {
-                let text = format!("{} more kinds are not drawn", node.hidden_children);
+                let text = format!("{} more subtypes are not drawn", node.hidden_children);
                 ui.label(egui::RichText::new(text).small().color(t.text_muted));
             }
         });
     }
+    fade_edges(&painter, canvas, t.panel);
     let label = format!("Neighbourhood of {} in the Cell Ontology, {} terms", term.label, nodes.len());
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, &label));
+}
+
+/// Lets what is cut off at the edges fade, so that it reads as going on.
+fn fade_edges(painter: &egui::Painter, canvas: Rect, ground: Color32) {
+    const DEPTH: f32 = 18.0;
+    let clear = Color32::TRANSPARENT;
+    let mut mesh = Mesh::default();
+    let mut strip = |outer: [egui::Pos2; 2], inner: [egui::Pos2; 2]| {
+        let k = mesh.vertices.len() as u32;
+        for (place, colour) in [(outer[0], ground), (outer[1], ground), (inner[0], clear), (inner[1], clear)]
+        {
+            mesh.colored_vertex(place, colour);
+        }
+        mesh.add_triangle(k, k + 1, k + 2);
+        mesh.add_triangle(k + 1, k + 2, k + 3);
+    };
+    let inner = canvas.shrink(DEPTH);
+    strip(
+        [canvas.left_top(), canvas.left_bottom()],
+        [pos2(inner.left(), canvas.top()), pos2(inner.left(), canvas.bottom())],
+    );
+    strip(
+        [canvas.right_top(), canvas.right_bottom()],
+        [pos2(inner.right(), canvas.top()), pos2(inner.right(), canvas.bottom())],
+    );
+    strip(
+        [canvas.left_top(), canvas.right_top()],
+        [pos2(canvas.left(), canvas.top() + 10.0), pos2(canvas.right(), canvas.top() + 10.0)],
+    );
+    strip(
+        [canvas.left_bottom(), canvas.right_bottom()],
+        [pos2(canvas.left(), canvas.bottom() - 10.0), pos2(canvas.right(), canvas.bottom() - 10.0)],
+    );
+    painter.add(Shape::mesh(mesh));
 }
 
 fn place_words(place: Place) -> &'static str {
@@ -106,7 +141,7 @@ fn place_words(place: Place) -> &'static str {
         Place::Focus => "shown term",
         Place::Ancestor => "ancestor",
         Place::Sibling => "sibling",
-        Place::Child => "kind of it",
+        Place::Child => "subtype",
     }
 }
 

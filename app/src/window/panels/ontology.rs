@@ -5,7 +5,7 @@ use eframe::egui::{self, Align, Layout, Margin, RichText, Spinner, Ui};
 use super::super::command::{Action, Command};
 use super::super::theme::{Tokens, space};
 use super::super::workspace::cell_type_term;
-use super::widgets::{chip, empty_state, heading, panel_frame, quiet_button};
+use super::widgets::{chip, chip_style, empty_state, heading, panel_frame, quiet_button};
 use super::{Local, Out, Scope, graph};
 
 /// Paints the panel below the map and returns its height.
@@ -36,7 +36,7 @@ pub fn ontology_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'
                         None => empty_state(
                             ui,
                             "Where a cell type stands",
-                            "When a cell is described, its type appears here with its parents, siblings and kinds.",
+                            "When a cell is described, its type appears here with its parents, siblings and subtypes.",
                         ),
                     });
                 }
@@ -68,7 +68,11 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 if let Some(term) = scope.terms.shown() {
                     ui.label(RichText::new(&term.label).color(t.text));
-                    if chip(ui, &term.id, "Copy the term's id").clicked() {
+                    let copy = ui.scope(|ui| {
+                        chip_style(ui);
+                        chip(ui, &term.id, "Copy the term's id").clicked()
+                    });
+                    if copy.inner {
                         out.push(Action::Copy(term.id.clone()));
                     }
                     if let Some(definition) = &term.definition {

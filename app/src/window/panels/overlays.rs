@@ -8,7 +8,7 @@ use eframe::egui::{
 use super::super::command::{Action, Command, Menu};
 use super::super::theme::{Tokens, space, title_style};
 use super::super::workspace::Severity;
-use super::widgets::{heading, keys, muted, quiet_button, warning_triangle};
+use super::widgets::{heading, keys, muted, quiet_button, shortcut_words, warning_triangle};
 use super::{Dialog, Local, NOTICE_TIME, Out, Scope};
 
 /// Paints the notices in the lower right corner of `area`.
@@ -99,7 +99,10 @@ pub fn drop_overlay_ui(ui: &Ui) {
 /// Paints the dialog that is open.
 pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local) {
     let Some(dialog) = local.dialog else { return };
-    let response = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
+    let frame = Frame::window(ui.style()).inner_margin(Margin::same(20));
+    let id = Id::unique("dialog");
+    let area = Modal::default_area(id).default_size(ui.ctx().content_rect().size());
+    let response = Modal::new(id).area(area).frame(frame).show(ui.ctx(), |ui| {
         match dialog {
             Dialog::Shortcuts => shortcuts_ui(ui),
             Dialog::About => about_ui(ui, scope),
@@ -114,35 +117,45 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local) {
 
 fn shortcuts_ui(ui: &mut Ui) {
     let t = Tokens::of(ui);
-    ui.set_width(640.0_f32.min(ui.ctx().content_rect().width() - 64.0));
+    let screen = ui.ctx().content_rect();
+    ui.set_width(680.0_f32.min(screen.width() - 88.0));
     ui.label(RichText::new("Keyboard shortcuts").heading().color(t.text_strong));
-    ui.add_space(space::S);
-    let height = (ui.ctx().content_rect().height() - 220.0).max(160.0);
+    ui.add_space(space::M);
+    let height = (screen.height() - 220.0).max(160.0);
     ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
         ui.columns(2, |columns| {
-            for menu in Menu::ALL {
-                let column = &mut columns[usize::from(matches!(menu, Menu::Cell | Menu::Help))];
-                heading(column, menu.text());
-                Grid::new(menu.text()).num_columns(2).spacing([12.0, 4.0]).show(column, |ui| {
-                    for command in Command::ALL.into_iter().filter(|c| c.menu() == menu) {
-                        let shortcuts = command.shortcuts();
-                        if shortcuts.is_empty() {
-                            continue;
-                        }
-                        ui.horizontal(|ui| {
-                            ui.spacing_mut().item_spacing.x = space::XS;
-                            for shortcut in &shortcuts {
-                                keys(ui, &ui.ctx().format_shortcut(shortcut));
-                            }
-                        });
-                        ui.label(RichText::new(command.text()).color(t.text));
-                        ui.end_row();
-                    }
-                });
-                column.add_space(space::M);
+            if let [left, right] = columns {
+                shortcuts_of(left, Menu::View);
+                for menu in [Menu::File, Menu::Cell, Menu::Help] {
+                    shortcuts_of(right, menu);
+                }
             }
         });
     });
+}
+
+fn shortcuts_of(ui: &mut Ui, menu: Menu) {
+    let t = Tokens::of(ui);
+    heading(ui, menu.text());
+    ui.add_space(2.0);
+    ui.spacing_mut().interact_size.y = 20.0;
+    Grid::new(menu.text()).num_columns(2).min_col_width(128.0).spacing([12.0, 3.0]).show(ui, |ui| {
+        for command in Command::ALL.into_iter().filter(|c| c.menu() == menu) {
+            let shortcuts = command.shortcuts();
+            if shortcuts.is_empty() {
+                continue;
+            }
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = space::XS;
+                for shortcut in &shortcuts {
+                    keys(ui, &shortcut_words(ui.ctx(), shortcut));
+                }
+            });
+            ui.label(RichText::new(command.text()).color(t.text));
+            ui.end_row();
+        }
+    });
+    ui.add_space(space::M);
 }
 
 fn about_ui(ui: &mut Ui, scope: &Scope<'_>) {

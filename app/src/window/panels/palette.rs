@@ -12,7 +12,7 @@ use super::super::map::embedding_title;
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
 use super::super::workspace::file_name;
-use super::widgets::{elided, muted, row_rect};
+use super::widgets::{elided, muted, row_rect, shortcut_words};
 use super::{Local, Out, PaletteState, Scope, colour_by};
 
 /// Genes proposed.
@@ -38,7 +38,7 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, query: &str) -> Vec<Entry
         .filter(|c| *c != Command::ShowPalette)
         .map(|command| Entry {
             text: command.text().to_owned(),
-            beside: command.shortcuts().first().map(|s| ctx.format_shortcut(s)).unwrap_or_default(),
+            beside: command.shortcuts().first().map(|s| shortcut_words(ctx, s)).unwrap_or_default(),
             action: Action::Run(command),
             enabled: command.is_enabled(scope.now),
         })
@@ -90,6 +90,7 @@ pub fn palette_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
         .kind(egui::UiKind::Modal)
         .sense(Sense::hover())
         .order(egui::Order::Foreground)
+        .default_size(screen.size())
         .anchor(Align2::CENTER_TOP, vec2(0.0, (screen.height() * 0.12).min(96.0)));
     let frame = Frame::popup(ui.style()).inner_margin(Margin::same(8));
     let mut chosen = None;

@@ -53,17 +53,20 @@ pub fn quiet_button(ui: &mut Ui, text: &str) -> Response {
     .inner
 }
 
-/// A chip that can be clicked: a gene, a term.
+/// Sets the size of chips for what is added to `ui` from here on.
+pub fn chip_style(ui: &mut Ui) {
+    ui.spacing_mut().item_spacing = vec2(space::XS, space::XS);
+    ui.spacing_mut().button_padding = vec2(7.0, 0.0);
+    ui.spacing_mut().interact_size.y = 20.0;
+}
+
+/// A chip that can be clicked: a gene, a term. The caller has set [`chip_style`].
 pub fn chip(ui: &mut Ui, text: &str, hover: &str) -> Response {
     let t = Tokens::of(ui);
-    ui.scope(|ui| {
-        ui.spacing_mut().button_padding = vec2(7.0, 0.0);
-        ui.spacing_mut().interact_size.y = 20.0;
-        let text = RichText::new(text).small().color(t.text);
-        ui.add(Button::new(text).corner_radius(10).stroke(Stroke::NONE).wrap_mode(egui::TextWrapMode::Extend))
-    })
-    .inner
-    .on_hover_text(hover)
+    let text = RichText::new(text).small().color(t.text);
+    let button =
+        Button::new(text).corner_radius(10).stroke(Stroke::NONE).wrap_mode(egui::TextWrapMode::Extend);
+    ui.add(button).on_hover_text(hover)
 }
 
 /// A triangle that warns, or a dot that tells.
@@ -179,6 +182,22 @@ pub fn swatch(ui: &Ui, centre: Pos2, colour: Color32, shown: bool) {
     } else {
         ui.painter().circle_stroke(centre, 4.5, Stroke::new(1.0, Tokens::of(ui).text_muted));
     }
+}
+
+/// A shortcut as it stands on the keys: signs as signs, other keys by name.
+pub fn shortcut_words(ctx: &egui::Context, shortcut: &egui::KeyboardShortcut) -> String {
+    let words = ctx.format_shortcut(shortcut);
+    let name = shortcut.logical_key.name();
+    let sign = match shortcut.logical_key {
+        egui::Key::Period => ".",
+        egui::Key::Plus => "+",
+        egui::Key::Minus => "−",
+        egui::Key::Equals => "=",
+        egui::Key::Questionmark => "?",
+        egui::Key::Escape => "Esc",
+        _ => return words,
+    };
+    words.strip_suffix(name).map_or_else(|| words.clone(), |before| format!("{before}{sign}"))
 }
 
 /// Room for a row of a given height over the whole width.

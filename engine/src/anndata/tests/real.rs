@@ -139,7 +139,7 @@ fn check_obsm(data: &AnnData, expected: &Value, what: &str) {
         for (found, expected) in found.row(0).iter().zip(expected["first"].as_array().unwrap()) {
             match expected.as_f64() {
                 Some(expected) => {
-                    assert!(close(f64::from(*found), expected), "{what}: {found} for {expected}")
+                    assert!(close(f64::from(*found), expected), "{what}: {found} for {expected}");
                 }
                 None => assert!(!found.is_finite(), "{what}"),
             }

@@ -181,6 +181,21 @@ fn claims_that_the_file_cannot_back_are_refused_before_memory_is_set_aside() {
 }
 
 #[test]
+fn a_text_longer_than_the_file_is_refused_before_memory_is_set_aside() {
+    let fixture = Fixture::new(2, 3);
+    let address = put_texts(&fixture.obs(), "label", &["a mark", "another"]).offset().unwrap() as usize;
+    let written = fixture.finish();
+    let mut bytes = std::fs::read(&written.path).unwrap();
+    assert_eq!(bytes[address], 6, "the length of the first text");
+    bytes[address + 3] = 0xff;
+    std::fs::write(&written.path, bytes).unwrap();
+    let data = written.open().unwrap();
+    let note = &data.findings()[0];
+    assert_eq!(note.element, "obs/label");
+    assert!(note.message.contains("a text of 4278190086 bytes at row 0"), "{}", note.message);
+}
+
+#[test]
 fn a_matrix_of_an_unknown_encoding_or_of_text_is_refused_and_the_file_opens() {
     let fixture = Fixture::new(1, 1);
     fixture.group("X", "future_matrix");

@@ -1,0 +1,55 @@
+//! A check that HDF5 lacks: a text of variable length is stored as its length and the place of its bytes, and the
+//! library sets that length aside (up to 4 GiB) before it looks whether the bytes are there.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+
+use super::store::Stored;
+use crate::progress::Watch;
+use crate::{Error, Result};
+
+/// A length (4 bytes), the address of a heap (8) and a place in it (4): HDF5 file format specification, section
+/// VIII.C, with the usual 8-byte addresses.
+const REFERENCE_BYTES: usize = 16;
+const REFERENCES_AT_A_TIME: usize = 1 << 12;
+
+/// Refuses a contiguous dataset of texts one of which claims more bytes than the file has. Datasets in chunks are not
+/// looked into.
+pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
+    let path = stored.store().path();
+    let failed = |e| Error::io("read the cell file", path, e);
+    let (false, Some(offset)) = (stored.dataset.is_chunked(), stored.dataset.offset()) else { return Ok(()) };
+    if stored.dataset.storage_size() != stored.len() as u64 * REFERENCE_BYTES as u64 {
+        return Ok(());
+    }
+    let mut file = File::open(path).map_err(failed)?;
+    let file_bytes = file.metadata().map_err(failed)?.len();
+    let mut signature = [0; 4];
+    // Behind a user block addresses count from elsewhere.
+    if file.read_exact(&mut signature).is_err() || signature != *b"\x89HDF" {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut file = BufReader::new(file);
+    let mut block = vec![0; REFERENCE_BYTES * REFERENCES_AT_A_TIME];
+    for start in (0..stored.len()).step_by(REFERENCES_AT_A_TIME) {
+        watch.check()?;
+        let n = REFERENCES_AT_A_TIME.min(stored.len() - start);
+        let Some(block) = block.get_mut(..n * REFERENCE_BYTES) else { return Ok(()) };
+        if file.read_exact(block).is_err() {
+            return Ok(()); // HDF5 says this better
+        }
+        let lengths = block.chunks_exact(REFERENCE_BYTES).filter_map(|r| r.first_chunk::<4>());
+        for (row, length) in (start..).zip(lengths.map(|bytes| u32::from_le_bytes(*bytes))) {
+            if u64::from(length) > file_bytes {
+                return Err(stored.store().problem(
+                    &stored.element,
+                    format!("a text of {length} bytes at row {row}, in a file of {file_bytes} bytes"),
+                    "texts that the file holds",
+                    "The file is damaged: get it again from its source.",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
