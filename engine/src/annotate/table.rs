@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 use super::provenance::{InputFile, Run, crate_version, provenance_path, utc};
 use crate::describe::{ClaimKind, Description};
 use crate::error::Problem;
+use crate::ontology::Ontology;
 use crate::progress::Watch;
 use crate::{Error, Result};
 
@@ -46,7 +47,7 @@ const MISSING_WORDS: [&str; 14] = [
 /// What the flags mean; part of the provenance.
 const FLAGS: [(&str, &str); 7] = [
     ("no_known_genes", "the cell shows no gene that the model knows; nothing was described"),
-    ("low_genes", "fewer than 200 genes were read"),
+    ("low_genes", "fewer than 100 genes were read"),
     ("not_well_formed", "a clause of the description is missing, or the cell type is no known term"),
     ("cell_type_unsupported", "the cell's genes do not speak for the cell type"),
     ("pathway_unsupported", "the cell's genes do not speak for one of the pathways"),
@@ -54,7 +55,7 @@ const FLAGS: [(&str, &str); 7] = [
     ("few_known_genes", "too few genes of the file were recognised"),
 ];
 /// Genes read below which a description rests on little.
-const FEW_GENES: usize = 200;
+const FEW_GENES: usize = 100;
 
 /// One described cell and the run that described it.
 #[derive(Debug, Clone)]
@@ -90,6 +91,7 @@ pub struct Export<'a> {
 /// [`Error::Cancelled`] when stopped, and then nothing is replaced.
 pub fn write_csv(path: &Path, export: &Export<'_>, watch: &Watch) -> Result<usize> {
     refuse_bad_target(path, export.input)?;
+    let ontology = Ontology::builtin()?;
     let rows = export.annotations.len();
     let mut draft = Draft::new(path)?;
     let mut ids: BTreeMap<String, &Run> = BTreeMap::new();
@@ -118,7 +120,7 @@ pub fn write_csv(path: &Path, export: &Export<'_>, watch: &Watch) -> Result<usiz
             known.push((address, id.clone()));
             id
         };
-        let row = row(name, annotation, export.flags, &run_id);
+        let row = row(name, annotation, export.flags, &run_id, ontology);
         draft.write(record(row.into_iter()).as_bytes())?;
     }
     let mut beside = Draft::new(&provenance_path(path))?;
@@ -136,7 +138,13 @@ fn index_label(name: &str) -> &str {
     if name.is_empty() || name == "_index" { "index" } else { name }
 }
 
-fn row(name: &str, annotation: &Annotation, data_flags: &[&str], run_id: &str) -> [String; 13] {
+fn row(
+    name: &str,
+    annotation: &Annotation,
+    data_flags: &[&str],
+    run_id: &str,
+    ontology: &Ontology,
+) -> [String; 13] {
     let description = &*annotation.description;
     let value = |kind| description.claim(kind).map_or(UNKNOWN, |claim| label(&claim.value, UNKNOWN));
     let cell_type = description.claim(ClaimKind::CellType);
@@ -152,7 +160,11 @@ fn row(name: &str, annotation: &Annotation, data_flags: &[&str], run_id: &str) -
     let genes = of_type.iter().chain(&of_others).flat_map(|claim| &claim.evidence).map(|gene| &*gene.symbol);
     [
         quoted(name),
-        quoted(recognised.map_or(UNASSIGNED, |(claim, _)| label(&claim.value, UNASSIGNED))),
+        quoted(recognised.map_or(UNASSIGNED, |(claim, term)| {
+            // One name a type, whatever words or plural the text uses.
+            let name = ontology.term(term).map_or(&claim.value, |term| &term.label);
+            label(name, UNASSIGNED)
+        })),
         quoted(recognised.map_or(UNKNOWN, |(_, term)| term)),
         cell_type.map_or_else(String::new, |claim| number(claim.probability)),
         quoted(value(ClaimKind::Tissue)),
@@ -389,7 +401,7 @@ mod tests {
         let run = run(42);
         let claims = vec![
             claim(ClaimKind::Pathway, "interferon response", Some("HALLMARK_A"), &["STAT1", "CD14"]),
-            claim(ClaimKind::CellType, "monocyte", Some("CL:0000576"), &["CD14", "LYZ"]),
+            claim(ClaimKind::CellType, "Monocytes", Some("CL:0000576"), &["CD14", "LYZ"]),
             claim(ClaimKind::Disease, "None", None, &[]),
             claim(ClaimKind::Tissue, "blood", None, &[]),
         ];
