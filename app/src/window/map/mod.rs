@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use eframe::egui;
+use engine::anndata::Values;
 use engine::session::{Dataset, GeneColour};
 
 pub use camera::{Bounds, Camera};
@@ -34,6 +35,7 @@ pub struct Scene {
     embedding: usize,
     gpu: Arc<Versioned<[f32; 2]>>,
     index: Option<CellIndex>,
+    unplaced: usize,
 }
 
 impl Scene {
@@ -43,7 +45,8 @@ impl Scene {
         // The GPU never draws a cell without a place, but may read it.
         let gpu = positions.iter().map(|p| if p[0].is_finite() && p[1].is_finite() { *p } else { [0.0; 2] });
         let gpu = Versioned::new(gpu.collect());
-        Self { dataset, embedding, gpu, index }
+        let unplaced = positions.iter().filter(|p| !(p[0].is_finite() && p[1].is_finite())).count();
+        Self { dataset, embedding, gpu, index, unplaced }
     }
 
     /// x and y of every cell.
@@ -58,7 +61,7 @@ impl Scene {
 
     /// Cells without a place.
     pub fn unplaced(&self) -> usize {
-        self.positions().iter().filter(|p| !(p[0].is_finite() && p[1].is_finite())).count()
+        self.unplaced
     }
 }
 
@@ -216,12 +219,7 @@ pub fn first_colour(dataset: &Dataset) -> ColourBy {
         &["leiden", "louvain", "cluster", "seurat_clusters"],
         &["type", "class", "group"],
     ];
-    let usable = |name: &str| {
-        dataset.obs.column(name).is_some_and(|column| match Colouring::by_column(dataset, column).meaning {
-            Meaning::Categories { categories, .. } => (2..=60).contains(&categories.len()),
-            _ => false,
-        })
-    };
+    let usable = |name: &str| dataset.obs.column(name).is_some_and(|column| has_few_values(&column.values));
     let names = || dataset.obs.columns.iter().map(|c| c.name.as_str());
     for words in WORDS {
         // A column of exactly this name before one that only holds the word.
@@ -240,6 +238,21 @@ pub fn first_colour(dataset: &Dataset) -> ColourBy {
         .find(|name| usable(name))
         .or_else(|| names().next())
         .map_or(ColourBy::Nothing, |name| ColourBy::Column(name.to_owned()))
+}
+
+/// Whether a column has a few different values, as far as a look at some of its rows tells.
+fn has_few_values(values: &Values) -> bool {
+    const FEW: std::ops::RangeInclusive<usize> = 2..=60;
+    const ROWS: usize = 5_000;
+    match values {
+        Values::Categorical { categories, .. } => FEW.contains(&categories.len()),
+        Values::Text(texts) => {
+            let different: BTreeSet<&str> = texts.iter().take(ROWS).flatten().map(String::as_str).collect();
+            FEW.contains(&different.len())
+        }
+        Values::Boolean(_) => true,
+        Values::Number(_) | Values::Integer(_) => false,
+    }
 }
 
 /// An embedding's key in obsm as a person says it.

@@ -1,15 +1,22 @@
 //! The cells as a list: the twin of the map for files without one, and for who cannot use it.
 
-use eframe::egui::{Rect, Role, ScrollArea, Sense, TextEdit, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use std::sync::Arc;
 
+use eframe::egui::{Context, Rect, Role, ScrollArea, Sense, TextEdit, TextStyle, Ui, WidgetInfo, pos2, vec2};
+
+use engine::session::Dataset;
+
+use super::super::background::{Poll, Task};
 use super::super::command::Action;
-use super::super::map::grouped;
+use super::super::map::{Colouring, grouped};
 use super::super::theme::{Tokens, space};
 use super::super::workspace::Workspace;
 use super::widgets::{elided, muted, row_rect};
 use super::{Local, Out, Scope};
 
 const ROW_HEIGHT: f32 = 26.0;
+/// Cells up to which the search runs within a frame.
+const AT_ONCE: usize = 20_000;
 
 /// Paints the list.
 pub fn cell_list_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
@@ -24,17 +31,7 @@ pub fn cell_list_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
     );
     let query = local.list_query.trim().to_lowercase();
     let key = format!("{}\u{0}{query}", scope.map.colouring().title);
-    if local.list_found.as_ref().is_none_or(|(searched, _)| *searched != key) {
-        let colouring = scope.map.colouring();
-        let found = (0..dataset.n_obs)
-            .filter(|&cell| {
-                query.is_empty()
-                    || dataset.obs.index.get(cell).is_some_and(|name| name.to_lowercase().contains(&query))
-                    || colouring.text(cell).is_some_and(|value| value.to_lowercase().contains(&query))
-            })
-            .collect();
-        local.list_found = Some((key, found));
-    }
+    update_found(ui.ctx(), scope, dataset, local, &key, &query);
     let found = local.list_found.as_ref().map_or(&[][..], |(_, found)| found.as_slice());
     ui.add_space(space::XS);
     muted(
@@ -83,6 +80,48 @@ pub fn cell_list_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
             }
         }
     });
+}
+
+/// Searches the cells when the query has changed; beside the window where there are many.
+fn update_found(
+    ctx: &Context,
+    scope: &Scope<'_>,
+    dataset: &Arc<Dataset>,
+    local: &mut Local,
+    key: &str,
+    query: &str,
+) {
+    if let Some((searched, task)) = &local.list_task {
+        match task.poll() {
+            Poll::Running => return,
+            Poll::Done(found) => local.list_found = Some((searched.clone(), found)),
+            Poll::Lost => {}
+        }
+        local.list_task = None;
+    }
+    if local.list_found.as_ref().is_some_and(|(searched, _)| searched == key) {
+        return;
+    }
+    let (dataset, colouring, query) = (dataset.clone(), scope.map.colouring().clone(), query.to_owned());
+    let n_obs = dataset.n_obs;
+    let search = move || find_cells(&dataset, &colouring, &query);
+    if n_obs <= AT_ONCE {
+        local.list_found = Some((key.to_owned(), search()));
+    } else {
+        local.list_task = Some((key.to_owned(), Task::start(ctx, "find cells", search)));
+    }
+}
+
+/// Cells whose name or shown value holds `query`, which is in small letters.
+fn find_cells(dataset: &Dataset, colouring: &Colouring, query: &str) -> Vec<usize> {
+    let holds = |text: &str| text.to_lowercase().contains(query);
+    (0..dataset.n_obs)
+        .filter(|&cell| {
+            query.is_empty()
+                || dataset.obs.index.get(cell).is_some_and(|name| holds(name))
+                || colouring.text(cell).is_some_and(|value| holds(&value))
+        })
+        .collect()
 }
 
 fn header_ui(ui: &mut Ui, value: &str) {

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use eframe::egui;
 
+use super::background::Task;
 use super::command::{Action, Situation};
 use super::map::Map;
 use super::state::{Saved, View};
@@ -72,6 +73,8 @@ pub struct PaletteState {
     pub query: String,
     /// The row that Enter runs.
     pub cursor: usize,
+    /// Genes found for the query they were searched with.
+    pub genes: (String, Vec<usize>),
 }
 
 /// The state of fields and popups: never saved, and of no meaning outside the panels.
@@ -97,6 +100,8 @@ pub struct Local {
     pub list_query: String,
     /// Rows of the list for the query they were searched with.
     pub list_found: Option<(String, Vec<usize>)>,
+    /// A search for cells that is running, and what it searches.
+    pub list_task: Option<(String, Task<Vec<usize>>)>,
     /// How far the ontology graph was dragged, and for which term.
     pub graph_pan: (String, egui::Vec2),
     /// Whether all findings are shown, or the first few.

@@ -32,7 +32,8 @@ pub struct Entry {
 }
 
 /// The rows that fit `query`, best first.
-pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, query: &str) -> Vec<Entry> {
+pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, state: &mut PaletteState) -> Vec<Entry> {
+    let query = state.query.clone();
     let mut all: Vec<Entry> = Command::ALL
         .into_iter()
         .filter(|c| *c != Command::ShowPalette)
@@ -63,9 +64,12 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, query: &str) -> Vec<Entry
         let action = Action::OpenSource(DataSource::File(path.clone()));
         entry(format!("Open {}", file_name(path)), "recent", action)
     }));
-    let mut found = fuzzy::rank(query, all, |e| e.text.clone());
+    let mut found = fuzzy::rank(&query, all, |e| e.text.clone());
     if let Some(dataset) = scope.work.dataset.as_ref().filter(|_| query.trim().len() > 1) {
-        let genes = colour_by::search_genes(dataset, query.trim(), MAX_GENES).into_iter().map(|gene| {
+        if state.genes.0 != query {
+            state.genes = (query.clone(), colour_by::search_genes(dataset, query.trim(), MAX_GENES));
+        }
+        let genes = state.genes.1.iter().map(|&gene| {
             let symbol = dataset.genes.get(gene).cloned().unwrap_or_default();
             let action = Action::ColourBy(ColourBy::Gene { gene, symbol: symbol.clone() });
             entry(format!("Colour by gene {symbol}"), "gene", action)
@@ -126,7 +130,7 @@ fn contents_ui(ui: &mut Ui, scope: &Scope<'_>, state: &mut PaletteState, t: &Tok
     if field.changed() {
         state.cursor = 0;
     }
-    let found = entries(ui.ctx(), scope, &state.query);
+    let found = entries(ui.ctx(), scope, state);
     let last = found.len().saturating_sub(1);
     state.cursor = (state.cursor + down).saturating_sub(up).min(last);
     ui.add_space(space::XS);
