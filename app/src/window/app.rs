@@ -154,10 +154,8 @@ impl App {
                 Some(Change::Opened { fresh }) => self.opened(ctx, fresh),
                 Some(Change::GeneRead) => self.recolour(ctx),
                 Some(Change::Described { cell, term }) => {
-                    if self.local.selected == Some(cell)
-                        && let Some(term) = term
-                    {
-                        self.terms.ask(ctx, &term);
+                    if self.local.selected == Some(cell) {
+                        self.show_term_of_cell(ctx, term.as_deref());
                     }
                 }
                 Some(Change::OpenFailed(path)) => self.saved.recent.retain(|p| *p != path),
@@ -365,7 +363,10 @@ impl App {
             Command::ZoomOut => self.zoom(1.0 / 1.4),
             Command::NextEmbedding => self.next_embedding(),
             Command::ShowMap => self.view.layout = Layout::Map,
-            Command::ShowCellList => self.view.layout = Layout::List,
+            Command::ShowCellList => {
+                self.view.layout = Layout::List;
+                self.local.reveal = true;
+            }
             Command::FindGene => {
                 self.saved.data_panel_open = true;
                 self.local.focus_gene_field = true;
@@ -496,15 +497,17 @@ impl App {
         if cell >= dataset.n_obs {
             return;
         }
+        if self.local.selected != Some(cell) {
+            // What stands there is said of another cell.
+            self.terms.clear();
+        }
         self.local.selected = Some(cell);
         self.local.reveal = true;
         self.saved.hint_seen = true;
         self.work.record_job = Some(self.send(Request::ReadCell { cell }));
-        match self.work.descriptions.get(&cell) {
-            Some(description) => {
-                if let Some(term) = cell_type_term(description) {
-                    self.terms.ask(ctx, &term);
-                }
+        match self.work.descriptions.get(&cell).map(|d| cell_type_term(d)) {
+            Some(term) => {
+                self.show_term_of_cell(ctx, term.as_deref());
                 // The one on its way was for another cell.
                 if let Some(streaming) = self.work.streaming.take() {
                     self.session.cancel(streaming.job);
@@ -512,6 +515,13 @@ impl App {
             }
             None if self.work.is_describing(cell) => {}
             None => self.describe(),
+        }
+    }
+
+    fn show_term_of_cell(&mut self, ctx: &egui::Context, term: Option<&str>) {
+        match term {
+            Some(term) => self.terms.ask(ctx, term),
+            None => self.terms.clear(),
         }
     }
 
@@ -537,6 +547,7 @@ impl App {
         self.local.selected = None;
         self.work.record = None;
         self.work.record_job = None;
+        self.terms.clear();
         if let Some(streaming) = self.work.streaming.take() {
             self.session.cancel(streaming.job);
         }

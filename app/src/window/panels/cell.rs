@@ -137,9 +137,9 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
             muted(
                 ui,
                 format!(
-                    "Written from {} genes in {} s by a language model. Check it against the evidence.",
+                    "Written from {} genes in {:.2} s by a language model. Check it against the evidence.",
                     grouped(description.n_genes_read as i64),
-                    number(description.duration_secs)
+                    description.duration_secs
                 ),
             );
             claims::claims_ui(ui, scope, description, out);

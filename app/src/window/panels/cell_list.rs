@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use eframe::egui::{Context, Rect, Role, ScrollArea, Sense, TextEdit, TextStyle, Ui, WidgetInfo, pos2, vec2};
-
 use engine::session::Dataset;
 
 use super::super::background::{Poll, Task};

@@ -1,6 +1,8 @@
 //! The claims of a description: what, how sure, on which genes.
 
-use eframe::egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use eframe::egui::{
+    Align, Align2, Label, Layout, Rect, RichText, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2,
+};
 use engine::describe::{Claim, ClaimKind, Description};
 
 use super::super::command::Action;
@@ -98,9 +100,14 @@ fn value_ui(ui: &mut Ui, claim: &Claim) {
 fn probability_ui(ui: &mut Ui, probability: f32) {
     let t = Tokens::of(ui);
     let percent = format!("{:.0} %", probability * 100.0);
-    ui.label(RichText::new(&percent).small().color(t.text));
-    let (rect, response) = ui.allocate_exact_size(vec2(40.0, 18.0), Sense::hover());
-    let track = eframe::egui::Rect::from_center_size(rect.center(), vec2(40.0, 5.0));
+    // Painted, not laid out, so that the bars of all rows begin in one place.
+    let (rect, response) = ui.allocate_exact_size(vec2(PROBABILITY_WIDTH, ROW_HEIGHT), Sense::hover());
+    let font = TextStyle::Small.resolve(ui.style());
+    ui.painter().text(rect.right_center(), Align2::RIGHT_CENTER, &percent, font, t.text);
+    let track = Rect::from_min_size(
+        pos2(rect.left() + 4.0, rect.center().y - 2.5),
+        vec2(PROBABILITY_WIDTH - 46.0, 5.0),
+    );
     ui.painter().rect_filled(track, 2.0, t.line);
     let mut filled = track;
     filled.set_width(track.width() * probability.clamp(0.0, 1.0));

@@ -2,6 +2,8 @@
 
 use eframe::egui::{self, Align, Layout, Margin, RichText, Spinner, Ui};
 
+use engine::describe::ClaimKind;
+
 use super::super::command::{Action, Command};
 use super::super::theme::{Tokens, space};
 use super::super::workspace::cell_type_term;
@@ -33,11 +35,19 @@ pub fn ontology_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'
                     let middle = egui::Rect::from_min_max(egui::pos2(rect.left(), top), rect.max);
                     ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| match scope.terms.error() {
                         Some(error) => empty_state(ui, "This term cannot be shown", error),
-                        None => empty_state(
-                            ui,
-                            "Where a cell type stands",
-                            "When a cell is described, its type appears here with its parents, siblings and subtypes.",
-                        ),
+                        None => match said_type(scope, local) {
+                            Some(said) => empty_state(
+                                ui,
+                                "No such term",
+                                &format!("The Cell Ontology has no cell type called “{said}”."),
+                            ),
+                            None => empty_state(
+                                ui,
+                                "Where a cell type stands",
+                                "When a cell is described, its type appears here with its parents, siblings and \
+                                 subtypes.",
+                            ),
+                        },
                     });
                 }
             }
@@ -45,6 +55,12 @@ pub fn ontology_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'
         .response
         .rect
         .height()
+}
+
+/// The cell type that the selected cell's description names.
+fn said_type(scope: &Scope<'_>, local: &Local) -> Option<String> {
+    let description = scope.work.descriptions.get(&local.selected?)?;
+    description.claim(ClaimKind::CellType).map(|c| c.value.clone())
 }
 
 fn header_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
