@@ -17,6 +17,8 @@ mod palette;
 mod panels;
 mod state;
 mod terms;
+#[cfg(test)]
+mod testing;
 mod theme;
 mod wait;
 mod workspace;

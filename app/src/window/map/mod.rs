@@ -265,3 +265,47 @@ pub fn embedding_title(key: &str) -> String {
         _ => name.replace('_', " "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::dataset;
+    use super::*;
+
+    #[test]
+    fn cells_are_first_coloured_by_their_type() {
+        let mut data = dataset();
+        assert_eq!(first_colour(&data), ColourBy::Column("cell_type".into()));
+        data.obs.columns.truncate(3);
+        assert_eq!(first_colour(&data), ColourBy::Column("cell_type_author".into()));
+        data.obs.columns.truncate(2);
+        assert_eq!(first_colour(&data), ColourBy::Column("louvain".into()));
+        data.obs.columns.truncate(1);
+        assert_eq!(first_colour(&data), ColourBy::Column("n_counts".into()));
+        data.obs.columns.clear();
+        assert_eq!(first_colour(&data), ColourBy::Nothing);
+    }
+
+    #[test]
+    fn a_map_shows_what_it_was_given_and_knows_who_has_no_place() {
+        let ctx = egui::Context::default();
+        let data = Arc::new(dataset());
+        let mut map = Map::default();
+        map.show(&ctx, &data, 0, Source::Column("louvain".into()));
+        assert!(map.shows(&data) && !map.is_busy());
+        assert_eq!(map.scene().unwrap().unplaced(), 1);
+        assert_eq!(map.order.data.len(), 2);
+        let camera = Camera { centre: [0.9, 0.9], points_per_unit: 1.0 };
+        assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::new()), Some(1));
+        assert_eq!(map.walk(Some(1), Step::Left, &camera, &BTreeSet::new()), Some(0));
+        assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::from([1])), Some(0));
+    }
+
+    #[test]
+    fn embeddings_have_the_names_people_use() {
+        for (key, title) in
+            [("X_umap", "UMAP"), ("X_tsne", "t-SNE"), ("spatial", "spatial"), ("X_scvi_mde", "scvi mde")]
+        {
+            assert_eq!(embedding_title(key), title);
+        }
+    }
+}

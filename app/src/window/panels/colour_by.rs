@@ -150,3 +150,19 @@ pub fn search_genes(dataset: &Dataset, query: &str, limit: usize) -> Vec<usize> 
     found.sort_unstable();
     found.into_iter().take(limit).map(|(_, _, i)| i).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::dataset;
+    use super::search_genes;
+
+    #[test]
+    fn genes_are_found_by_symbol_and_by_id_the_same_name_first() {
+        let data = dataset();
+        assert_eq!(search_genes(&data, "cd3e", 9), [0, 2]);
+        assert_eq!(search_genes(&data, "ensg00000090382", 9), [1]);
+        assert_eq!(search_genes(&data, "lysozyme", 9), [1]);
+        assert_eq!(search_genes(&data, "ENSG", 1), [1]);
+        assert!(search_genes(&data, "xyzzy", 9).is_empty());
+    }
+}

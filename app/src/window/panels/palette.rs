@@ -178,3 +178,58 @@ fn contents_ui(ui: &mut Ui, scope: &Scope<'_>, state: &mut PaletteState, t: &Tok
     });
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::command::Situation;
+    use super::super::super::map::Map;
+    use super::super::super::state::{Saved, View};
+    use super::super::super::terms::Terms;
+    use super::super::super::testing::dataset;
+    use super::super::super::workspace::Workspace;
+    use super::*;
+
+    fn found(query: &str) -> Vec<Entry> {
+        let mut work = Workspace::default();
+        work.dataset = Some(std::sync::Arc::new(dataset()));
+        let now = Situation { has_data: true, has_map: true, ..Situation::default() };
+        let (saved, view, map, terms) = (Saved::default(), View::default(), Map::default(), Terms::default());
+        let scope = Scope {
+            saved: &saved,
+            view: &view,
+            work: &work,
+            map: &map,
+            terms: &terms,
+            now,
+            max_cells: 0,
+            renderer: "",
+        };
+        let mut state = PaletteState { query: query.into(), ..PaletteState::default() };
+        entries(&egui::Context::default(), &scope, &mut state)
+    }
+
+    #[test]
+    fn every_command_is_found_by_its_own_name() {
+        for command in Command::ALL.into_iter().filter(|c| *c != Command::ShowPalette) {
+            let first = found(command.text()).into_iter().next().unwrap();
+            assert_eq!(first.action, Action::Run(command), "{:?}", command.text());
+        }
+    }
+
+    #[test]
+    fn a_gene_of_the_name_typed_comes_first_and_columns_are_found() {
+        assert_eq!(found("lyz")[0].text, "Colour by gene LYZ");
+        assert_eq!(found("louvain")[0].text, "Colour by louvain");
+        assert!(found("umap").iter().any(|e| e.action == Action::SetEmbedding(0)));
+        assert!(found("qqqq").is_empty());
+    }
+
+    #[test]
+    fn without_a_query_what_can_be_done_comes_first() {
+        let all = found("");
+        let first_disabled = all.iter().position(|e| !e.enabled).unwrap();
+        let enabled_commands =
+            all[first_disabled..].iter().filter(|e| e.enabled && matches!(e.action, Action::Run(_))).count();
+        assert_eq!(enabled_commands, 0);
+    }
+}

@@ -1,0 +1,333 @@
+//! What actions and commands do.
+
+use eframe::egui;
+use engine::session::{Command as Request, DataSource};
+
+use super::super::command::{Action, Command};
+use super::super::dialogs::Purpose;
+use super::super::map::{self, Source};
+use super::super::panels::{Dialog, Local, PaletteState};
+use super::super::state::{ColourBy, Layout, View};
+use super::super::theme::ThemeChoice;
+use super::super::workspace::{Severity, Streaming, cell_type_term};
+use super::App;
+
+impl App {
+    /// Does what was asked for in this frame.
+    pub(super) fn run_actions(&mut self, ctx: &egui::Context) {
+        // Actions may ask for more; each round is finite because only commands do.
+        for _ in 0..4 {
+            let actions = std::mem::take(&mut self.actions);
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.run_action(ctx, action);
+            }
+            ctx.request_repaint();
+        }
+    }
+
+    fn run_action(&mut self, ctx: &egui::Context, action: Action) {
+        match action {
+            Action::Run(command) => self.run_command(ctx, command),
+            Action::OpenSource(source) => {
+                let job = self.send(Request::Open(source.clone()));
+                self.work.opening = Some((job, source));
+            }
+            Action::ExportTo(path) => {
+                self.send(Request::ExportCsv { path: with_extension(path, "csv") });
+            }
+            Action::SelectCell(cell) => self.select(ctx, cell),
+            Action::ColourBy(by) => self.colour_by(ctx, by),
+            Action::SetEmbedding(number) => {
+                if let Some(dataset) = &self.work.dataset
+                    && let Some(embedding) = dataset.embeddings.get(number)
+                    && embedding.name != self.view.embedding
+                {
+                    self.view.embedding.clone_from(&embedding.name);
+                    self.view.camera = None;
+                    self.local.reveal = false;
+                    self.recolour(ctx);
+                }
+            }
+            Action::SetCamera(camera) => self.view.camera = Some(camera).filter(map::Camera::is_sound),
+            Action::ToggleCategory(row) => {
+                if !self.view.hidden.remove(&row) {
+                    self.view.hidden.insert(row);
+                }
+            }
+            Action::IsolateCategory(row) => {
+                let rows = self.n_categories();
+                let others = (0..rows).filter(|r| *r != row).collect();
+                let all_hidden = self.view.hidden.len() == rows;
+                self.view.hidden =
+                    if all_hidden || self.view.hidden == others { Default::default() } else { others };
+            }
+            Action::UseMatrix(key) => {
+                self.send(Request::UseMatrix(key));
+            }
+            Action::ShowTerm(term) => {
+                self.saved.ontology_open = true;
+                self.terms.ask(ctx, &term);
+            }
+            Action::CancelJob(job) => self.session.cancel(job),
+            Action::DismissNotice(id) => self.work.notices.retain(|n| n.id != id),
+            Action::Copy(text) => ctx.copy_text(text),
+            Action::DismissHint => self.saved.hint_seen = true,
+            Action::ForgetRecent(path) => self.saved.recent.retain(|p| *p != path),
+        }
+    }
+
+    fn run_command(&mut self, ctx: &egui::Context, command: Command) {
+        if !command.is_enabled(self.situation()) {
+            return;
+        }
+        match command {
+            Command::Open => self.ask(ctx, Purpose::Open),
+            Command::ExportCsv => self.ask(ctx, Purpose::Export),
+            Command::OpenSample => self.actions.push(Action::OpenSource(DataSource::Sample)),
+            Command::ClearRecent => self.saved.recent.clear(),
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            Command::FitMap => self.view.camera = None,
+            Command::ZoomIn => self.zoom(1.4),
+            Command::ZoomOut => self.zoom(1.0 / 1.4),
+            Command::NextEmbedding => self.next_embedding(),
+            Command::ShowMap => self.view.layout = Layout::Map,
+            Command::ShowCellList => {
+                self.view.layout = Layout::List;
+                self.local.reveal = true;
+            }
+            Command::FindGene => {
+                self.saved.data_panel_open = true;
+                self.local.focus_gene_field = true;
+            }
+            Command::ShowAllCategories => self.view.hidden.clear(),
+            Command::ToggleDataPanel => self.saved.data_panel_open = !self.saved.data_panel_open,
+            Command::ToggleCellPanel => self.saved.cell_panel_open = !self.saved.cell_panel_open,
+            Command::ToggleOntology => self.saved.ontology_open = !self.saved.ontology_open,
+            Command::ThemeSystem => self.set_theme(ctx, ThemeChoice::System),
+            Command::ThemeLight => self.set_theme(ctx, ThemeChoice::Light),
+            Command::ThemeDark => self.set_theme(ctx, ThemeChoice::Dark),
+            Command::LargerText => self.set_scale(ctx, self.saved.scale * 1.1),
+            Command::SmallerText => self.set_scale(ctx, self.saved.scale / 1.1),
+            Command::NormalText => self.set_scale(ctx, 1.0),
+            Command::DescribeCell => self.describe(),
+            Command::Stop => self.session.cancel_all(),
+            Command::AnnotateAll => self.annotate_all(),
+            Command::CopyDescription => {
+                if let Some(text) = self.local.selected.and_then(|c| self.work.description_text(c)) {
+                    ctx.copy_text(text.to_owned());
+                }
+            }
+            Command::ClearSelection => self.clear_selection(),
+            Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
+                self.walk(ctx, command);
+            }
+            Command::ShowPalette => self.local.palette = Some(PaletteState::default()),
+            Command::ShowShortcuts => self.local.dialog = Some(Dialog::Shortcuts),
+            Command::ShowHint => {
+                self.saved.hint_seen = false;
+                self.clear_selection();
+            }
+            Command::About => self.local.dialog = Some(Dialog::About),
+        }
+    }
+
+    fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
+        if self.dialog.is_none() {
+            let name = self.work.dataset.as_ref().map_or("cells", |d| d.name.as_str());
+            let name = format!("{name}_described.csv").replace(['/', '\\', ' '], "_");
+            self.dialog = Some(self.dialogs.open(ctx, purpose, &name));
+        }
+    }
+
+    pub(super) fn opened(&mut self, ctx: &egui::Context, fresh: bool) {
+        let Some(dataset) = self.work.dataset.clone() else { return };
+        if fresh {
+            self.local = Local::default();
+            self.terms.clear();
+            self.view = View::default();
+            if let DataSource::File(path) = &dataset.source {
+                self.saved.remember(path);
+                if let Some((last, view)) = self.saved.last_view.clone()
+                    && last == *path
+                {
+                    self.view = view;
+                }
+            }
+            let known = match &self.view.colour_by {
+                ColourBy::Nothing => false,
+                ColourBy::Column(name) => dataset.obs.column(name).is_some(),
+                ColourBy::Gene { gene, symbol } => dataset.genes.get(*gene) == Some(symbol),
+            };
+            if !known {
+                self.view.colour_by = map::first_colour(&dataset);
+            }
+        } else {
+            self.local.genes_found = None;
+        }
+        if !dataset.embeddings.iter().any(|e| e.name == self.view.embedding) {
+            self.view.embedding = dataset.embeddings.first().map(|e| e.name.clone()).unwrap_or_default();
+            self.view.camera = None;
+        }
+        let by = self.view.colour_by.clone();
+        self.map.clear();
+        self.colour_by(ctx, by);
+        // The cells must be seen at once, also while a gene is still being read.
+        if !self.map.shows(&dataset) && !self.map.is_busy() {
+            self.recolour(ctx);
+        }
+        if let Some(cell) = self.local.selected {
+            self.select(ctx, cell);
+        }
+        ctx.send_viewport_cmd(egui::ViewportCommand::Title(format!("{} – Cell2Text", dataset.name)));
+    }
+
+    fn colour_by(&mut self, ctx: &egui::Context, by: ColourBy) {
+        if self.view.colour_by != by {
+            self.view.hidden.clear();
+        }
+        self.view.colour_by = by;
+        if let ColourBy::Gene { gene, symbol } = &self.view.colour_by {
+            let n_genes = self.work.dataset.as_ref().map_or(0, |d| d.genes.len());
+            if *gene >= n_genes {
+                let text = format!("The genes of this matrix do not hold {symbol}.");
+                self.work.notify(Severity::Error, "Gene not found", text);
+                return;
+            }
+            let read = self.work.gene.as_ref().is_some_and(|g| g.gene == *gene);
+            if !read {
+                if let Some(job) = self.work.gene_job.take() {
+                    self.session.cancel(job);
+                }
+                self.work.gene_job = Some(self.send(Request::ColourByGene { gene: *gene }));
+                return;
+            }
+        }
+        self.recolour(ctx);
+    }
+
+    /// Draws the cells anew in the colours that are there.
+    pub(super) fn recolour(&mut self, ctx: &egui::Context) {
+        let Some(dataset) = &self.work.dataset else { return };
+        let source = match &self.view.colour_by {
+            ColourBy::Nothing => Source::Nothing,
+            ColourBy::Column(name) => Source::Column(name.clone()),
+            ColourBy::Gene { gene, .. } => match &self.work.gene {
+                Some(read) if read.gene == *gene => Source::Gene(read.clone()),
+                _ => Source::Nothing,
+            },
+        };
+        let embedding = dataset.embeddings.iter().position(|e| e.name == self.view.embedding).unwrap_or(0);
+        self.map.show(ctx, dataset, embedding, source);
+    }
+
+    fn select(&mut self, ctx: &egui::Context, cell: usize) {
+        let Some(dataset) = &self.work.dataset else { return };
+        if cell >= dataset.n_obs {
+            return;
+        }
+        if self.local.selected != Some(cell) {
+            // What stands there is said of another cell.
+            self.terms.clear();
+        }
+        self.local.selected = Some(cell);
+        self.local.reveal = true;
+        self.saved.hint_seen = true;
+        self.work.record_job = Some(self.send(Request::ReadCell { cell }));
+        match self.work.descriptions.get(&cell).map(|d| cell_type_term(d)) {
+            Some(term) => {
+                self.show_term_of_cell(ctx, term.as_deref());
+                // The one on its way was for another cell.
+                if let Some(streaming) = self.work.streaming.take() {
+                    self.session.cancel(streaming.job);
+                }
+            }
+            None if self.work.is_describing(cell) => {}
+            None => self.describe(),
+        }
+    }
+
+    pub(super) fn show_term_of_cell(&mut self, ctx: &egui::Context, term: Option<&str>) {
+        match term {
+            Some(term) => self.terms.ask(ctx, term),
+            None => self.terms.clear(),
+        }
+    }
+
+    fn describe(&mut self) {
+        let Some(cell) = self.local.selected else { return };
+        self.work.descriptions.remove(&cell);
+        let job = self.send(Request::Describe { cell, settings: self.generation.clone() });
+        self.work.streaming = Some(Streaming { job, cell, text: String::new(), running: true });
+    }
+
+    fn annotate_all(&mut self) {
+        let n_obs = self.work.dataset.as_ref().map_or(0, |d| d.n_obs);
+        let cells: Vec<usize> =
+            (0..n_obs).filter(|cell| !self.work.descriptions.contains_key(cell)).collect();
+        if cells.is_empty() {
+            self.work.notify(Severity::Done, "Every cell is described", "Export CSV writes them to a file.");
+        } else {
+            self.send(Request::Annotate { cells: cells.into(), settings: self.generation.clone() });
+        }
+    }
+
+    fn clear_selection(&mut self) {
+        self.local.selected = None;
+        self.work.record = None;
+        self.work.record_job = None;
+        self.terms.clear();
+        if let Some(streaming) = self.work.streaming.take() {
+            self.session.cancel(streaming.job);
+        }
+    }
+
+    fn walk(&mut self, ctx: &egui::Context, command: Command) {
+        let Some(step) = command.step() else { return };
+        let bounds = self.map.scene().and_then(|s| s.bounds());
+        let camera = self.view.camera.or_else(|| {
+            // Only the middle matters for where a walk begins.
+            bounds.map(|b| {
+                map::Camera::fit(b, egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(1.0, 1.0)))
+            })
+        });
+        let Some(camera) = camera else { return };
+        if let Some(cell) = self.map.walk(self.local.selected, step, &camera, &self.view.hidden) {
+            self.select(ctx, cell);
+        }
+    }
+
+    fn zoom(&mut self, factor: f32) {
+        self.local.zoom = Some(factor);
+    }
+
+    fn next_embedding(&mut self) {
+        let Some(dataset) = &self.work.dataset else { return };
+        let now = dataset.embeddings.iter().position(|e| e.name == self.view.embedding).unwrap_or(0);
+        self.actions.push(Action::SetEmbedding((now + 1) % dataset.embeddings.len().max(1)));
+    }
+
+    fn n_categories(&self) -> usize {
+        match &self.map.colouring().meaning {
+            map::Meaning::Categories { categories, .. } => categories.len(),
+            _ => 0,
+        }
+    }
+
+    fn set_theme(&mut self, ctx: &egui::Context, theme: ThemeChoice) {
+        self.saved.theme = theme;
+        ctx.set_theme(theme.preference());
+    }
+
+    fn set_scale(&mut self, ctx: &egui::Context, scale: f32) {
+        self.saved.scale = scale.clamp(0.5, 3.0);
+        ctx.set_zoom_factor(self.saved.scale);
+    }
+}
+
+/// `path` with an extension, where the user typed none.
+fn with_extension(path: std::path::PathBuf, extension: &str) -> std::path::PathBuf {
+    if path.extension().is_some() { path } else { path.with_extension(extension) }
+}
