@@ -134,14 +134,19 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
                     "The text does not follow the form the model was trained on. Read it with caution.",
                 );
             }
+            let made = format!(
+                "{} tokens in {:.2} s",
+                grouped(description.n_tokens as i64),
+                description.duration_secs
+            );
             muted(
                 ui,
                 format!(
-                    "Written from {} genes in {:.2} s by a language model. Check it against the evidence.",
-                    grouped(description.n_genes_read as i64),
-                    description.duration_secs
+                    "Written from {} genes by a language model. Check it against the evidence.",
+                    grouped(description.n_genes_read as i64)
                 ),
-            );
+            )
+            .on_hover_text(made);
             claims::claims_ui(ui, scope, description, out);
         }
         None if !running => {
