@@ -1,5 +1,7 @@
 //! Describing cells: the sentence pattern, generating, and taking the text apart into claims with evidence.
 
+#[cfg(test)]
+mod builtin_tests;
 mod claims;
 mod describer;
 mod evidence;

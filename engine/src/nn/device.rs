@@ -153,7 +153,24 @@ fn wgpu_devices() -> Vec<Device> {
     std::panic::catch_unwind(|| Device::enumerate(DeviceType::Wgpu).into_vec()).unwrap_or_default()
 }
 
+/// Whether the system could have a real GPU at all. Asking the graphics drivers costs a quarter of a second and, on
+/// servers, lines of complaint from libraries that miss a display.
+fn gpu_is_possible() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let entries = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok);
+    let named = |folder: &str, prefix: &str| {
+        entries(folder).any(|e| e.file_name().to_string_lossy().starts_with(prefix))
+    };
+    // Render nodes of the kernel's drivers, NVIDIA's own devices, and the GPU of Windows seen from its Linux.
+    named("/dev/dri", "renderD") || named("/dev", "nvidia") || named("/dev", "dxg")
+}
+
 fn first_gpu() -> Option<(Device, String)> {
+    if !gpu_is_possible() {
+        return None;
+    }
     wgpu_devices().into_iter().find_map(|device| {
         let identity = std::panic::catch_unwind(|| device.identity()).ok()??;
         identity.physical.is_some().then(|| (device, format!("{} (wgpu)", identity.name)))

@@ -1,0 +1,209 @@
+//! What the built-in model must do, whatever it was trained on last.
+
+use super::*;
+use crate::anndata::{AnnData, MatrixKey, SparseRow};
+use crate::genes::{GeneTable, resolve_genes};
+use crate::model::Bundle;
+use crate::nn::DevicePreference;
+use crate::ontology::{Ontology, PageRankSimilarity};
+use crate::progress::{Cancel, Watch};
+use crate::test_support::shared_file;
+
+/// A file's cells, ready to be described.
+struct Cells {
+    file: AnnData,
+    key: MatrixKey,
+    reader: CellReader,
+}
+
+impl Cells {
+    fn open(describer: &Describer, path: &std::path::Path) -> Self {
+        let file = AnnData::open(path, &Watch::silent()).unwrap();
+        let choice = file.choose_matrix().unwrap();
+        let var = file.var(&choice.key);
+        let table = GeneTable::builtin().unwrap();
+        let resolved = resolve_genes(table, &[("index", &var.index)], None);
+        let ids: Vec<Option<&str>> = resolved.ids.iter().map(|id| id.map(|id| table.ensembl_id(id))).collect();
+        let reader = describer.bind(&ids, &var.index, choice.scale).unwrap();
+        Self { key: choice.key, reader, file }
+    }
+
+    fn row(&self, cell: usize) -> SparseRow {
+        self.file.matrix(&self.key).unwrap().row(cell).unwrap()
+    }
+}
+
+fn describer() -> Describer {
+    Describer::load(None, DevicePreference::Cpu, &Watch::silent()).unwrap()
+}
+
+fn sample(describer: &Describer) -> Cells {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample.h5ad");
+    std::fs::write(&path, crate::assets::SAMPLE_H5AD).unwrap();
+    Cells::open(describer, &path)
+}
+
+fn describe(describer: &Describer, cells: &Cells, cell: usize, row: &SparseRow) -> (Description, String) {
+    let mut streamed = String::new();
+    let settings = GenerationSettings::default();
+    let description = describer
+        .describe(&cells.reader, cell, row, &settings, &Watch::silent(), &mut |piece| streamed.push_str(piece))
+        .unwrap();
+    (description, streamed)
+}
+
+#[test]
+fn the_built_in_model_is_whole_and_within_its_size() {
+    let bundle = Bundle::builtin().unwrap();
+    bundle.verify().unwrap();
+    let bytes: usize = crate::assets::BUILTIN_MODEL.iter().map(|(_, b)| b.len()).sum();
+    assert!(bytes <= 16 << 20, "{bytes} bytes");
+}
+
+#[test]
+fn what_is_streamed_is_the_whole_text_to_its_last_token() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let (description, streamed) = describe(&describer, &cells, 0, &cells.row(0));
+    assert_eq!(streamed, description.text);
+    assert!(description.text.ends_with('.'), "{}", description.text);
+}
+
+#[test]
+fn a_limit_on_tokens_cuts_the_text_and_loses_none_before_it() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let whole = describe(&describer, &cells, 3, &cells.row(3)).0;
+    let settings = GenerationSettings { max_new_tokens: 7, ..GenerationSettings::default() };
+    let mut streamed = String::new();
+    let cut = describer
+        .describe(&cells.reader, 3, &cells.row(3), &settings, &Watch::silent(), &mut |p| streamed.push_str(p))
+        .unwrap();
+    assert_eq!(cut.n_tokens, 7);
+    assert_eq!(streamed, cut.text);
+    assert!(whole.text.starts_with(&cut.text) && !cut.well_formed);
+}
+
+#[test]
+fn nothing_of_one_cell_leaks_into_the_next() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let alone = describe(&describer, &cells, 10, &cells.row(10)).0;
+    let other = describe(&describer, &cells, 400, &cells.row(400)).0;
+    let again = describe(&describer, &cells, 10, &cells.row(10)).0;
+    assert_eq!((alone.text, alone.claims), (again.text, again.claims));
+    assert_eq!(other.cell, 400);
+}
+
+#[test]
+fn a_batch_says_of_each_cell_what_it_says_of_it_alone() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let numbers = [0usize, 77, 150, 333, 512, 699];
+    let rows: Vec<(usize, SparseRow)> = numbers.iter().map(|&c| (c, cells.row(c))).collect();
+    let batch =
+        describer.describe_batch(&cells.reader, &rows, &GenerationSettings::default(), &Watch::silent()).unwrap();
+    for ((cell, row), together) in rows.iter().zip(batch) {
+        assert_eq!(describe(&describer, &cells, *cell, row).0.text, together.text, "cell {cell}");
+    }
+}
+
+#[test]
+fn shuffled_genes_change_what_the_model_says() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let n_columns = cells.file.matrix(&cells.key).unwrap().n_cols() as u32;
+    let numbers = [5usize, 120, 240, 360, 480, 600];
+    let changed = numbers.iter().filter(|&&cell| {
+        let row = cells.row(cell);
+        // A fixed step through the columns that meets every one of them once.
+        let mut moved: Vec<(u32, f32)> = row.iter().map(|(c, v)| ((c * 331 + 17) % n_columns, v)).collect();
+        moved.sort_by_key(|(c, _)| *c);
+        let (columns, values) = moved.into_iter().unzip();
+        let shuffled = SparseRow { columns, values };
+        describe(&describer, &cells, cell, &row).0.text != describe(&describer, &cells, cell, &shuffled).0.text
+    });
+    assert_eq!(changed.count(), numbers.len());
+}
+
+#[test]
+fn a_stop_ends_a_description_at_the_next_token() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let cancel = Cancel::new();
+    let watch = Watch::new(cancel.clone(), |_| {});
+    let mut pieces = 0;
+    let result = describer.describe(&cells.reader, 0, &cells.row(0), &GenerationSettings::default(), &watch, &mut |_| {
+        pieces += 1;
+        if pieces == 3 {
+            cancel.cancel();
+        }
+    });
+    assert!(result.unwrap_err().is_cancelled());
+    assert_eq!(pieces, 3);
+}
+
+#[test]
+fn a_cell_without_a_known_gene_is_refused_with_a_remedy() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let settings = GenerationSettings::default();
+    let empty = SparseRow::default();
+    let error =
+        describer.describe(&cells.reader, 9, &empty, &settings, &Watch::silent(), &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("cell 9") && error.contains("Choose another cell"), "{error}");
+}
+
+/// Figures of docs/model-card.md on a real study that the model never saw. By default a twentieth of the cells;
+/// `CELL2TEXT_CARD_CELLS=all` takes them all and prints the card's figures.
+#[test]
+fn the_model_card_holds_on_pbmc3k_which_was_never_trained_on() {
+    let Some(path) = shared_file("data/cells/pbmc3k_seurat.h5ad") else { return };
+    let describer = describer();
+    let cells = Cells::open(&describer, &path);
+    let all = std::env::var("CELL2TEXT_CARD_CELLS").is_ok_and(|v| v == "all");
+    let numbers: Vec<usize> = (0..cells.file.n_obs()).step_by(if all { 1 } else { 20 }).collect();
+    let truth = cells.file.obs().column("cell_type_ontology_term_id").unwrap();
+    let ontology = Ontology::builtin().unwrap();
+    let similarity = PageRankSimilarity::builtin().unwrap();
+    let (mut well_formed, mut exact, mut below, mut nearness, mut tissue, mut supported) = (0, 0, 0, 0.0, 0, 0);
+    for chunk in numbers.chunks(64) {
+        let rows: Vec<(usize, SparseRow)> = chunk.iter().map(|&c| (c, cells.row(c))).collect();
+        let settings = GenerationSettings::default();
+        for d in describer.describe_batch(&cells.reader, &rows, &settings, &Watch::silent()).unwrap() {
+            let target = truth.text(d.cell).unwrap();
+            well_formed += usize::from(d.well_formed);
+            let claim = d.claim(ClaimKind::CellType);
+            supported += usize::from(claim.is_some_and(|c| c.supported == Some(true)));
+            if let Some(term) = claim.and_then(|c| c.term.as_deref()) {
+                exact += usize::from(term == target);
+                below += usize::from(ontology.is_a(term, &target));
+                nearness += similarity.similarity(term, &target);
+            }
+            tissue += usize::from(d.claim(ClaimKind::Tissue).is_some_and(|c| c.value == "blood"));
+        }
+    }
+    let n = numbers.len() as f64;
+    let share = |count: usize| count as f64 / n;
+    println!(
+        "pbmc3k, {n} cells: well formed {:.4}, exact {:.4}, exact or below {:.4}, PageRank similarity {:.4}, tissue {:.4}, \
+         type supported by genes {:.4}",
+        share(well_formed),
+        share(exact),
+        share(below),
+        nearness / n,
+        share(tissue),
+        share(supported)
+    );
+    assert!(share(well_formed) >= CARD_WELL_FORMED - SLACK, "well formed: {}", share(well_formed));
+    assert!(share(exact) >= CARD_EXACT - SLACK, "exact: {}", share(exact));
+    assert!(nearness / n >= CARD_SIMILARITY - SLACK, "similarity: {}", nearness / n);
+}
+
+/// The figures that docs/model-card.md states.
+const CARD_WELL_FORMED: f64 = 0.9;
+const CARD_EXACT: f64 = 0.4;
+const CARD_SIMILARITY: f64 = 0.6;
+/// A twentieth of the cells may differ this much by chance.
+const SLACK: f64 = 0.08;
