@@ -11,6 +11,8 @@ mod optimizer;
 mod recipe;
 mod run;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod trainee;
 
 pub use recipe::{
