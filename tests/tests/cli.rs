@@ -231,7 +231,7 @@ fn the_file_described_is_never_overwritten() {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    let mut child = cell2text(["describe", "sample", "--random", "3"])
+    let mut child = cell2text(["describe", "sample", "--random", "3", "--device", "cpu"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -252,13 +252,13 @@ fn ctrl_c_saves_what_was_described_under_another_name() {
     let table = folder.path().join("cells.csv");
     // Standard error is no terminal here, so nothing tells how far it is: the first interrupt may come before the
     // first batch is done, and then there is nothing to save.
-    let child = cell2text(["annotate", "sample", "-o"])
+    let child = cell2text(["annotate", "sample", "--device", "cpu", "-o"])
         .arg(&table)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(6));
+    std::thread::sleep(std::time::Duration::from_secs(2));
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     let run = Run::from(child.wait_with_output().unwrap());
