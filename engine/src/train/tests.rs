@@ -83,6 +83,23 @@ fn a_run_that_stops_twice_ends_with_the_very_weights_of_one_that_does_not() {
 }
 
 #[test]
+fn a_frozen_encoder_stays_as_it_was_and_a_trained_one_does_not() {
+    let Some(data) = data_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let encoder_after = |name: &str, train_encoder: bool, description_steps: u64| {
+        let out = folder.path().join(name);
+        let mut asked = settings(&data, out.clone(), None);
+        asked.recipe.stages[1].train_encoder = train_encoder;
+        asked.recipe.stages[1].steps = description_steps;
+        train(&asked, &Watch::silent()).unwrap();
+        std::fs::read(out.join("bundle/encoder/model.safetensors")).unwrap()
+    };
+    let before = encoder_after("before", false, 0);
+    assert_eq!(before, encoder_after("frozen", false, 2));
+    assert_ne!(before, encoder_after("trained", true, 2));
+}
+
+#[test]
 fn a_stopped_run_keeps_what_it_learnt_and_another_recipe_may_not_go_on_with_it() {
     let Some(data) = data_folder() else { return };
     let folder = tempfile::tempdir().unwrap();
