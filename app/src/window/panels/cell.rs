@@ -2,7 +2,8 @@
 
 use eframe::egui::text::LayoutJob;
 use eframe::egui::{
-    self, Color32, Label, Margin, RichText, ScrollArea, Spinner, Stroke, TextFormat, TextStyle, Ui, vec2,
+    self, Color32, Label, Margin, RichText, Role, ScrollArea, Spinner, Stroke, TextFormat, TextStyle, Ui,
+    WidgetInfo, vec2,
 };
 use engine::anndata::Scale;
 use engine::describe::{ClaimKind, Description};
@@ -185,6 +186,8 @@ fn text_ui(ui: &mut Ui, text: &str, description: Option<&Description>, running: 
     }
     job.append(text.get(at..).unwrap_or_default(), 0.0, plain);
     let (place, galley, response) = Label::new(job).selectable(true).layout_in_ui(ui);
+    // `Label` does this where it paints itself; a screen reader must have the text also while it comes.
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
     if running {
         let end = galley.pos_from_cursor(galley.end());
         let top = place + vec2(end.right() + 2.0, end.top() + 3.0);

@@ -1,0 +1,78 @@
+//! Pictures of the window, compared pixel by pixel with those in `tests/snapshots`.
+//!
+//! None shows what a model said, so that a model trained anew leaves them as they are. After a change that is meant,
+//! `UPDATE_SNAPSHOTS=1 cargo test --workspace --test window pictures` writes them anew: look at each one.
+
+use app::window::{Action, Command, ThemeChoice, WindowOptions};
+use eframe::egui::{Key, pos2, vec2};
+use engine::session::{DataSource, Settings};
+
+use super::driver::{Window, lonely_cells, window};
+
+/// Real graphics drivers round the edges of points differently: the stored pictures are of a software one.
+fn is_software(window: &Window) -> bool {
+    let drawn_by =
+        window.words().into_iter().find(|words| words.starts_with("Drawn by ")).unwrap_or_default();
+    if drawn_by.contains("software") {
+        return true;
+    }
+    eprintln!("SKIPPED: pictures are compared on software Vulkan only, and this window is \"{drawn_by}\"");
+    false
+}
+
+/// Compares the window with its picture; without the pointer, and without the adapter's name.
+#[track_caller]
+fn compare(window: &mut Window, name: &str) {
+    window.0.remove_cursor();
+    window.settle();
+    if is_software(window) {
+        let (corner, size) = (pos2(1040.0, 772.0), vec2(236.0, 22.0));
+        window.0.mask(eframe::egui::Rect::from_min_size(corner, size));
+        window.0.snapshot(name);
+    }
+}
+
+/// A window on the sample that has no model, so that it says nothing that a model said.
+fn without_model(theme: ThemeChoice) -> Window {
+    window(WindowOptions {
+        open: Some(DataSource::Sample),
+        settings: Settings { model: Some("no-such-model".into()), ..Settings::default() },
+        theme: Some(theme),
+        ..WindowOptions::default()
+    })
+}
+
+#[test]
+fn pictures_of_the_first_page() {
+    let mut window = window(WindowOptions { theme: Some(ThemeChoice::Light), ..WindowOptions::default() });
+    compare(&mut window, "welcome_light");
+}
+
+#[test]
+fn pictures_of_the_sample_light_and_dark() {
+    let mut window = without_model(ThemeChoice::Light);
+    compare(&mut window, "sample_light");
+    window.run(Command::ThemeDark);
+    compare(&mut window, "sample_dark");
+}
+
+#[test]
+fn pictures_of_a_cell_its_record_and_a_term_of_the_ontology() {
+    let mut window = without_model(ThemeChoice::Light);
+    window.act(Action::Run(Command::FindGene));
+    window.type_in("LYZ");
+    window.key(Key::Enter);
+    let cell = lonely_cells(&window.data(), "bulk_labels", "CD14+ Monocyte")[0];
+    window.act(Action::SelectCell(cell));
+    window.press("Dismiss");
+    window.act(Action::ShowTerm("CL:0000576".into()));
+    compare(&mut window, "cell_light");
+}
+
+#[test]
+fn pictures_of_a_file_that_cannot_be_opened() {
+    let mut window = without_model(ThemeChoice::Dark);
+    // A relative path: the message must not depend on where the repository lies.
+    window.drop_file("tests/window/notes.h5ad");
+    compare(&mut window, "error_dark");
+}
