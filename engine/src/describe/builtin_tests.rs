@@ -23,7 +23,8 @@ impl Cells {
         let var = file.var(&choice.key);
         let table = GeneTable::builtin().unwrap();
         let resolved = resolve_genes(table, &[("index", &var.index)], None);
-        let ids: Vec<Option<&str>> = resolved.ids.iter().map(|id| id.map(|id| table.ensembl_id(id))).collect();
+        let ids: Vec<Option<&str>> =
+            resolved.ids.iter().map(|id| id.map(|id| table.ensembl_id(id))).collect();
         let reader = describer.bind(&ids, &var.index, choice.scale).unwrap();
         Self { key: choice.key, reader, file }
     }
@@ -48,7 +49,9 @@ fn describe(describer: &Describer, cells: &Cells, cell: usize, row: &SparseRow) 
     let mut streamed = String::new();
     let settings = GenerationSettings::default();
     let description = describer
-        .describe(&cells.reader, cell, row, &settings, &Watch::silent(), &mut |piece| streamed.push_str(piece))
+        .describe(&cells.reader, cell, row, &settings, &Watch::silent(), &mut |piece| {
+            streamed.push_str(piece)
+        })
         .unwrap();
     (description, streamed)
 }
@@ -102,8 +105,9 @@ fn a_batch_says_of_each_cell_what_it_says_of_it_alone() {
     let cells = sample(&describer);
     let numbers = [0usize, 77, 150, 333, 512, 699];
     let rows: Vec<(usize, SparseRow)> = numbers.iter().map(|&c| (c, cells.row(c))).collect();
-    let batch =
-        describer.describe_batch(&cells.reader, &rows, &GenerationSettings::default(), &Watch::silent()).unwrap();
+    let batch = describer
+        .describe_batch(&cells.reader, &rows, &GenerationSettings::default(), &Watch::silent())
+        .unwrap();
     for ((cell, row), together) in rows.iter().zip(batch) {
         assert_eq!(describe(&describer, &cells, *cell, row).0.text, together.text, "cell {cell}");
     }
@@ -122,7 +126,8 @@ fn shuffled_genes_change_what_the_model_says() {
         moved.sort_by_key(|(c, _)| *c);
         let (columns, values) = moved.into_iter().unzip();
         let shuffled = SparseRow { columns, values };
-        describe(&describer, &cells, cell, &row).0.text != describe(&describer, &cells, cell, &shuffled).0.text
+        describe(&describer, &cells, cell, &row).0.text
+            != describe(&describer, &cells, cell, &shuffled).0.text
     });
     assert_eq!(changed.count(), numbers.len());
 }
@@ -134,12 +139,19 @@ fn a_stop_ends_a_description_at_the_next_token() {
     let cancel = Cancel::new();
     let watch = Watch::new(cancel.clone(), |_| {});
     let mut pieces = 0;
-    let result = describer.describe(&cells.reader, 0, &cells.row(0), &GenerationSettings::default(), &watch, &mut |_| {
-        pieces += 1;
-        if pieces == 3 {
-            cancel.cancel();
-        }
-    });
+    let result = describer.describe(
+        &cells.reader,
+        0,
+        &cells.row(0),
+        &GenerationSettings::default(),
+        &watch,
+        &mut |_| {
+            pieces += 1;
+            if pieces == 3 {
+                cancel.cancel();
+            }
+        },
+    );
     assert!(result.unwrap_err().is_cancelled());
     assert_eq!(pieces, 3);
 }
@@ -150,8 +162,10 @@ fn a_cell_without_a_known_gene_is_refused_with_a_remedy() {
     let cells = sample(&describer);
     let settings = GenerationSettings::default();
     let empty = SparseRow::default();
-    let error =
-        describer.describe(&cells.reader, 9, &empty, &settings, &Watch::silent(), &mut |_| {}).unwrap_err().to_string();
+    let error = describer
+        .describe(&cells.reader, 9, &empty, &settings, &Watch::silent(), &mut |_| {})
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("cell 9") && error.contains("Choose another cell"), "{error}");
 }
 
@@ -167,7 +181,8 @@ fn the_model_card_holds_on_pbmc3k_which_was_never_trained_on() {
     let truth = cells.file.obs().column("cell_type_ontology_term_id").unwrap();
     let ontology = Ontology::builtin().unwrap();
     let similarity = PageRankSimilarity::builtin().unwrap();
-    let (mut well_formed, mut exact, mut below, mut nearness, mut tissue, mut supported) = (0, 0, 0, 0.0, 0, 0);
+    let (mut well_formed, mut exact, mut below, mut nearness, mut tissue, mut supported) =
+        (0, 0, 0, 0.0, 0, 0);
     for chunk in numbers.chunks(64) {
         let rows: Vec<(usize, SparseRow)> = chunk.iter().map(|&c| (c, cells.row(c))).collect();
         let settings = GenerationSettings::default();

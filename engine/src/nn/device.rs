@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use burn::tensor::{Device, DeviceKind, DeviceType};
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,7 @@ pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
             if let Some((device, name)) = first_gpu() {
                 return Ok(ChosenDevice { device, name, reason: reason.to_owned() });
             }
-            let software = Device::wgpu_options().device_kind(DeviceKind::Cpu).init().map_err(|e| {
+            let software = software_gpu().map_err(|e| {
                 Error::device(Problem::new(
                     "wgpu",
                     format!("no working adapter ({e})"),
@@ -159,7 +160,8 @@ fn gpu_is_possible() -> bool {
     if !cfg!(target_os = "linux") {
         return true;
     }
-    let entries = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok);
+    let entries =
+        |folder: &str| std::fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok);
     let named = |folder: &str, prefix: &str| {
         entries(folder).any(|e| e.file_name().to_string_lossy().starts_with(prefix))
     };
@@ -177,6 +179,14 @@ fn first_gpu() -> Option<(Device, String)> {
     })
 }
 
+/// wgpu's software adapter. A device can be set up once in a process; who asks again gets the same.
+fn software_gpu() -> std::result::Result<Device, String> {
+    static SOFTWARE: OnceLock<std::result::Result<Device, String>> = OnceLock::new();
+    SOFTWARE
+        .get_or_init(|| Device::wgpu_options().device_kind(DeviceKind::Cpu).init().map_err(|e| e.to_string()))
+        .clone()
+}
+
 fn adapter_name(device: &Device) -> String {
     device.identity().map_or_else(|| "GPU (wgpu)".to_owned(), |i| format!("{} (wgpu)", i.name))
 }
@@ -190,6 +200,14 @@ mod tests {
         let all = devices();
         assert_eq!(all.last().unwrap().preference, DevicePreference::Cpu);
         assert!(choose_device(DevicePreference::Cpu).unwrap().name.starts_with("CPU"));
+    }
+
+    #[test]
+    fn wgpu_can_be_chosen_again_in_the_same_process() {
+        match choose_device(DevicePreference::Wgpu) {
+            Ok(first) => assert_eq!(choose_device(DevicePreference::Wgpu).unwrap().name, first.name),
+            Err(e) => crate::test_support::skipped(&e.to_string()),
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ fn tiny_recipe() -> Recipe {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/builtin.toml");
     let mut recipe = Recipe::read(&path).unwrap();
     recipe.genes = GeneRecipe { count: 300, max_len: 24, median_cells: 64, ..recipe.genes };
-    recipe.encoder = EncoderRecipe { hidden_size: 16, layers: 1, heads: 2, intermediate_size: 16, ..recipe.encoder };
+    recipe.encoder =
+        EncoderRecipe { hidden_size: 16, layers: 1, heads: 2, intermediate_size: 16, ..recipe.encoder };
     recipe.adapter.hidden_size = 16;
     recipe.decoder = DecoderRecipe {
         hidden_size: 16,
@@ -72,7 +73,8 @@ fn a_run_that_stops_twice_ends_with_the_very_weights_of_one_that_does_not() {
         assert_eq!(report.bundle.is_some(), most.is_none());
     }
     for part in ["encoder", "adapter", "decoder"] {
-        let weights = |run: &Path| std::fs::read(run.join("bundle").join(part).join("model.safetensors")).unwrap();
+        let weights =
+            |run: &Path| std::fs::read(run.join("bundle").join(part).join("model.safetensors")).unwrap();
         assert_eq!(weights(&straight), weights(&halting), "{part}");
     }
     let log = |run: &Path| -> Vec<String> {
