@@ -178,7 +178,7 @@ fn text_ui(ui: &mut Ui, text: &str, description: Option<&Description>, running: 
         if claim.supported == Some(false) {
             format.color = t.warn;
             format.underline = Stroke::new(1.0, t.warn);
-        } else if claim.kind == ClaimKind::CellType {
+        } else if claim.kind == ClaimKind::CellType && claim.supported == Some(true) {
             format.underline = Stroke::new(1.0, t.good);
         }
         job.append(said, 0.0, format);

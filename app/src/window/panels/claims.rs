@@ -72,7 +72,7 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = space::XS;
             ui.add_space(KIND_WIDTH + space::S);
-            support_ui(ui, claim.supported == Some(true));
+            support_ui(ui, claim);
         });
     }
     if (claim.kind == ClaimKind::CellType && claim.term.is_some()) || !claim.evidence.is_empty() {
@@ -118,15 +118,21 @@ fn probability_ui(ui: &mut Ui, probability: f32) {
 }
 
 /// Whether the cell's own genes speak for a claim, where no chip shows it.
-fn support_ui(ui: &mut Ui, supported: bool) {
+fn support_ui(ui: &mut Ui, claim: &Claim) {
     let t = Tokens::of(ui);
-    if supported {
+    if claim.supported == Some(true) {
         ui.label(RichText::new("Supported by this cell's genes").small().color(t.good));
         return;
     }
     let (rect, _) = ui.allocate_exact_size(vec2(12.0, 14.0), Sense::hover());
     warning_triangle(ui, rect.center(), t.warn);
-    ui.add(Label::new(RichText::new("Not supported by this cell's genes").small().color(t.warn)).truncate());
+    // Genes named below a flat "not supported" would read as a contradiction.
+    let words = if claim.evidence.is_empty() {
+        "Not supported by this cell's genes"
+    } else {
+        "Weakly supported, by these genes only"
+    };
+    ui.add(Label::new(RichText::new(words).small().color(t.warn)).truncate());
 }
 
 fn chips_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
