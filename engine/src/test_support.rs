@@ -28,7 +28,12 @@ fn existing(path: PathBuf) -> Option<PathBuf> {
     None
 }
 
-/// Says aloud that a test is skipped. The test harness swallows what `eprintln!` prints, but not this.
+/// Says aloud that a test is skipped.
 pub(crate) fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+    say(&format!("SKIPPED: {why}"));
+}
+
+/// Prints a line. The test harness swallows what `println!` prints in a test that passes, but not this.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -50,7 +50,7 @@ fn describe(describer: &Describer, cells: &Cells, cell: usize, row: &SparseRow) 
     let settings = GenerationSettings::default();
     let description = describer
         .describe(&cells.reader, cell, row, &settings, &Watch::silent(), &mut |piece| {
-            streamed.push_str(piece)
+            streamed.push_str(piece);
         })
         .unwrap();
     (description, streamed)
@@ -201,7 +201,7 @@ fn the_model_card_holds_on_pbmc3k_which_was_never_trained_on() {
     }
     let n = numbers.len() as f64;
     let share = |count: usize| count as f64 / n;
-    println!(
+    let figures = format!(
         "pbmc3k, {n} cells: well formed {:.4}, exact {:.4}, exact or below {:.4}, PageRank similarity {:.4}, tissue {:.4}, \
          type supported by genes {:.4}",
         share(well_formed),
@@ -211,6 +211,7 @@ fn the_model_card_holds_on_pbmc3k_which_was_never_trained_on() {
         share(tissue),
         share(supported)
     );
+    crate::test_support::say(&figures);
     assert!(share(well_formed) >= CARD_WELL_FORMED - SLACK, "well formed: {}", share(well_formed));
     assert!(share(exact) >= CARD_EXACT - SLACK, "exact: {}", share(exact));
     assert!(nearness / n >= CARD_SIMILARITY - SLACK, "similarity: {}", nearness / n);

@@ -14,7 +14,7 @@ pub enum Causality {
     /// All keys.
     Full,
     /// All keys of each row's own length: an additive bias `[batch, 1, 1, keys]` from [`Causality::padded`].
-    Padded(Tensor<4>),
+    Padded(Box<Tensor<4>>),
     /// Keys up to the query's own position; queries are the last of the keys.
     Causal,
 }
@@ -30,7 +30,7 @@ impl Causality {
             .flat_map(|&n| (0..keys).map(move |k| if k < n { 0.0 } else { MASKED_SCORE }))
             .collect();
         let data = burn::tensor::TensorData::new(bias, [lengths.len(), 1, 1, keys]);
-        Self::Padded(Tensor::from_data(data, device))
+        Self::Padded(Box::new(Tensor::from_data(data, device)))
     }
 }
 
@@ -62,7 +62,7 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causality: &Ca
     let scores = stacked.matmul(key.swap_dims(2, 3));
     let scores = match causality {
         Causality::Full => scores,
-        Causality::Padded(bias) => scores + bias.clone(),
+        Causality::Padded(bias) => scores + bias.as_ref().clone(),
         Causality::Causal if queries == 1 => scores,
         Causality::Causal => {
             let future = future_mask(queries, keys, &scores.device());

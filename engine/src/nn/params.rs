@@ -212,7 +212,7 @@ fn damaged(shard: &Shard, reason: &safetensors::SafeTensorError) -> Error {
 
 enum Source<'a> {
     Files { files: &'a WeightFiles, prefix: String },
-    Random { rng: StdRng, std: f32 },
+    Random { rng: Box<StdRng>, std: f32 },
 }
 
 /// Where a module's parameters come from, and the device they go to.
@@ -235,7 +235,10 @@ impl<'a> Params<'a> {
 
     /// Fresh parameters: matrices from a normal distribution of standard deviation `std`, norms one, biases zero.
     pub fn random(seed: u64, std: f32, device: &Device) -> Params<'static> {
-        Params { source: Source::Random { rng: StdRng::seed_from_u64(seed), std }, device: device.clone() }
+        Params {
+            source: Source::Random { rng: Box::new(StdRng::seed_from_u64(seed)), std },
+            device: device.clone(),
+        }
     }
 
     /// The device that parameters go to.
