@@ -50,7 +50,7 @@ fn no_import_in_the_engine_points_up_a_floor() {
             match floors.get(&import) {
                 Some(floor) if *floor <= own => {}
                 Some(floor) => {
-                    wrong.push(format!("{path} (floor {own}) uses crate::{import} (floor {floor})"))
+                    wrong.push(format!("{path} (floor {own}) uses crate::{import} (floor {floor})"));
                 }
                 None => wrong.push(format!("{path} uses crate::{import}, which has no floor")),
             }
