@@ -15,6 +15,7 @@ mod map;
 pub mod offscreen;
 mod palette;
 mod panels;
+mod selection;
 mod state;
 mod terms;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use app::App;
 pub use command::{Action, Command, Menu, Situation};
 pub use dialogs::Dialogs;
 pub use map::{Camera, Step};
+pub use selection::{CellSet, NamedSet, Sets};
 pub use state::{ColourBy, Layout, Saved, View};
 pub use theme::ThemeChoice;
 

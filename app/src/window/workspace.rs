@@ -8,6 +8,8 @@ use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
 
+use super::selection::{CellSet, Sets};
+
 /// A job that is running.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -80,6 +82,8 @@ pub enum Change {
 pub struct Workspace {
     /// The open data set.
     pub dataset: Option<Arc<Dataset>>,
+    /// Selected cells and named sets of the open data set.
+    pub sets: Sets,
     /// The data set on its way.
     pub opening: Option<(JobId, DataSource)>,
     /// Jobs sent that have not ended.
@@ -127,6 +131,9 @@ impl Workspace {
                 self.streaming = None;
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
+                if fresh {
+                    self.sets = Sets { current: Arc::new(CellSet::none(dataset.n_obs)), named: Vec::new() };
+                }
                 self.dataset = Some(dataset);
                 if is_open_job {
                     self.opening = None;

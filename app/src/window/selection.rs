@@ -1,0 +1,165 @@
+//! Sets of cells: the current selection and the named sets beside it.
+
+use std::sync::Arc;
+
+/// A set of cells of one data set, one bit a cell.
+///
+/// Sets of different data sets must not be mixed: the operations look only at the cells that both have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CellSet {
+    words: Vec<u64>,
+    n_obs: usize,
+    len: usize,
+}
+
+impl CellSet {
+    /// No cell of `n_obs`.
+    pub fn none(n_obs: usize) -> Self {
+        Self { words: vec![0; n_obs.div_ceil(64)], n_obs, len: 0 }
+    }
+
+    /// Every cell of `n_obs`.
+    pub fn all(n_obs: usize) -> Self {
+        Self::none(n_obs).inverted()
+    }
+
+    /// The cells for which `chosen` is true.
+    pub fn from_fn(n_obs: usize, chosen: impl Fn(usize) -> bool) -> Self {
+        let words = (0..n_obs.div_ceil(64))
+            .map(|w| {
+                let cells = w * 64..((w + 1) * 64).min(n_obs);
+                cells.fold(0u64, |word, cell| word | (u64::from(chosen(cell)) << (cell % 64)))
+            })
+            .collect();
+        Self { words, n_obs, len: 0 }.counted()
+    }
+
+    /// The cells listed; numbers beyond `n_obs` are left out.
+    pub fn from_cells(n_obs: usize, cells: impl IntoIterator<Item = usize>) -> Self {
+        let mut set = Self::none(n_obs);
+        for cell in cells.into_iter().filter(|&c| c < n_obs) {
+            set.words[cell / 64] |= 1 << (cell % 64);
+        }
+        set.counted()
+    }
+
+    fn counted(mut self) -> Self {
+        self.len = self.words.iter().map(|w| w.count_ones() as usize).sum();
+        self
+    }
+
+    /// Cells of the data set, chosen or not.
+    pub fn n_obs(&self) -> usize {
+        self.n_obs
+    }
+
+    /// Cells in the set.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no cell is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `cell` is in it.
+    pub fn contains(&self, cell: usize) -> bool {
+        self.words.get(cell / 64).is_some_and(|word| word >> (cell % 64) & 1 == 1)
+    }
+
+    /// Its cells, rising.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(w, &word)| {
+            std::iter::successors((word != 0).then_some(word), |&left| {
+                let left = left & (left - 1);
+                (left != 0).then_some(left)
+            })
+            .map(move |left| w * 64 + left.trailing_zeros() as usize)
+        })
+    }
+
+    /// One bit a cell, 64 cells a word, the lowest bit first; bits beyond `n_obs` are zero.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    fn merged(&self, other: &Self, merge: impl Fn(u64, u64) -> u64) -> Self {
+        let theirs = other.words.iter().copied().chain(std::iter::repeat(0));
+        let words = self.words.iter().zip(theirs).map(|(&a, b)| merge(a, b)).collect();
+        Self { words, n_obs: self.n_obs, len: 0 }.trimmed()
+    }
+
+    /// Clears the bits beyond the last cell.
+    fn trimmed(mut self) -> Self {
+        let beyond = self.n_obs % 64;
+        if beyond != 0
+            && let Some(last) = self.words.last_mut()
+        {
+            *last &= (1 << beyond) - 1;
+        }
+        self.counted()
+    }
+
+    /// Cells in either.
+    pub fn union(&self, other: &Self) -> Self {
+        self.merged(other, |a, b| a | b)
+    }
+
+    /// Cells in both.
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.merged(other, |a, b| a & b)
+    }
+
+    /// Cells in this and not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        self.merged(other, |a, b| a & !b)
+    }
+
+    /// Every cell that is not in it.
+    pub fn inverted(&self) -> Self {
+        Self { words: self.words.iter().map(|w| !w).collect(), n_obs: self.n_obs, len: 0 }.trimmed()
+    }
+}
+
+/// A set with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSet {
+    /// Its name, unique in the session.
+    pub name: String,
+    /// Its cells.
+    pub cells: Arc<CellSet>,
+}
+
+/// The current selection and the named sets of the open data set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sets {
+    /// What is selected now.
+    pub current: Arc<CellSet>,
+    /// The named sets, in the order they were made.
+    pub named: Vec<NamedSet>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_the_cells_it_was_made_of_and_no_others() {
+        let set = CellSet::from_cells(130, [0, 63, 64, 129, 129, 500]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 63, 64, 129]);
+        assert_eq!(
+            (set.len(), set.contains(64), set.contains(65), set.contains(10_000)),
+            (4, true, false, false)
+        );
+        assert_eq!(set, CellSet::from_fn(130, |c| [0, 63, 64, 129].contains(&c)));
+    }
+
+    #[test]
+    fn inverting_leaves_no_bit_beyond_the_last_cell() {
+        for n_obs in [0, 1, 63, 64, 65, 130] {
+            assert_eq!(CellSet::all(n_obs).len(), n_obs);
+            assert!(CellSet::all(n_obs).inverted().is_empty());
+        }
+    }
+}
