@@ -1,9 +1,10 @@
 //! What the engine has told the window: the data set, the jobs, the cell, the descriptions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::analysis::Comparison;
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
@@ -98,6 +99,10 @@ pub struct Workspace {
     pub descriptions: Annotations,
     /// The gene last read.
     pub gene: Option<GeneColour>,
+    /// Genes read for panels, by row of the data set's genes.
+    pub genes: BTreeMap<usize, GeneColour>,
+    /// What differs between two sets of cells, as last computed.
+    pub comparison: Option<Arc<Comparison>>,
     /// The job that reads the gene wanted.
     pub gene_job: Option<JobId>,
     /// The job that reads the record wanted.
@@ -128,6 +133,8 @@ impl Workspace {
                 let fresh = is_open_job || self.dataset.as_ref().is_none_or(|d| d.source != dataset.source);
                 self.record = None;
                 self.gene = None;
+                self.genes.clear();
+                self.comparison = None;
                 self.streaming = None;
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
@@ -146,6 +153,10 @@ impl Workspace {
                 }
                 self.gene = Some(colour);
                 Some(Change::GeneRead)
+            }
+            Event::GeneRead { colour, .. } => {
+                self.genes.insert(colour.gene, colour);
+                None
             }
             Event::CellRead { job, record } => {
                 if self.record_job == Some(job) {

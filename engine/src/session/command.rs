@@ -31,6 +31,12 @@ pub enum Command {
         /// Row of the chosen matrix's gene list ([`super::Dataset::genes`]).
         gene: usize,
     },
+    /// Reads several genes over all cells, one after the other; answered by one [`super::Event::GeneRead`] a gene, in
+    /// this order. A newer such command replaces an older one.
+    ReadGenes {
+        /// Rows of the chosen matrix's gene list ([`super::Dataset::genes`]).
+        genes: Arc<[usize]>,
+    },
     /// Reads the record of one cell; answered by [`super::Event::CellRead`].
     ReadCell {
         /// Row of obs.

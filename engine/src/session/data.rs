@@ -13,7 +13,8 @@ use super::dataset;
 use super::event::{CellRecord, Dataset, Event, GeneColour, TopGene};
 use super::jobs::{JobContext, lock};
 use super::run::Shared;
-use crate::anndata::{AnnData, Layout, Matrix, MatrixKey, Scale, SparseRow};
+use crate::analysis::{log1p_cp10k, row_totals};
+use crate::anndata::{AnnData, Matrix, MatrixKey, Scale, SparseRow};
 use crate::annotate::{Annotation, Export, InputFile, write_csv};
 use crate::error::Problem;
 use crate::progress::Watch;
@@ -21,8 +22,6 @@ use crate::{Error, Result, assets};
 
 /// Genes in a cell's record.
 const TOP_GENES: usize = 30;
-/// Rows summed between two looks at the stop flag.
-const ROWS_PER_BLOCK: usize = 512;
 
 /// The open file and what was made of it.
 pub(super) struct OpenData {
@@ -98,6 +97,7 @@ impl DataWorker {
             Command::Open(source) => self.open(ctx, source),
             Command::UseMatrix(key) => self.use_matrix(ctx, &key),
             Command::ColourByGene { gene } => self.colour(ctx, gene),
+            Command::ReadGenes { genes } => self.read_genes(ctx, &genes),
             Command::ReadCell { cell } => self.read_cell(ctx, cell),
             Command::ExportCsv { path } => self.export(ctx, &path),
             Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
@@ -154,28 +154,28 @@ impl DataWorker {
 
     fn colour(&self, ctx: &JobContext, gene: usize) -> Result<()> {
         let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
-        let Some(symbol) = open.dataset.genes.get(gene).cloned() else {
-            return Err(Error::request(Problem::new(
-                format!("gene {gene}"),
-                "no such row of var",
-                format!("a row below {}", open.dataset.genes.len()),
-                "Choose a gene of the open data set.",
-            )));
-        };
-        ctx.started(format!("Colouring by {symbol}"))?;
-        let mut values = open.matrix.column(gene, &ctx.watch)?;
-        let unit = match open.dataset.matrix.scale {
-            Scale::Counts | Scale::Linear => {
-                for (value, total) in values.iter_mut().zip(open.totals(&ctx.watch)?.iter()) {
-                    *value = log1p_cp10k(*value, *total);
-                }
-                "log1p of counts per 10,000"
-            }
-            Scale::Log1p => "log1p as in the file",
-            Scale::Scaled => "scaled as in the file",
-        };
-        let colour = GeneColour { gene, symbol, values: values.into(), unit };
+        ctx.started(format!("Colouring by {}", open.symbol(gene)?))?;
+        let colour = open.gene(gene, &ctx.watch)?;
         ctx.emit(Event::GeneColoured { job: ctx.id, colour })
+    }
+
+    fn read_genes(&self, ctx: &JobContext, genes: &[usize]) -> Result<()> {
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
+        // What is not there is refused before anything is read.
+        for gene in genes {
+            open.symbol(*gene)?;
+        }
+        ctx.started(match genes {
+            [gene] => format!("Reading {}", open.symbol(*gene)?),
+            genes => format!("Reading {} genes", genes.len()),
+        })?;
+        for (done, gene) in genes.iter().enumerate() {
+            ctx.watch.step("Reading genes", done as u64, Some(genes.len() as u64))?;
+            let quiet = Watch::new(ctx.watch.cancel().clone(), |_| {});
+            let colour = open.gene(*gene, &quiet)?;
+            ctx.emit(Event::GeneRead { job: ctx.id, colour })?;
+        }
+        Ok(())
     }
 
     fn read_cell(&self, ctx: &JobContext, cell: usize) -> Result<()> {
@@ -258,6 +258,35 @@ impl OpenFile {
 }
 
 impl OpenData {
+    /// What the gene is called, where there is such a gene.
+    fn symbol(&self, gene: usize) -> Result<&str> {
+        self.dataset.genes.get(gene).map(String::as_str).ok_or_else(|| {
+            Error::request(Problem::new(
+                format!("gene {gene}"),
+                "no such row of var",
+                format!("a row below {}", self.dataset.genes.len()),
+                "Choose a gene of the open data set.",
+            ))
+        })
+    }
+
+    /// One gene over all cells, as shown: see [`GeneColour::values`].
+    fn gene(&self, gene: usize, watch: &Watch) -> Result<GeneColour> {
+        let symbol = self.symbol(gene)?.to_owned();
+        let mut values = self.matrix.column(gene, watch)?;
+        let unit = match self.dataset.matrix.scale {
+            Scale::Counts | Scale::Linear => {
+                for (value, total) in values.iter_mut().zip(self.totals(watch)?.iter()) {
+                    *value = log1p_cp10k(*value, *total);
+                }
+                "log1p of counts per 10,000"
+            }
+            Scale::Log1p => "log1p as in the file",
+            Scale::Scaled => "scaled as in the file",
+        };
+        Ok(GeneColour { gene, symbol, values: values.into(), unit })
+    }
+
     /// Row sums of the chosen matrix, `[n_obs]`: one pass over the file, the first time.
     fn totals(&self, watch: &Watch) -> Result<Arc<[f64]>> {
         if let Some(totals) = self.totals.get() {
@@ -266,38 +295,6 @@ impl OpenData {
         let totals = row_totals(&self.matrix, watch)?;
         Ok(self.totals.get_or_init(|| totals.into()).clone())
     }
-}
-
-/// Sums every row: row by row where rows lie together in the file, column by column where columns do.
-fn row_totals(matrix: &Matrix, watch: &Watch) -> Result<Vec<f64>> {
-    const WHAT: &str = "Summing each cell's counts";
-    let (n_rows, n_cols) = (matrix.n_rows(), matrix.n_cols());
-    let mut totals = vec![0.0; n_rows];
-    let quiet = Watch::new(watch.cancel().clone(), |_| {});
-    if matrix.layout() == Layout::Csc {
-        for column in 0..n_cols {
-            watch.step(WHAT, column as u64, Some(n_cols as u64))?;
-            for (total, value) in totals.iter_mut().zip(matrix.column(column, &quiet)?) {
-                // A missing value must not make the whole cell missing.
-                *total += if value.is_finite() { f64::from(value) } else { 0.0 };
-            }
-        }
-        return Ok(totals);
-    }
-    for (block, sums) in totals.chunks_mut(ROWS_PER_BLOCK).enumerate() {
-        let first = block * ROWS_PER_BLOCK;
-        watch.step(WHAT, first as u64, Some(n_rows as u64))?;
-        let rows = matrix.rows_watched(first..first + sums.len(), &quiet)?;
-        for (total, row) in sums.iter_mut().zip(rows) {
-            *total = row.total();
-        }
-    }
-    Ok(totals)
-}
-
-/// `ln(1 + 10,000 · value / total)`, scanpy's `normalize_total(target_sum=1e4)` and `log1p`; 0 for an empty cell.
-fn log1p_cp10k(value: f32, total: f64) -> f32 {
-    if total > 0.0 { (f64::from(value) / total * 1e4).ln_1p() as f32 } else { 0.0 }
 }
 
 /// Writes the built-in sample where the reader can open it.

@@ -161,6 +161,13 @@ pub enum Event {
         /// Its values.
         colour: GeneColour,
     },
+    /// One of several genes was read.
+    GeneRead {
+        /// The job.
+        job: JobId,
+        /// Its values.
+        colour: GeneColour,
+    },
     /// A cell was read.
     CellRead {
         /// The job.
@@ -234,6 +241,7 @@ impl Event {
             | Self::Progressed { job, .. }
             | Self::Opened { job, .. }
             | Self::GeneColoured { job, .. }
+            | Self::GeneRead { job, .. }
             | Self::CellRead { job, .. }
             | Self::ModelLoaded { job, .. }
             | Self::DescriptionText { job, .. }

@@ -53,6 +53,7 @@ pub(super) enum Kind {
     Open,
     UseMatrix,
     ColourByGene,
+    ReadGenes,
     ReadCell,
     Describe,
     Annotate,
@@ -65,6 +66,7 @@ impl Kind {
             Command::Open(_) => Self::Open,
             Command::UseMatrix(_) => Self::UseMatrix,
             Command::ColourByGene { .. } => Self::ColourByGene,
+            Command::ReadGenes { .. } => Self::ReadGenes,
             Command::ReadCell { .. } => Self::ReadCell,
             Command::Describe { .. } => Self::Describe,
             Command::Annotate { .. } => Self::Annotate,
@@ -76,7 +78,9 @@ impl Kind {
         match self {
             Self::Describe | Self::Annotate => Lane::Model,
             Self::ReadCell => Lane::Cell,
-            Self::Open | Self::UseMatrix | Self::ColourByGene | Self::ExportCsv => Lane::Data,
+            Self::Open | Self::UseMatrix | Self::ColourByGene | Self::ReadGenes | Self::ExportCsv => {
+                Lane::Data
+            }
         }
     }
 
@@ -92,6 +96,8 @@ impl Kind {
             Self::UseMatrix => older != Self::ExportCsv && older != Self::Open,
             // A running read ends within milliseconds; stopping it would starve a face that asks on every hover.
             Self::ReadCell => older == Self::ReadCell && !running,
+            // Who asks for other genes has no more use for those before.
+            Self::ReadGenes => older == Self::ReadGenes,
             Self::Describe => older == Self::Describe,
             _ => false,
         }

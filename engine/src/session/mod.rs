@@ -7,7 +7,7 @@
 //!
 //! | worker | commands |
 //! | --- | --- |
-//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ExportCsv`] |
+//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ReadGenes`], [`Command::ExportCsv`] |
 //! | cell | [`Command::ReadCell`] |
 //! | model | [`Command::Describe`], [`Command::Annotate`] |
 //!
