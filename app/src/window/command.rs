@@ -9,8 +9,8 @@ use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 use engine::anndata::MatrixKey;
 use engine::session::{DataSource, JobId};
 
-use super::map::{Camera, Step};
-use super::state::ColourBy;
+use super::map::{Camera, NumberRange, Step};
+use super::state::{ColourBy, ColourStyle};
 
 /// A request without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ pub enum Command {
     Open,
     OpenSample,
     ExportCsv,
+    ExportOntologySvg,
+    ExportOntologyCsv,
     ClearRecent,
     Quit,
     FitMap,
@@ -29,9 +31,12 @@ pub enum Command {
     ShowCellList,
     FindGene,
     ShowAllCategories,
+    ToggleLabels,
     ToggleDataPanel,
     ToggleCellPanel,
     ToggleOntology,
+    BrowseOntology,
+    WholeOntology,
     ThemeSystem,
     ThemeLight,
     ThemeDark,
@@ -102,6 +107,8 @@ pub struct Situation {
     pub has_hidden: bool,
     /// Files were opened before.
     pub has_recent: bool,
+    /// A term of the Cell Ontology is shown.
+    pub has_term: bool,
 }
 
 const fn plain(key: Key) -> Option<KeyboardShortcut> {
@@ -116,11 +123,13 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 40] = [
         Self::Open,
         Self::OpenSample,
         Self::ClearRecent,
         Self::ExportCsv,
+        Self::ExportOntologySvg,
+        Self::ExportOntologyCsv,
         Self::Quit,
         Self::ShowPalette,
         Self::FitMap,
@@ -131,9 +140,12 @@ impl Command {
         Self::ShowCellList,
         Self::FindGene,
         Self::ShowAllCategories,
+        Self::ToggleLabels,
         Self::ToggleDataPanel,
         Self::ToggleCellPanel,
         Self::ToggleOntology,
+        Self::BrowseOntology,
+        Self::WholeOntology,
         Self::ThemeSystem,
         Self::ThemeLight,
         Self::ThemeDark,
@@ -172,7 +184,12 @@ impl Command {
             Self::ShowAllCategories => "Show all categories",
             Self::ToggleDataPanel => "Data panel",
             Self::ToggleCellPanel => "Cell panel",
+            Self::ToggleLabels => "Names on the map",
             Self::ToggleOntology => "Cell Ontology panel",
+            Self::BrowseOntology => "Search the Cell Ontology",
+            Self::WholeOntology => "Cell Ontology over the whole window",
+            Self::ExportOntologySvg => "Export ontology as SVG…",
+            Self::ExportOntologyCsv => "Export ontology as CSV…",
             Self::ThemeSystem => "System theme",
             Self::ThemeLight => "Light theme",
             Self::ThemeDark => "Dark theme",
@@ -214,6 +231,11 @@ impl Command {
             Self::ToggleDataPanel => "Show or hide the panel with the data set, colours and legend.",
             Self::ToggleCellPanel => "Show or hide the panel with the selected cell.",
             Self::ToggleOntology => "Show or hide the neighbourhood of the cell type in the Cell Ontology.",
+            Self::ToggleLabels => "Name the categories on the map.",
+            Self::BrowseOntology => "Search and walk through the Cell Ontology, with counts of your own cells.",
+            Self::WholeOntology => "Give the Cell Ontology the whole window, or take it back.",
+            Self::ExportOntologySvg => "Write the ontology terms shown to a picture with text as text.",
+            Self::ExportOntologyCsv => "Write the ontology terms shown, their relations and your cells in them to a table.",
             Self::ThemeSystem => "Follow the system in light and dark.",
             Self::ThemeLight => "Dark text on a light ground.",
             Self::ThemeDark => "Light text on a dark ground.",
@@ -254,6 +276,9 @@ impl Command {
             Self::ToggleDataPanel => (ctrl(Key::Num1), None),
             Self::ToggleCellPanel => (ctrl(Key::Num2), None),
             Self::ToggleOntology => (ctrl(Key::Num3), None),
+            Self::ToggleLabels => (plain(Key::N), None),
+            Self::BrowseOntology => (ctrl_shift(Key::F), None),
+            Self::WholeOntology => (ctrl_shift(Key::Num3), None),
             Self::LargerText => (ctrl(Key::Plus), ctrl(Key::Equals)),
             Self::SmallerText => (ctrl(Key::Minus), None),
             Self::NormalText => (ctrl(Key::Num0), None),
@@ -269,6 +294,8 @@ impl Command {
             Self::ShowPalette => (ctrl(Key::P), ctrl(Key::K)),
             Self::ShowShortcuts => (plain(Key::Questionmark), plain(Key::F1)),
             Self::ClearRecent
+            | Self::ExportOntologySvg
+            | Self::ExportOntologyCsv
             | Self::ThemeSystem
             | Self::ThemeLight
             | Self::ThemeDark
@@ -281,7 +308,13 @@ impl Command {
     /// The menu it stands in.
     pub fn menu(self) -> Menu {
         match self {
-            Self::Open | Self::OpenSample | Self::ExportCsv | Self::ClearRecent | Self::Quit => Menu::File,
+            Self::Open
+            | Self::OpenSample
+            | Self::ExportCsv
+            | Self::ExportOntologySvg
+            | Self::ExportOntologyCsv
+            | Self::ClearRecent
+            | Self::Quit => Menu::File,
             Self::DescribeCell
             | Self::Stop
             | Self::AnnotateAll
@@ -325,6 +358,9 @@ impl Command {
             Self::ShowCellList | Self::FindGene | Self::AnnotateAll => now.has_data,
             Self::ToggleDataPanel | Self::ToggleCellPanel | Self::ToggleOntology => now.has_data,
             Self::ShowAllCategories => now.has_hidden,
+            Self::ToggleLabels => now.has_map,
+            Self::BrowseOntology | Self::WholeOntology => now.has_data,
+            Self::ExportOntologySvg | Self::ExportOntologyCsv => now.has_term,
             Self::DescribeCell | Self::ClearSelection => now.has_selection,
             Self::Stop => now.is_working,
             Self::CopyDescription => now.has_description,
@@ -378,10 +414,22 @@ pub enum Action {
     ToggleCategory(usize),
     /// Show only this category; a second time, all.
     IsolateCategory(usize),
+    /// Select the cells of this row of the legend.
+    SelectCategory(usize),
+    /// Give this row of the legend a colour of the user's; `None` gives its own one back.
+    SetCategoryColour(usize, Option<[u8; 3]>),
+    /// Choose and explain colours like this.
+    SetColourStyle(ColourStyle),
+    /// Span this part of the range of numbers by colours.
+    SetRange(NumberRange),
     /// Read counts from this matrix.
     UseMatrix(MatrixKey),
     /// Show the neighbourhood of this term.
     ShowTerm(String),
+    /// Select the cells of this term and of all terms below it.
+    SelectTerm(String),
+    /// Write the terms shown to this SVG or CSV.
+    ExportOntologyTo(PathBuf),
     /// Stop one job.
     CancelJob(JobId),
     /// Remove one notice.

@@ -15,6 +15,7 @@ mod map;
 pub mod offscreen;
 mod palette;
 mod panels;
+mod said;
 mod selection;
 mod state;
 mod terms;
@@ -33,9 +34,10 @@ use engine::session::{DataSource, Session, Settings};
 pub use app::App;
 pub use command::{Action, Command, Menu, Situation};
 pub use dialogs::Dialogs;
-pub use map::{Camera, Step};
+pub use map::{Camera, NumberRange, Step};
 pub use selection::{CellSet, NamedSet, Sets};
-pub use state::{ColourBy, Layout, Saved, View};
+pub use palette::Scale;
+pub use state::{ColourBy, ColourStyle, Layout, LegendOrder, Said, Saved, View};
 pub use theme::ThemeChoice;
 
 /// How the window starts.

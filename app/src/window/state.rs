@@ -1,11 +1,12 @@
 //! What the window remembers: plain data, saved between starts and never required.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::map::Camera;
+use super::map::{Camera, NumberRange};
+use super::palette;
 use super::theme::ThemeChoice;
 
 /// Files kept in the list of recent ones.
@@ -27,6 +28,87 @@ pub enum ColourBy {
         /// Its symbol.
         symbol: String,
     },
+    /// What the descriptions say of the cells.
+    Said(Said),
+}
+
+/// Something that descriptions say of cells, or how sure they are of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// The cell type.
+    CellType,
+    /// The tissue.
+    Tissue,
+    /// The disease.
+    Disease,
+    /// The stage of life.
+    Stage,
+    /// The first pathway.
+    Pathway,
+    /// How probable the cell type was to the model.
+    Probability,
+    /// Whether the cell's genes support the cell type.
+    Support,
+}
+
+impl Said {
+    /// All of them, in the order of lists.
+    pub const ALL: [Self; 7] = [
+        Self::CellType,
+        Self::Tissue,
+        Self::Disease,
+        Self::Stage,
+        Self::Pathway,
+        Self::Probability,
+        Self::Support,
+    ];
+
+    /// Its name in lists and above the legend.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::CellType => "Described cell type",
+            Self::Tissue => "Described tissue",
+            Self::Disease => "Described disease",
+            Self::Stage => "Described stage",
+            Self::Pathway => "Described pathway",
+            Self::Probability => "Probability of the cell type",
+            Self::Support => "Support of the cell type",
+        }
+    }
+}
+
+/// How rows of the legend are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegendOrder {
+    /// As the file has them.
+    #[default]
+    File,
+    /// By name, numbers within names by size.
+    Name,
+    /// The largest first.
+    Count,
+}
+
+/// How colours are chosen and explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ColourStyle {
+    /// The scale of numbers.
+    pub scale: palette::Scale,
+    /// Whether the file's own colours of categories are used.
+    pub from_file: bool,
+    /// Whether categories are named on the map.
+    pub labels: bool,
+    /// How the legend is sorted.
+    pub order: LegendOrder,
+}
+
+impl Default for ColourStyle {
+    fn default() -> Self {
+        Self { scale: palette::Scale::default(), from_file: true, labels: true, order: LegendOrder::File }
+    }
 }
 
 /// How the cells are shown.
@@ -52,6 +134,10 @@ pub struct View {
     pub camera: Option<Camera>,
     /// Map or list.
     pub layout: Layout,
+    /// Which part of the range of numbers the colours span.
+    pub range: NumberRange,
+    /// Colours that the user gave to categories, by column and category.
+    pub own_colours: BTreeMap<String, BTreeMap<String, [u8; 3]>>,
     /// Hidden categories of the current column, by number in the legend.
     #[serde(skip)]
     pub hidden: BTreeSet<usize>,
@@ -81,6 +167,8 @@ pub struct Saved {
     pub scale: f32,
     /// Whether the first hint was put away.
     pub hint_seen: bool,
+    /// How colours are chosen and explained.
+    pub colours: ColourStyle,
     /// The last file and how it was looked at.
     pub last_view: Option<(PathBuf, View)>,
 }
@@ -92,12 +180,13 @@ impl Default for Saved {
             recent: Vec::new(),
             data_panel_width: 272.0,
             cell_panel_width: 352.0,
-            ontology_height: 252.0,
+            ontology_height: 300.0,
             data_panel_open: true,
             cell_panel_open: true,
             ontology_open: true,
             scale: 1.0,
             hint_seen: false,
+            colours: ColourStyle::default(),
             last_view: None,
         }
     }
@@ -137,6 +226,7 @@ impl Saved {
         self.recent.truncate(MAX_RECENT);
         if let Some((_, view)) = &mut self.last_view {
             view.camera = view.camera.filter(Camera::is_sound);
+            view.range = view.range.sound();
         }
     }
 
