@@ -145,6 +145,21 @@ impl App {
         }
     }
 
+    /// Whether the picture last painted shows every cell of the map.
+    pub fn is_drawn(&self) -> bool {
+        self.map.is_drawn()
+    }
+
+    /// The selected cells and the named sets.
+    pub fn sets(&self) -> &super::selection::Sets {
+        &self.work.sets
+    }
+
+    /// How the colours are chosen and explained.
+    pub fn colour_style(&self) -> super::state::ColourStyle {
+        self.saved.colours
+    }
+
     /// The view of the data set.
     pub fn view(&self) -> &View {
         &self.view

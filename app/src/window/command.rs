@@ -187,7 +187,7 @@ impl Command {
             Self::ToggleLabels => "Names on the map",
             Self::ToggleOntology => "Cell Ontology panel",
             Self::BrowseOntology => "Search the Cell Ontology",
-            Self::WholeOntology => "Cell Ontology over the whole window",
+            Self::WholeOntology => "Whole-window ontology",
             Self::ExportOntologySvg => "Export ontology as SVG…",
             Self::ExportOntologyCsv => "Export ontology as CSV…",
             Self::ThemeSystem => "System theme",

@@ -219,8 +219,8 @@ impl Saved {
         let keep = |v: f32, range: std::ops::RangeInclusive<f32>, otherwise: f32| {
             if v.is_finite() { v.clamp(*range.start(), *range.end()) } else { otherwise }
         };
-        self.data_panel_width = keep(self.data_panel_width, 220.0..=480.0, default.data_panel_width);
-        self.cell_panel_width = keep(self.cell_panel_width, 280.0..=640.0, default.cell_panel_width);
+        self.data_panel_width = keep(self.data_panel_width, 140.0..=480.0, default.data_panel_width);
+        self.cell_panel_width = keep(self.cell_panel_width, 180.0..=640.0, default.cell_panel_width);
         self.ontology_height = keep(self.ontology_height, 140.0..=640.0, default.ontology_height);
         self.scale = keep(self.scale, 0.5..=3.0, 1.0);
         self.recent.truncate(MAX_RECENT);

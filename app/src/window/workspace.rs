@@ -161,6 +161,10 @@ impl Workspace {
                 if let Some(streaming) = self.streaming.as_mut().filter(|s| s.job == job) {
                     streaming.text.push_str(&text);
                 }
+                // What came before the text, as the loading of the model, is over.
+                if let Some(running) = self.jobs.iter_mut().find(|j| j.id == job) {
+                    running.progress = None;
+                }
                 None
             }
             Event::Described { job, description } => {
@@ -295,6 +299,17 @@ mod tests {
         assert_eq!(w.description_text(5), Some("A cell"));
         assert!(w.is_describing(5));
         assert_eq!(w.description_text(4), None);
+    }
+
+    #[test]
+    fn the_progress_of_loading_ends_when_text_comes() {
+        let mut w = Workspace { streaming: Some(streaming(2, 5)), ..Workspace::default() };
+        w.apply(Event::Started { job: JobId(2), what: "Describing a cell".into() });
+        let progress = Progress { what: "Loading the model".into(), done: 3, total: Some(3) };
+        w.apply(Event::Progressed { job: JobId(2), progress });
+        assert!(w.jobs[0].progress.is_some());
+        w.apply(text(2, 5, "A "));
+        assert!(w.jobs[0].progress.is_none());
     }
 
     #[test]

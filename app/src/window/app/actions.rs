@@ -337,7 +337,7 @@ impl App {
     }
 
     fn select(&mut self, ctx: &egui::Context, cell: usize) {
-        let Some(dataset) = &self.work.dataset else { return };
+        let Some(dataset) = self.work.dataset.clone() else { return };
         if cell >= dataset.n_obs {
             return;
         }
@@ -358,6 +358,12 @@ impl App {
                 }
             }
             None if self.work.is_describing(cell) => {}
+            // A model of human cells has nothing to say of others: it is asked only by hand.
+            None if dataset.is_of_another_species() => {
+                if let Some(streaming) = self.work.streaming.take() {
+                    self.session.cancel(streaming.job);
+                }
+            }
             None => self.describe(),
         }
     }

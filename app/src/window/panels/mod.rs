@@ -23,8 +23,6 @@ mod widgets;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use eframe::egui;
-
 use super::background::Task;
 use super::command::{Action, Situation};
 use super::map::Map;
