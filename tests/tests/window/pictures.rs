@@ -16,7 +16,9 @@ fn is_software(window: &Window) -> bool {
     if drawn_by.contains("software") {
         return true;
     }
-    eprintln!("SKIPPED: pictures are compared on software Vulkan only, and this window is \"{drawn_by}\"");
+    tests::skipped(&format!(
+        "pictures are compared on software Vulkan only, and this window is \"{drawn_by}\""
+    ));
     false
 }
 
