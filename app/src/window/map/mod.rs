@@ -2,6 +2,8 @@
 
 mod camera;
 mod colouring;
+#[cfg(test)]
+mod frame_times;
 mod gpu;
 mod labels;
 mod picking;
