@@ -10,7 +10,7 @@ use super::command::{Action, Command, Situation};
 use super::dialogs::{Answer, Dialogs, OpenDialog, Purpose};
 use super::map::{self, Look, Map};
 use super::panels::{self, Local, Scope};
-use super::state::{self, Saved, View};
+use super::state::{self, ColourStyle, Saved, View};
 use super::terms::Terms;
 use super::theme::{self, Tokens};
 use super::workspace::{Change, Severity, Workspace};
@@ -156,7 +156,7 @@ impl App {
     }
 
     /// How the colours are chosen and explained.
-    pub fn colour_style(&self) -> super::state::ColourStyle {
+    pub fn colour_style(&self) -> ColourStyle {
         self.saved.colours
     }
 
@@ -297,7 +297,9 @@ impl App {
             return;
         }
         // Escape leaves the whole-window ontology before it lets go of a cell.
-        if self.local.ontology.whole && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, egui::Key::Escape)) {
+        if self.local.ontology.whole
+            && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, egui::Key::Escape))
+        {
             self.actions.push(Action::Run(Command::WholeOntology));
         }
         let now = self.situation();

@@ -232,10 +232,14 @@ impl Command {
             Self::ToggleCellPanel => "Show or hide the panel with the selected cell.",
             Self::ToggleOntology => "Show or hide the neighbourhood of the cell type in the Cell Ontology.",
             Self::ToggleLabels => "Name the categories on the map.",
-            Self::BrowseOntology => "Search and walk through the Cell Ontology, with counts of your own cells.",
+            Self::BrowseOntology => {
+                "Search and walk through the Cell Ontology, with counts of your own cells."
+            }
             Self::WholeOntology => "Give the Cell Ontology the whole window, or take it back.",
             Self::ExportOntologySvg => "Write the ontology terms shown to a picture with text as text.",
-            Self::ExportOntologyCsv => "Write the ontology terms shown, their relations and your cells in them to a table.",
+            Self::ExportOntologyCsv => {
+                "Write the ontology terms shown, their relations and your cells in them to a table."
+            }
             Self::ThemeSystem => "Follow the system in light and dark.",
             Self::ThemeLight => "Dark text on a light ground.",
             Self::ThemeDark => "Light text on a dark ground.",

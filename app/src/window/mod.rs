@@ -35,8 +35,8 @@ pub use app::App;
 pub use command::{Action, Command, Menu, Situation};
 pub use dialogs::Dialogs;
 pub use map::{Camera, NumberRange, Step};
-pub use selection::{CellSet, NamedSet, Sets};
 pub use palette::Scale;
+pub use selection::{CellSet, NamedSet, Sets};
 pub use state::{ColourBy, ColourStyle, Layout, LegendOrder, Said, Saved, View};
 pub use theme::ThemeChoice;
 

@@ -91,7 +91,11 @@ fn far_apart(n: usize) -> Vec<Color32> {
 fn seen_by_all(colour: Color32) -> [[f32; 3]; 3] {
     const EYES: [[[f32; 3]; 3]; 3] = [
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-        [[0.367_322, 0.860_646, -0.227_968], [0.280_085, 0.672_501, 0.047_413], [-0.011_82, 0.042_94, 0.968_881]],
+        [
+            [0.367_322, 0.860_646, -0.227_968],
+            [0.280_085, 0.672_501, 0.047_413],
+            [-0.011_82, 0.042_94, 0.968_881],
+        ],
         [
             [0.152_286, 1.052_583, -0.204_868],
             [0.114_503, 0.786_281, 0.099_216],
@@ -107,9 +111,8 @@ fn seen_by_all(colour: Color32) -> [[f32; 3]; 3] {
 
 /// How far apart two colours are to the eye that tells them apart least.
 fn apart(a: &[[f32; 3]; 3], b: &[[f32; 3]; 3]) -> f32 {
-    let distance = |a: &[f32; 3], b: &[f32; 3]| {
-        a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
-    };
+    let distance =
+        |a: &[f32; 3], b: &[f32; 3]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
     a.iter().zip(b).map(|(a, b)| distance(a, b)).fold(f32::INFINITY, f32::min)
 }
 
@@ -143,8 +146,8 @@ pub fn viridis(t: f32) -> Color32 {
 /// Source: Nuñez, Anderton and Renslow (2018); every sixteenth entry of matplotlib's table, with straight lines between.
 pub fn cividis(t: f32) -> Color32 {
     const TABLE: [u32; 17] = [
-        0x00224E, 0x002E6A, 0x1A386F, 0x32436D, 0x434E6C, 0x535A6D, 0x61656F, 0x6F7073, 0x7D7C78, 0x8B8778, 0x9A9376,
-        0xAAA073, 0xBBAD6D, 0xCCBA64, 0xDDC858, 0xEFD748, 0xFEE838,
+        0x00224E, 0x002E6A, 0x1A386F, 0x32436D, 0x434E6C, 0x535A6D, 0x61656F, 0x6F7073, 0x7D7C78, 0x8B8778,
+        0x9A9376, 0xAAA073, 0xBBAD6D, 0xCCBA64, 0xDDC858, 0xEFD748, 0xFEE838,
     ];
     let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) };
     let place = t * (TABLE.len() - 1) as f32;
@@ -230,7 +233,8 @@ mod tests {
 
     #[test]
     fn cividis_agrees_with_the_table_of_matplotlib() {
-        for (t, hex) in [(0.0, 0x00224E), (0.3, 0x4E576C), (0.5, 0x7D7C78), (0.75, 0xBBAD6D), (1.0, 0xFEE838)] {
+        for (t, hex) in [(0.0, 0x00224E), (0.3, 0x4E576C), (0.5, 0x7D7C78), (0.75, 0xBBAD6D), (1.0, 0xFEE838)]
+        {
             let (got, want) = (cividis(t), from_hex(hex));
             for (a, b) in [(got.r(), want.r()), (got.g(), want.g()), (got.b(), want.b())] {
                 assert!(a.abs_diff(b) <= 5, "at {t}: {got:?} against {want:?}");
@@ -254,7 +258,8 @@ mod tests {
         assert!(least_distance(30) > 0.050, "{}", least_distance(30));
         // scanpy's and matplotlib's first ten, for comparison, come as near as this.
         let tab10 = [
-            0x1F77B4, 0xFF7F0E, 0x2CA02C, 0xD62728, 0x9467BD, 0x8C564B, 0xE377C2, 0x7F7F7F, 0xBCBD22, 0x17BECF,
+            0x1F77B4, 0xFF7F0E, 0x2CA02C, 0xD62728, 0x9467BD, 0x8C564B, 0xE377C2, 0x7F7F7F, 0xBCBD22,
+            0x17BECF,
         ];
         let seen: Vec<_> = tab10.into_iter().map(|hex| seen_by_all(from_hex(hex))).collect();
         let nearest = seen.iter().enumerate().flat_map(|(i, a)| seen[..i].iter().map(move |b| apart(a, b)));

@@ -16,7 +16,9 @@ pub fn source(annotations: &Annotations, said: Said, n_obs: usize) -> Source {
     if said == Said::Probability {
         let mut values = vec![f32::NAN; n_obs];
         for (cell, description) in annotations {
-            if let (Some(value), Some(claim)) = (values.get_mut(*cell), description.claim(ClaimKind::CellType)) {
+            if let (Some(value), Some(claim)) =
+                (values.get_mut(*cell), description.claim(ClaimKind::CellType))
+            {
                 *value = claim.probability;
             }
         }
@@ -98,10 +100,14 @@ mod tests {
 
     #[test]
     fn what_is_said_becomes_categories_in_the_order_of_the_alphabet() {
-        let said: Annotations =
-            [described(3, "T cell", 0.9), described(1, "B cell", 0.2), described(4, "T cell", 0.6), described(9, "x", 1.0)]
-                .into_iter()
-                .collect();
+        let said: Annotations = [
+            described(3, "T cell", 0.9),
+            described(1, "B cell", 0.2),
+            described(4, "T cell", 0.6),
+            described(9, "x", 1.0),
+        ]
+        .into_iter()
+        .collect();
         let Source::Labels(labels) = source(&said, Said::CellType, 5) else { panic!() };
         assert_eq!(labels.names, ["B cell", "T cell", "x"].map(str::to_owned)[..2].to_vec());
         assert_eq!(labels.codes, [None, Some(0), None, Some(1), Some(1)]);

@@ -109,11 +109,8 @@ impl Terms {
     }
 
     fn look_up(&mut self, ctx: &egui::Context, id: String) {
-        let limits = if self.wide {
-            Limits { ancestors: 60, siblings: 20, children: 40 }
-        } else {
-            Limits::default()
-        };
+        let limits =
+            if self.wide { Limits { ancestors: 60, siblings: 20, children: 40 } } else { Limits::default() };
         let wanted = id.clone();
         self.asked = Some((id, Task::start(ctx, "ontology", move || look_up(&wanted, limits))));
     }
@@ -248,11 +245,19 @@ impl Terms {
         let is_below = |term: &str| ontology.current(term).is_some_and(|t| ontology.is_a(&t.id, id));
         let rows: Vec<bool> = self.file.ids.iter().map(|term| is_below(term)).collect();
         let by_file = |row: &u32| rows.get(*row as usize).copied().unwrap_or(false);
-        let mut cells: Vec<usize> =
-            self.file.of_cell.iter().enumerate().filter(|(_, row)| by_file(row)).map(|(cell, _)| cell).collect();
+        let mut cells: Vec<usize> = self
+            .file
+            .of_cell
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| by_file(row))
+            .map(|(cell, _)| cell)
+            .collect();
         let described = work.descriptions.iter();
         cells.extend(
-            described.filter(|(_, d)| cell_type_term(d).is_some_and(|term| is_below(&term))).map(|(cell, _)| *cell),
+            described
+                .filter(|(_, d)| cell_type_term(d).is_some_and(|term| is_below(&term)))
+                .map(|(cell, _)| *cell),
         );
         cells.sort_unstable();
         cells.dedup();
@@ -338,7 +343,8 @@ fn counts(ontology: &Ontology, file: &FileTerms, descriptions: &Annotations) -> 
         *both.entry((id_of(*cell).map(String::as_str), term.as_str())).or_default() += 1;
     }
     let alone = file.ids.iter().zip(by_file).map(|(id, cells)| (vec![id.as_str()], cells));
-    let pairs = both.iter().map(|((file, said), cells)| (file.iter().copied().chain([*said]).collect(), *cells));
+    let pairs =
+        both.iter().map(|((file, said), cells)| (file.iter().copied().chain([*said]).collect(), *cells));
     let described = both.iter().map(|((_, said), cells)| ([*said], *cells));
     Counts {
         cells: ontology.cell_counts(alone.chain(pairs).filter(|(_, cells): &(Vec<&str>, u64)| *cells > 0)),

@@ -18,7 +18,10 @@ impl Ontology {
     ///
     /// A cell may have several terms, as one by its file and one by its description; under what is above both it
     /// counts once. Deprecated terms count as those that replaced them; unknown ones are passed over.
-    pub fn cell_counts<'a, T>(&self, groups: impl IntoIterator<Item = (T, u64)>) -> BTreeMap<String, CellCounts>
+    pub fn cell_counts<'a, T>(
+        &self,
+        groups: impl IntoIterator<Item = (T, u64)>,
+    ) -> BTreeMap<String, CellCounts>
     where
         T: IntoIterator<Item = &'a str>,
     {

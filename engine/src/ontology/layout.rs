@@ -39,7 +39,11 @@ pub(super) fn places(layers: &[usize], edges: &[(usize, usize)], start: &[usize]
     let column = |node: usize| (places[node] - least) as f32;
     Places {
         columns: (0..real).map(column).collect(),
-        bends: graph.bends.iter().map(|bends| bends.iter().rev().map(|bend| column(*bend)).collect()).collect(),
+        bends: graph
+            .bends
+            .iter()
+            .map(|bends| bends.iter().rev().map(|bend| column(*bend)).collect())
+            .collect(),
     }
 }
 
@@ -194,9 +198,7 @@ impl Layered {
                 let high = layer[at + 1..].iter().find(node).map(|right| places[*right] - BESIDE);
                 places[*bend] = match (low, high) {
                     (Some(low), Some(high)) if low > high => 0.5 * (low + high),
-                    (low, high) => {
-                        places[*bend].max(low.unwrap_or(f64::MIN)).min(high.unwrap_or(f64::MAX))
-                    }
+                    (low, high) => places[*bend].max(low.unwrap_or(f64::MIN)).min(high.unwrap_or(f64::MAX)),
                 };
             }
         }

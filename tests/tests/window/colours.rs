@@ -18,7 +18,8 @@ fn legend(window: &Window) -> Vec<String> {
 
 /// The names on the map.
 fn named(window: &Window) -> Vec<String> {
-    let names = window.names(Role::Button).into_iter().filter(|n| n.starts_with("Select ") && n.contains(", "));
+    let names =
+        window.names(Role::Button).into_iter().filter(|n| n.starts_with("Select ") && n.contains(", "));
     names.collect()
 }
 

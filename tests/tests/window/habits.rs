@@ -43,7 +43,11 @@ fn another_matrix_is_chosen_and_named_where_genes_are_counted() {
 #[test]
 fn a_file_held_over_the_window_shows_where_it_would_go() {
     let mut window = sample();
-    window.0.input_mut().hovered_files.push(HoveredFile { path: Some("/data/lung.h5ad".into()), ..Default::default() });
+    window
+        .0
+        .input_mut()
+        .hovered_files
+        .push(HoveredFile { path: Some("/data/lung.h5ad".into()), ..Default::default() });
     window.0.step();
     window.0.step();
     let picture = window.0.render().unwrap();
@@ -95,7 +99,7 @@ fn a_description_is_copied_whole() {
     let mut copied = None;
     for _ in 0..4 {
         window.0.step();
-        let commands = window.0.output().commands.clone();
+        let commands = window.0.output().platform_output.commands.clone();
         copied = copied.or_else(|| {
             commands.into_iter().find_map(|c| match c {
                 OutputCommand::CopyText(text) => Some(text),

@@ -14,7 +14,8 @@ const B_CELL: &str = "CL:0000236";
 /// The number in the first button that begins with "Select " and ends with " of NAME".
 fn cells_of(window: &Window, name: &str) -> Option<usize> {
     let end = format!(" of {name}");
-    let words = window.names(Role::Button).into_iter().find(|n| n.starts_with("Select ") && n.ends_with(&end))?;
+    let words =
+        window.names(Role::Button).into_iter().find(|n| n.starts_with("Select ") && n.ends_with(&end))?;
     words.split(' ').nth(1)?.replace(',', "").parse().ok()
 }
 
@@ -28,7 +29,8 @@ fn an_empty_ontology_takes_one_line_and_opens_with_a_term() {
     assert!(slim.height() > open.height() + 100.0, "{slim:?} {open:?}");
     window.assert_shows(&["Neighbourhood of monocyte in the Cell Ontology", "monocyte, shown term"]);
     // The top of the graph is in sight.
-    let graph = window.0.get_by_role_and_label(Role::Canvas, "Neighbourhood of monocyte in the Cell Ontology").rect();
+    let graph =
+        window.0.get_by_role_and_label(Role::Canvas, "Neighbourhood of monocyte in the Cell Ontology").rect();
     let ontology = Ontology::builtin().unwrap();
     for parent in ontology.parents(MONOCYTE) {
         let label = &ontology.term(parent).unwrap().label;
@@ -73,7 +75,8 @@ fn the_browser_searches_by_synonym_and_walks_by_opening_terms() {
         window.0.key_press(Key::Backspace);
     }
     window.settle();
-    let open = window.names(Role::Button).into_iter().find(|n| n.starts_with("Close cell, ")).expect("a tree");
+    let open =
+        window.names(Role::Button).into_iter().find(|n| n.starts_with("Close cell, ")).expect("a tree");
     window.press(&open);
     let open = window.names(Role::Button).into_iter().find(|n| n.starts_with("Open cell, ")).expect("closed");
     window.press(&open);

@@ -330,7 +330,9 @@ impl App {
             None | Some(Poll::Running) => return,
             Some(Poll::Done(Ok((title, detail)))) => (Severity::Done, title, detail),
             Some(Poll::Done(Err(error))) => (Severity::Error, "Export failed".to_owned(), error),
-            Some(Poll::Lost) => (Severity::Error, "Export failed".to_owned(), "It ended without an answer.".to_owned()),
+            Some(Poll::Lost) => {
+                (Severity::Error, "Export failed".to_owned(), "It ended without an answer.".to_owned())
+            }
         };
         self.writing = None;
         self.work.notify(severity, title, detail);

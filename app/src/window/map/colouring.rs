@@ -475,7 +475,8 @@ fn numbers_meaning(values: Arc<[f32]>, unit: String, from_zero: bool, range: Num
     let (mut low, mut high) = (least, most);
     if range.clips() {
         let mut sorted: Vec<f32> = finite().collect();
-        let (from, to) = (percentile(&mut sorted, range.low_percent), percentile(&mut sorted, range.high_percent));
+        let (from, to) =
+            (percentile(&mut sorted, range.low_percent), percentile(&mut sorted, range.high_percent));
         // Of a gene found in few cells nearly all percentiles are zero: then its whole range is shown.
         if from < to {
             (low, high) = (from, to);
@@ -548,7 +549,10 @@ mod tests {
     fn categories(codes: &[i32], names: &[&str], colours: Option<&Vec<[u8; 3]>>) -> Colouring {
         let codes: Vec<Option<u32>> = codes.iter().map(|&c| u32::try_from(c).ok()).collect();
         let names = names.iter().map(|n| (*n).to_owned()).collect();
-        Colouring { title: "c".into(), meaning: categories_meaning(&codes, names, colours, false, codes.len(), "missing") }
+        Colouring {
+            title: "c".into(),
+            meaning: categories_meaning(&codes, names, colours, false, codes.len(), "missing"),
+        }
     }
 
     fn whole(values: Arc<[f32]>, from_zero: bool) -> Meaning {

@@ -79,7 +79,8 @@ impl Bench {
         let config = wgpu_options(Adapters::All);
         let state = wait_for(async {
             let instance = config.wgpu_setup.new_instance().await;
-            egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE).await
+            egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE)
+                .await
         })
         .unwrap();
         install(&state);
@@ -213,10 +214,10 @@ fn frame_times() {
                     while session.try_next().is_some() {}
                 }
             };
-            let fitted = Camera::fit(map.scene().unwrap().bounds().unwrap(), egui::Rect::from_min_size(
-                egui::Pos2::ZERO,
-                egui::vec2(SIZE[0] as f32, SIZE[1] as f32),
-            ));
+            let fitted = Camera::fit(
+                map.scene().unwrap().bounds().unwrap(),
+                egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(SIZE[0] as f32, SIZE[1] as f32)),
+            );
             // The first frames upload.
             for _ in 0..3 {
                 bench.frame(&mut map, Some(fitted));

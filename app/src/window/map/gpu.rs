@@ -247,8 +247,7 @@ impl Picture {
         range: std::ops::Range<u32>,
         clear: bool,
     ) {
-        let load =
-            if clear { wgpu::LoadOp::Clear(wgpu::Color::TRANSPARENT) } else { wgpu::LoadOp::Load };
+        let load = if clear { wgpu::LoadOp::Clear(wgpu::Color::TRANSPARENT) } else { wgpu::LoadOp::Load };
         let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("map"),
             color_attachments: &[Some(wgpu::RenderPassColorAttachment {
@@ -403,8 +402,8 @@ impl PointsCallback {
                 ((self.colours.version, texture), None)
             }
         };
-        let group = group
-            .unwrap_or_else(|| pipelines.points_group(device, &map.uniforms, &positions.1, &colours.1));
+        let group =
+            group.unwrap_or_else(|| pipelines.points_group(device, &map.uniforms, &positions.1, &colours.1));
         map.uploaded = Some(Uploaded { positions, order, sample, colours, group });
     }
 }
@@ -441,10 +440,8 @@ impl CallbackTrait for PointsCallback {
             .find(|u| u.positions.0 == self.positions.version)
             .map(|u| u.positions.1.clone());
         let pipelines = &resources.pipelines;
-        let map = resources
-            .maps
-            .entry(self.drawing.key)
-            .or_insert_with(|| MapOnGpu::new(device, pipelines, size));
+        let map =
+            resources.maps.entry(self.drawing.key).or_insert_with(|| MapOnGpu::new(device, pipelines, size));
         map.last_used = now;
         self.upload(map, elsewhere, pipelines, device, queue);
         let uniforms = Uniforms {

@@ -1,8 +1,8 @@
 //! The names of categories on the map: where each stands, and which can be shown without covering another.
 
 use eframe::egui::{
-    self, Align2, Color32, FontFamily, FontId, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
-    WidgetInfo, vec2,
+    self, Align2, Color32, FontFamily, FontId, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui,
+    Vec2, WidgetInfo, vec2,
 };
 
 use super::super::command::Action;
@@ -40,7 +40,8 @@ pub fn anchors(colouring: &Colouring, positions: &[[f32; 2]]) -> Vec<Anchor> {
     let mut seen = vec![0usize; categories.len()];
     for (p, &code) in positions.iter().zip(codes.iter()) {
         let row = code as usize;
-        let (Some(seen), Some(places), Some(stride)) = (seen.get_mut(row), places.get_mut(row), strides.get(row))
+        let (Some(seen), Some(places), Some(stride)) =
+            (seen.get_mut(row), places.get_mut(row), strides.get(row))
         else {
             continue;
         };
@@ -88,7 +89,8 @@ fn arrange(area: Rect, wishes: &[(Pos2, Vec2)]) -> Vec<Option<Rect>> {
                 return None;
             }
             // On its place, else a little above or below, else beside.
-            let steps = [(0.0, 0.0), (0.0, -1.0), (0.0, 1.0), (0.5, 0.6), (-0.5, 0.6), (0.5, -0.6), (-0.5, -0.6)];
+            let steps =
+                [(0.0, 0.0), (0.0, -1.0), (0.0, 1.0), (0.5, 0.6), (-0.5, 0.6), (0.5, -0.6), (-0.5, -0.6)];
             let free = steps.into_iter().map(|(x, y)| {
                 let rect = Rect::from_center_size(wish + vec2(x * size.x, y * size.y), size);
                 // A name at the border is moved in as far as it needs.
@@ -106,7 +108,14 @@ fn arrange(area: Rect, wishes: &[(Pos2, Vec2)]) -> Vec<Option<Rect>> {
 }
 
 /// Paints the names; a click selects the category.
-pub fn labels_ui(ui: &mut Ui, map: &Map, camera: &Camera, rect: Rect, shown: impl Fn(usize) -> bool, out: &mut Vec<Action>) {
+pub fn labels_ui(
+    ui: &mut Ui,
+    map: &Map,
+    camera: &Camera,
+    rect: Rect,
+    shown: impl Fn(usize) -> bool,
+    out: &mut Vec<Action>,
+) {
     let t = Tokens::of(ui);
     let colouring = map.colouring().clone();
     let Meaning::Categories { categories, .. } = &colouring.meaning else { return };
@@ -133,7 +142,7 @@ pub fn labels_ui(ui: &mut Ui, map: &Map, camera: &Camera, rect: Rect, shown: imp
         .collect();
     for ((anchor, category, galley), place) in named.iter().zip(arrange(rect, &wishes)) {
         let Some(place) = place else { continue };
-        let id = ui.id().with(("category on the map", anchor.row));
+        let id = ui.scope_id().with(("category on the map", anchor.row));
         let response = ui.interact(place, id, Sense::click());
         let hot = response.hovered() || response.has_focus();
         let text = place.min + vec2(2.0, 0.0);
@@ -158,8 +167,16 @@ pub fn labels_ui(ui: &mut Ui, map: &Map, camera: &Camera, rect: Rect, shown: imp
 
 /// The ground around letters, so that they can be read over points of any colour.
 fn halo(painter: &Painter, at: Pos2, galley: &std::sync::Arc<egui::Galley>, ground: Color32) {
-    const AROUND: [(f32, f32); 8] =
-        [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (0.7, 0.7), (-0.7, 0.7), (0.7, -0.7), (-0.7, -0.7)];
+    const AROUND: [(f32, f32); 8] = [
+        (1.0, 0.0),
+        (-1.0, 0.0),
+        (0.0, 1.0),
+        (0.0, -1.0),
+        (0.7, 0.7),
+        (-0.7, 0.7),
+        (0.7, -0.7),
+        (-0.7, -0.7),
+    ];
     let faint = ground.gamma_multiply(0.9);
     for reach in [2.0, 1.2] {
         for (x, y) in AROUND {

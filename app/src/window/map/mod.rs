@@ -256,7 +256,8 @@ impl Map {
     /// Brings the colours in line with the theme and the look. Called every frame.
     pub fn update_table(&mut self, look: &Look, tokens: &Tokens) {
         let version = self.order.version;
-        let same = self.table_of.as_ref().is_some_and(|(l, d, v)| l == look && *d == tokens.dark && *v == version);
+        let same =
+            self.table_of.as_ref().is_some_and(|(l, d, v)| l == look && *d == tokens.dark && *v == version);
         if !same {
             self.colouring = Arc::new(self.colouring.restyled(look));
             self.table = Versioned::new(self.colouring.table(look, tokens.dark, tokens.missing, tokens.bar));

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use eframe::egui::{
-    self, Align2, Key, Role, ScrollArea, Sense, Shape, Spinner, Stroke, TextEdit, TextStyle, Ui, WidgetInfo, pos2, vec2,
+    self, Align2, Key, Role, ScrollArea, Sense, Shape, Spinner, Stroke, TextEdit, TextStyle, Ui, WidgetInfo,
+    pos2, vec2,
 };
 use engine::ontology::Ontology;
 
@@ -61,18 +62,23 @@ pub fn browse_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>
     }
     let mut chosen = None;
     list_frame(t).show(ui, |ui| {
-        ScrollArea::vertical().auto_shrink([false, false]).show_rows(ui, ROW_HEIGHT, hits.len(), |ui, rows| {
-            for hit in hits.get(rows).unwrap_or_default() {
-                let beside = if hit.matched.eq_ignore_ascii_case(&hit.label) || hit.matched == hit.id {
-                    hit.id.clone()
-                } else {
-                    format!("{}, also “{}”", hit.id, hit.matched)
-                };
-                if term_row(ui, &hit.label, &beside, 0.0, &hit.id, &counts, out) {
-                    chosen = Some(hit.id.clone());
+        ScrollArea::vertical().auto_shrink([false, false]).show_rows(
+            ui,
+            ROW_HEIGHT,
+            hits.len(),
+            |ui, rows| {
+                for hit in hits.get(rows).unwrap_or_default() {
+                    let beside = if hit.matched.eq_ignore_ascii_case(&hit.label) || hit.matched == hit.id {
+                        hit.id.clone()
+                    } else {
+                        format!("{}, also “{}”", hit.id, hit.matched)
+                    };
+                    if term_row(ui, &hit.label, &beside, 0.0, &hit.id, &counts, out) {
+                        chosen = Some(hit.id.clone());
+                    }
                 }
-            }
-        });
+            },
+        );
     });
     if let Some(id) = chosen {
         show(state, id, out);
@@ -132,27 +138,33 @@ fn tree_ui(
     let shown = scope.terms.shown().map(|t| t.id.clone());
     let (mut turned, mut chosen) = (None, None);
     list_frame(t).show(ui, |ui| {
-        ScrollArea::vertical().auto_shrink([false, false]).show_rows(ui, ROW_HEIGHT, rows.len(), |ui, seen| {
-            for row in rows.get(seen).unwrap_or_default() {
-                let label = ontology.term(row.id).map_or(row.id, |t| t.label.as_str());
-                let indent = row.depth as f32 * INDENT;
-                let top = ui.cursor().min;
-                let is_shown = shown.as_deref() == Some(row.id);
-                if is_shown {
-                    let rect = egui::Rect::from_min_size(top, vec2(ui.available_width(), ROW_HEIGHT));
-                    ui.painter().rect_filled(rect, 4.0, t.accent_soft);
-                }
-                if term_row(ui, label, row.id, indent + 18.0, row.id, counts, out) {
-                    chosen = Some(row.id.to_owned());
-                }
-                if row.kinds > 0 {
-                    let place = egui::Rect::from_min_size(top + vec2(indent, 0.0), vec2(18.0, ROW_HEIGHT));
-                    if turn_ui(ui, place, label, row) {
-                        turned = Some(row.id.to_owned());
+        ScrollArea::vertical().auto_shrink([false, false]).show_rows(
+            ui,
+            ROW_HEIGHT,
+            rows.len(),
+            |ui, seen| {
+                for row in rows.get(seen).unwrap_or_default() {
+                    let label = ontology.term(row.id).map_or(row.id, |t| t.label.as_str());
+                    let indent = row.depth as f32 * INDENT;
+                    let top = ui.cursor().min;
+                    let is_shown = shown.as_deref() == Some(row.id);
+                    if is_shown {
+                        let rect = egui::Rect::from_min_size(top, vec2(ui.available_width(), ROW_HEIGHT));
+                        ui.painter().rect_filled(rect, 4.0, t.accent_soft);
+                    }
+                    if term_row(ui, label, row.id, indent + 18.0, row.id, counts, out) {
+                        chosen = Some(row.id.to_owned());
+                    }
+                    if row.kinds > 0 {
+                        let place =
+                            egui::Rect::from_min_size(top + vec2(indent, 0.0), vec2(18.0, ROW_HEIGHT));
+                        if turn_ui(ui, place, label, row) {
+                            turned = Some(row.id.to_owned());
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
     if let Some(id) = turned
         && !state.expanded.remove(&id)
@@ -167,7 +179,7 @@ fn tree_ui(
 /// The triangle that lists or hides the kinds of a term.
 fn turn_ui(ui: &mut Ui, place: egui::Rect, label: &str, row: &Row<'_>) -> bool {
     let t = Tokens::of(ui);
-    let response = ui.interact(place, ui.id().with(("turn", row.id, row.depth)), Sense::click());
+    let response = ui.interact(place, ui.scope_id().with(("turn", row.id, row.depth)), Sense::click());
     let c = place.center();
     let points = if row.expanded {
         vec![c + vec2(-4.5, -2.5), c + vec2(4.5, -2.5), c + vec2(0.0, 3.5)]

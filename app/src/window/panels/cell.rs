@@ -78,9 +78,12 @@ pub fn cell_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>
             let running = scope.work.is_describing(cell);
             let area = ScrollArea::vertical().id_salt(("description", cell)).auto_shrink([false, false]);
             area.stick_to_bottom(running).show(ui, |ui| {
-                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 8, ..Margin::ZERO }).show(ui, |ui| {
-                    description_ui(ui, scope, dataset, cell, out);
-                });
+                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 8, ..Margin::ZERO }).show(
+                    ui,
+                    |ui| {
+                        description_ui(ui, scope, dataset, cell, out);
+                    },
+                );
             });
         })
         .response

@@ -1,8 +1,8 @@
 //! The ontology neighbourhood as a graph in layers, painted by hand.
 
 use eframe::egui::{
-    self, Align2, Color32, FontFamily, FontId, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
-    emath::TSTransform, pos2, vec2,
+    self, Align2, Color32, FontFamily, FontId, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2,
+    WidgetInfo, emath::TSTransform, pos2, vec2,
 };
 use engine::ontology::{Node, Role as Place};
 
@@ -44,7 +44,8 @@ impl GraphView {
         let plan = plan(picture, self.first_layer, self.gap);
         self.scale = (height / plan.size.y.max(1.0)).clamp(LEAST_FITTED, 1.0);
         let content = plan.size * self.scale;
-        let focus = plan.boxes.first().copied().flatten().map_or(plan.size / 2.0, |b| b.center().to_vec2()) * self.scale;
+        let focus = plan.boxes.first().copied().flatten().map_or(plan.size / 2.0, |b| b.center().to_vec2())
+            * self.scale;
         let place = |content: f32, size: f32, focus: f32| {
             if content <= size {
                 (size - content) / 2.0
@@ -78,7 +79,14 @@ impl GraphView {
 }
 
 /// Paints the graph into the rest of `ui`.
-pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphView, whole: bool, out: Out<'_>) {
+pub fn graph_ui(
+    ui: &mut Ui,
+    term: &TermView,
+    counts: &Counts,
+    view: &mut GraphView,
+    whole: bool,
+    out: Out<'_>,
+) {
     let t = Tokens::of(ui);
     let canvas = ui.available_rect_before_wrap();
     let canvas = canvas.with_max_x(canvas.right() - space::XS).with_max_y(canvas.bottom() - space::XS);
@@ -117,7 +125,8 @@ pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphV
     let focus = picture.nodes.iter().position(|n| n.role == Place::Focus);
     // Lines of the term itself over the others.
     for near in [false, true] {
-        for line in plan.lines.iter().filter(|l| (Some(l.child) == focus || Some(l.parent) == focus) == near) {
+        for line in plan.lines.iter().filter(|l| (Some(l.child) == focus || Some(l.parent) == focus) == near)
+        {
             let stroke = if near { Stroke::new(1.5, t.text_muted) } else { Stroke::new(1.0, t.outline) };
             let points = rounded(&line.corners).into_iter().map(|p| to_screen * p).collect();
             painter.add(Shape::line(points, stroke));
@@ -261,7 +270,9 @@ fn hints_ui(
         let rect = align.anchor_size(at, vec2(46.0, 22.0));
         let side = if by > 0.0 { "left" } else { "right" };
         let name = format!("Show {count} more terms to the {side}");
-        let clicked = over(ui, rect, |ui| quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked());
+        let clicked = over(ui, rect, |ui| {
+            quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked()
+        });
         if clicked {
             view.shift.x += by;
         }
@@ -298,7 +309,9 @@ fn hints_ui(
         let rect = Rect::from_min_size(canvas.left_top() + vec2(space::XS, space::XS), vec2(180.0, 22.0));
         let words = format!("{} more above", plan.hidden_above);
         let name = format!("{words}: show them over the whole window");
-        if over(ui, rect, |ui| quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked()) {
+        if over(ui, rect, |ui| {
+            quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked()
+        }) {
             out.push(Action::Run(Command::WholeOntology));
         }
     }
@@ -343,7 +356,9 @@ pub fn cells_words(counts: &Counts, id: &str) -> String {
     match (cells, described) {
         (0, _) => "None of your cells".to_owned(),
         (cells, 0) => format!("{} of yours", cell_words(cells)),
-        (cells, described) => format!("{} of yours, {} of them by description", cell_words(cells), grouped(described as i64)),
+        (cells, described) => {
+            format!("{} of yours, {} of them by description", cell_words(cells), grouped(described as i64))
+        }
     }
 }
 

@@ -146,7 +146,8 @@ mod tests {
         let ontology = Ontology::builtin().unwrap();
         let neighbourhood = ontology.neighbourhood("CL:0000576", Limits::default()).unwrap();
         let cells = ontology.cell_counts([(["CL:0000860"], 7)]);
-        let term = TermView { id: "CL:0000576".into(), label: "monocyte".into(), definition: None, neighbourhood };
+        let term =
+            TermView { id: "CL:0000576".into(), label: "monocyte".into(), definition: None, neighbourhood };
         (term, Counts { cells, ..Counts::default() })
     }
 
@@ -171,7 +172,10 @@ mod tests {
             .filter(|at| !term.neighbourhood.edges.iter().any(|(child, _)| child == at))
             .count();
         assert_eq!(csv.lines().count(), 1 + term.neighbourhood.edges.len() + roots);
-        assert!(csv.lines().any(|l| l.starts_with("\"CL:0000576\",\"monocyte\",\"focus\",") && l.ends_with(",0,7,0")));
+        assert!(
+            csv.lines()
+                .any(|l| l.starts_with("\"CL:0000576\",\"monocyte\",\"focus\",") && l.ends_with(",0,7,0"))
+        );
         assert!(csv.lines().any(|l| l.starts_with("\"CL:0000860\"") && l.ends_with(",7,7,0")), "{csv}");
     }
 }

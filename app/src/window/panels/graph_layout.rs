@@ -181,7 +181,8 @@ pub fn rounded(corners: &[Pos2]) -> Vec<Pos2> {
     const STEPS: usize = 4;
     let mut out = Vec::with_capacity(corners.len() * STEPS);
     for (i, &corner) in corners.iter().enumerate() {
-        let (Some(before), Some(after)) = (i.checked_sub(1).and_then(|j| corners.get(j)), corners.get(i + 1)) else {
+        let (Some(before), Some(after)) = (i.checked_sub(1).and_then(|j| corners.get(j)), corners.get(i + 1))
+        else {
             out.push(corner);
             continue;
         };
@@ -278,7 +279,8 @@ mod tests {
         }
         for (i, (parent, run)) in runs.iter().enumerate() {
             for (other, beside) in &runs[..i] {
-                let apart = (run.min.y - beside.min.y).abs() > 1.0 || !run.x_range().intersects(beside.x_range());
+                let apart =
+                    (run.min.y - beside.min.y).abs() > 1.0 || !run.x_range().intersects(beside.x_range());
                 assert!(parent == other || apart, "{run:?} and {beside:?}");
             }
         }

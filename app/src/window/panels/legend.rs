@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use eframe::egui::{
-    self, Align2, Button, Label, Mesh, Rect, RichText, Role, Sense, Shape, Spinner, TextEdit, TextStyle, Ui, WidgetInfo,
-    pos2, vec2,
+    self, Align2, Button, Label, Mesh, Rect, RichText, Role, Sense, Shape, Spinner, TextEdit, TextStyle, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
 use super::super::command::{Action, Command};
@@ -20,8 +20,12 @@ const MANY: usize = 24;
 /// Rows from which on a field finds them.
 const FINDABLE: usize = 13;
 /// Percentiles that are left out at the high end, as the choices offer them.
-const CLIPS: [(f32, f32, &str); 4] =
-    [(0.0, 100.0, "Whole range"), (0.0, 99.0, "0 to 99 %"), (1.0, 99.0, "1 to 99 %"), (5.0, 95.0, "5 to 95 %")];
+const CLIPS: [(f32, f32, &str); 4] = [
+    (0.0, 100.0, "Whole range"),
+    (0.0, 99.0, "0 to 99 %"),
+    (1.0, 99.0, "1 to 99 %"),
+    (5.0, 95.0, "5 to 95 %"),
+];
 
 /// Paints the legend.
 pub fn legend_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
@@ -57,7 +61,11 @@ pub fn legend_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>
                 notes.push("log scale".to_owned());
             }
             if *low > extremes[0] || *high < extremes[1] {
-                notes.push(format!("clipped; the values run from {} to {}", number(extremes[0]), number(extremes[1])));
+                notes.push(format!(
+                    "clipped; the values run from {} to {}",
+                    number(extremes[0]),
+                    number(extremes[1])
+                ));
             }
             if !notes.is_empty() {
                 muted(ui, notes.join(", "));
@@ -89,9 +97,11 @@ fn options_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
             ui.close();
         };
         muted(ui, "Sort by");
-        for (order, text) in
-            [(LegendOrder::File, "Order of the file"), (LegendOrder::Name, "Name"), (LegendOrder::Count, "Number of cells")]
-        {
+        for (order, text) in [
+            (LegendOrder::File, "Order of the file"),
+            (LegendOrder::Name, "Name"),
+            (LegendOrder::Count, "Number of cells"),
+        ] {
             if ui.radio(style.order == order, text).clicked() {
                 set(ui, ColourStyle { order, ..style });
             }
@@ -165,7 +175,9 @@ fn sorted_rows(categories: &[Category], order: LegendOrder, query: &str) -> Vec<
     let category = |row: &usize| categories.get(*row);
     match order {
         LegendOrder::File => {}
-        LegendOrder::Name => rows.sort_by_cached_key(|row| category(row).map(|c| (c.is_missing, natural(&c.name)))),
+        LegendOrder::Name => {
+            rows.sort_by_cached_key(|row| category(row).map(|c| (c.is_missing, natural(&c.name))))
+        }
         LegendOrder::Count => rows.sort_by_key(|row| category(row).map(|c| (c.is_missing, Reverse(c.count)))),
     }
     rows
@@ -229,7 +241,8 @@ fn categories_ui(ui: &mut Ui, categories: &[Category], scope: &Scope<'_>, local:
     }
     ui.add_space(space::XS);
     if rows.len() > MANY {
-        let text = if local.all_categories { "Show fewer".to_owned() } else { format!("Show all {}", rows.len()) };
+        let text =
+            if local.all_categories { "Show fewer".to_owned() } else { format!("Show all {}", rows.len()) };
         if ui.link(text).clicked() {
             local.all_categories = !local.all_categories;
         }
@@ -241,7 +254,8 @@ fn categories_ui(ui: &mut Ui, categories: &[Category], scope: &Scope<'_>, local:
 fn more_ui(ui: &mut Ui, row: &egui::Response, name: &str) -> Option<egui::Response> {
     let id = row.id.with("more");
     let is_open = egui::Popup::is_id_open(ui.ctx(), id.with("popup"));
-    let pointed = ui.rect_contains_pointer(row.rect) || row.has_focus() || ui.memory(|m| m.has_focus(id)) || is_open;
+    let pointed =
+        ui.rect_contains_pointer(row.rect) || row.has_focus() || ui.memory(|m| m.has_focus(id)) || is_open;
     if !pointed {
         return None;
     }
@@ -411,7 +425,10 @@ mod tests {
     fn the_legend_is_sorted_and_found_as_asked_and_missing_values_stand_last() {
         let categories = categories(&[("10", 2), ("9", 5), ("b cell", 1), ("B Cell 2", 4)]);
         let names = |order, query: &str| -> Vec<String> {
-            sorted_rows(&categories, order, query).into_iter().map(|row| categories[row].name.clone()).collect()
+            sorted_rows(&categories, order, query)
+                .into_iter()
+                .map(|row| categories[row].name.clone())
+                .collect()
         };
         assert_eq!(names(LegendOrder::File, ""), ["10", "9", "b cell", "B Cell 2", "missing"]);
         assert_eq!(names(LegendOrder::Count, ""), ["9", "B Cell 2", "10", "b cell", "missing"]);

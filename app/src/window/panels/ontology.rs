@@ -312,7 +312,8 @@ fn types_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
             egui::ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
                 for (id, own) in types.iter().take(MANY_TYPES) {
                     let label = ontology.term(id).map_or(*id, |t| t.label.as_str());
-                    let button = Button::new(label).right_text(RichText::new(cell_words(*own)).small().weak());
+                    let button =
+                        Button::new(label).right_text(RichText::new(cell_words(*own)).small().weak());
                     if ui.add(button).clicked() {
                         out.push(Action::ShowTerm((*id).to_owned()));
                         ui.close();
