@@ -157,10 +157,15 @@ pub fn cividis(t: f32) -> Color32 {
     Color32::from_rgb(mix(low.r(), high.r()), mix(low.g(), high.g()), mix(low.b(), high.b()))
 }
 
+/// The colour at `t` of the scale viridis as painted on a dark or a light ground.
+pub fn scale(t: f32, dark: bool) -> Color32 {
+    scale_of(Scale::Viridis, t, dark)
+}
+
 /// The colour at `t` of a scale as painted on a dark or a light ground.
 ///
 /// The ends that would vanish into the ground are left out: the darkest part on dark, the palest on white.
-pub fn scale(scale: Scale, t: f32, dark: bool) -> Color32 {
+pub fn scale_of(scale: Scale, t: f32, dark: bool) -> Color32 {
     let (from, to) = if dark { (0.10, 1.0) } else { (0.0, 0.96) };
     let t = from + (to - from) * t.clamp(0.0, 1.0);
     match scale {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::describe::{ClaimKind, Description};
 use engine::session::Annotations;
 
-use super::map::{Labels, Source};
+use super::map::{Source, Words};
 use super::state::Said;
 
 /// What a cell without a description is called.
@@ -46,7 +46,7 @@ pub fn source(annotations: &Annotations, said: Said, n_obs: usize) -> Source {
         *code = rank[*code as usize];
     }
     let names = order.into_iter().map(|at| std::mem::take(&mut names[at])).collect();
-    Source::Labels(Labels { title: said.text().to_owned(), codes, names, missing: NOT_DESCRIBED })
+    Source::Words(Words { title: said.text().to_owned(), codes, names, missing: NOT_DESCRIBED })
 }
 
 /// The category of one description.
@@ -108,12 +108,12 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let Source::Labels(labels) = source(&said, Said::CellType, 5) else { panic!() };
+        let Source::Words(labels) = source(&said, Said::CellType, 5) else { panic!() };
         assert_eq!(labels.names, ["B cell", "T cell", "x"].map(str::to_owned)[..2].to_vec());
         assert_eq!(labels.codes, [None, Some(0), None, Some(1), Some(1)]);
-        let Source::Labels(labels) = source(&said, Said::Support, 5) else { panic!() };
+        let Source::Words(labels) = source(&said, Said::Support, 5) else { panic!() };
         assert_eq!(labels.names, ["not supported by its genes", "supported by its genes"]);
-        let Source::Labels(labels) = source(&said, Said::Tissue, 5) else { panic!() };
+        let Source::Words(labels) = source(&said, Said::Tissue, 5) else { panic!() };
         assert!(labels.names.is_empty() && labels.codes.iter().all(Option::is_none));
     }
 

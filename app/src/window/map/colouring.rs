@@ -135,7 +135,7 @@ pub struct Colouring {
 
 /// Categories that were worked out elsewhere.
 #[derive(Debug, Clone)]
-pub struct Labels {
+pub struct Words {
     /// Above the legend.
     pub title: String,
     /// Row of `names` of every cell.
@@ -152,8 +152,13 @@ impl Colouring {
         Self { title: String::new(), meaning: Meaning::Plain }
     }
 
-    /// By a column of obs.
-    pub fn by_column(dataset: &Dataset, column: &Column, range: NumberRange) -> Self {
+    /// By a column of obs, over the whole range of its numbers.
+    pub fn by_column(dataset: &Dataset, column: &Column) -> Self {
+        Self::by_column_over(dataset, column, NumberRange::default())
+    }
+
+    /// By a column of obs, over a part of the range of its numbers.
+    pub fn by_column_over(dataset: &Dataset, column: &Column, range: NumberRange) -> Self {
         let title = column.name.clone();
         let n = dataset.n_obs;
         let meaning = match &column.values {
@@ -186,8 +191,13 @@ impl Colouring {
         Self { title, meaning }
     }
 
-    /// By a gene.
-    pub fn by_gene(gene: &GeneColour, range: NumberRange) -> Self {
+    /// By a gene, over its whole range.
+    pub fn by_gene(gene: &GeneColour) -> Self {
+        Self::by_gene_over(gene, NumberRange::default())
+    }
+
+    /// By a gene, over a part of its range.
+    pub fn by_gene_over(gene: &GeneColour, range: NumberRange) -> Self {
         Self {
             title: gene.symbol.clone(),
             meaning: numbers_meaning(gene.values.clone(), gene.unit.to_owned(), true, range),
@@ -195,10 +205,10 @@ impl Colouring {
     }
 
     /// By categories worked out elsewhere.
-    pub fn by_labels(labels: Labels) -> Self {
-        let n = labels.codes.len();
-        let meaning = categories_meaning(&labels.codes, labels.names, None, false, n, labels.missing);
-        Self { title: labels.title, meaning }
+    pub fn by_words(words: Words) -> Self {
+        let n = words.codes.len();
+        let meaning = categories_meaning(&words.codes, words.names, None, false, n, words.missing);
+        Self { title: words.title, meaning }
     }
 
     /// By numbers worked out elsewhere; the scale begins at zero.
@@ -255,7 +265,7 @@ impl Colouring {
             }
             Meaning::Numbers { .. } => table.extend((0..palette::SCALE_STEPS).map(|i| {
                 let share = i as f32 / (palette::SCALE_STEPS - 1) as f32;
-                opaque(palette::scale(look.scale, share, dark))
+                opaque(palette::scale_of(look.scale, share, dark))
             })),
         }
         table

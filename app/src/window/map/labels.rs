@@ -206,7 +206,6 @@ pub fn corner_note(ui: &Ui, rect: Rect, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::dataset;
-    use super::super::NumberRange;
     use super::*;
 
     #[test]
@@ -219,7 +218,7 @@ mod tests {
             ordered: false,
         };
         let column = data.obs.columns[1].clone();
-        let colouring = Colouring::by_column(&data, &column, NumberRange::default());
+        let colouring = Colouring::by_column(&data, &column);
         // Medians of a: 10 and 0; no cell is there, the nearest is the third.
         let positions =
             [[0.0, 0.0], [0.5, 9.0], [9.0, 0.0], [10.0, -3.0], [f32::NAN, 0.0], [2.0, 2.0], [5.0, 5.0]];

@@ -18,7 +18,7 @@ use engine::anndata::Values;
 use engine::session::{Dataset, GeneColour};
 
 pub use camera::{Bounds, Camera};
-pub use colouring::{Category, Colouring, Labels, Look, Meaning, NumberRange, grouped, number};
+pub use colouring::{Category, Colouring, Look, Meaning, NumberRange, Words, grouped, number};
 pub use gpu::{cells_while_moving, install, max_cells};
 pub use labels::Anchor;
 pub use picking::Step;
@@ -91,7 +91,7 @@ pub enum Source {
     /// A gene that was read.
     Gene(GeneColour),
     /// Categories worked out elsewhere.
-    Labels(Labels),
+    Words(Words),
     /// Numbers worked out elsewhere.
     Numbers {
         /// Above the legend.
@@ -161,12 +161,11 @@ impl Map {
             let scene = same.unwrap_or_else(|| Arc::new(Scene::new(dataset.clone(), embedding)));
             let colouring = match &source {
                 Source::Nothing => Colouring::plain(),
-                Source::Column(name) => dataset
-                    .obs
-                    .column(name)
-                    .map_or_else(Colouring::plain, |column| Colouring::by_column(&dataset, column, range)),
-                Source::Gene(gene) => Colouring::by_gene(gene, range),
-                Source::Labels(labels) => Colouring::by_labels(labels.clone()),
+                Source::Column(name) => dataset.obs.column(name).map_or_else(Colouring::plain, |column| {
+                    Colouring::by_column_over(&dataset, column, range)
+                }),
+                Source::Gene(gene) => Colouring::by_gene_over(gene, range),
+                Source::Words(words) => Colouring::by_words(words.clone()),
                 Source::Numbers { title, values, unit } => {
                     Colouring::by_numbers(title.clone(), values.clone(), unit.clone(), range)
                 }

@@ -364,7 +364,7 @@ fn scale_ui(ui: &mut Ui, title: &str, scale: Scale, low: f32, high: f32, unit: &
     for i in 0..=STEPS {
         let share = i as f32 / STEPS as f32;
         let x = rect.left() + share * rect.width();
-        let colour = palette::scale(scale, share, t.dark);
+        let colour = palette::scale_of(scale, share, t.dark);
         mesh.colored_vertex(pos2(x, rect.top()), colour);
         mesh.colored_vertex(pos2(x, rect.bottom()), colour);
         if i > 0 {
@@ -415,7 +415,7 @@ mod tests {
             categories: names.iter().map(|(name, _)| (*name).to_owned()).collect(),
             ordered: false,
         };
-        match Colouring::by_column(&data, &column, NumberRange::default()).meaning {
+        match Colouring::by_column(&data, &column).meaning {
             Meaning::Categories { categories, .. } => categories,
             other => panic!("{other:?}"),
         }
