@@ -27,6 +27,8 @@ pub enum ColourBy {
         /// Its symbol.
         symbol: String,
     },
+    /// Labels given by hand, by name.
+    Labels(String),
 }
 
 /// How the cells are shown.

@@ -6,13 +6,16 @@
 //!
 //! - this file: from the sample to the exported table
 //! - [`files`]: files that cannot be opened or described, and a whole real study
+//! - [`selecting`]: choosing cells and going back; [`labelling`]: labels by hand and sessions
 //! - [`pictures`]: pictures of the window, compared with the stored ones
 //! - [`driver`]: how all of them drive the window
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod driver;
 mod files;
+mod labelling;
 mod pictures;
+mod selecting;
 
 use std::collections::BTreeSet;
 

@@ -5,12 +5,17 @@ use engine::session::{Command as Request, DataSource};
 
 use super::super::command::{Action, Command};
 use super::super::dialogs::Purpose;
-use super::super::map::{self, Source};
-use super::super::panels::{Dialog, Local, PaletteState};
+use super::super::document::Edit;
+use super::super::history::History;
+use super::super::map::{self, Source, Tool};
+use super::super::panels::{Dialog, Local, PaletteState, Side};
+use super::super::selection::{CellSet, Combine};
+use super::super::session_file::EXTENSION;
 use super::super::state::{ColourBy, Layout, View};
 use super::super::theme::ThemeChoice;
 use super::super::workspace::{Severity, Streaming, cell_type_term};
 use super::App;
+use super::sessions::is_session;
 
 impl App {
     /// Does what was asked for in this frame.
@@ -31,6 +36,18 @@ impl App {
     fn run_action(&mut self, ctx: &egui::Context, action: Action) {
         match action {
             Action::Run(command) => self.run_command(ctx, command),
+            Action::OpenSource(DataSource::File(path)) if is_session(&path) => self.open_session(ctx, path),
+            Action::SelectArea { what, area, combine } => self.select_area(ctx, what, &area, combine),
+            Action::SelectCategory(row) => self.select_category(ctx, row),
+            Action::SelectRange(low, high) => self.select_range(ctx, low, high),
+            Action::SelectNames(text) => self.select_names(ctx, text),
+            Action::SelectTerm(term) => self.select_term(ctx, term),
+            Action::SelectSet(number, combine) => self.select_set(ctx, number, combine),
+            Action::Edit(edit) => self.edit(ctx, &edit),
+            Action::GoToStep(step) => self.travel(ctx, |history| history.go_to(step)),
+            Action::ExportLabelsTo(path) => self.export_labels(ctx, &path),
+            Action::SaveSessionTo(path) => self.save_session(ctx, &path),
+            Action::OpenSessionFile(path) => self.open_session(ctx, path),
             Action::OpenSource(source) => {
                 let job = self.send(Request::Open(source.clone()));
                 self.work.opening = Some((job, source));
@@ -86,6 +103,32 @@ impl App {
         match command {
             Command::Open => self.ask(ctx, Purpose::Open),
             Command::ExportCsv => self.ask(ctx, Purpose::Export),
+            Command::ExportLabels => self.ask(ctx, Purpose::Labels),
+            Command::OpenSession => self.ask(ctx, Purpose::OpenSession),
+            Command::SaveSession => self.ask(ctx, Purpose::SaveSession),
+            Command::Undo => self.travel(ctx, History::undo),
+            Command::Redo => self.travel(ctx, History::redo),
+            Command::ShowHistory => self.local.dialog = Some(Dialog::History),
+            Command::NewLabels => self.new_labels(ctx),
+            Command::LabelCells => self.label_cells(ctx),
+            Command::UnlabelCells => {
+                let column = self.local.labels_at.min(self.work.labels.len().saturating_sub(1));
+                self.edit(ctx, &Edit::Assign { column, category: None });
+            }
+            Command::PanTool => self.take_tool(Tool::Pan),
+            Command::LassoTool => self.take_tool(Tool::Lasso),
+            Command::BoxTool => self.take_tool(Tool::Box),
+            Command::SelectAllCells => {
+                let all = CellSet::all(self.work.sets.current.n_obs());
+                self.select_cells(ctx, "select all", all, Combine::Replace);
+            }
+            Command::SelectNoCells => self.select_none(ctx),
+            Command::InvertSelection => self.edit(ctx, &Edit::Invert),
+            Command::PasteCellNames => self.local.dialog = Some(Dialog::CellNames),
+            Command::SaveSet => self.save_set(ctx),
+            Command::ShowCell => self.show_side(Side::Cell),
+            Command::ShowSets => self.show_side(Side::Sets),
+            Command::ShowLabels => self.show_side(Side::Labels),
             Command::OpenSample => self.actions.push(Action::OpenSource(DataSource::Sample)),
             Command::ClearRecent => self.saved.recent.clear(),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
@@ -120,7 +163,7 @@ impl App {
                     ctx.copy_text(text.to_owned());
                 }
             }
-            Command::ClearSelection => self.clear_selection(),
+            Command::ClearSelection => self.let_go(ctx),
             Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
                 self.walk(ctx, command);
             }
@@ -134,10 +177,15 @@ impl App {
         }
     }
 
-    fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
+    pub(super) fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
         if self.dialog.is_none() {
             let name = self.work.dataset.as_ref().map_or("cells", |d| d.name.as_str());
-            let name = format!("{name}_described.csv").replace(['/', '\\', ' '], "_");
+            let ending = match purpose {
+                Purpose::Labels => "_labels.csv",
+                Purpose::SaveSession => EXTENSION,
+                _ => "_described.csv",
+            };
+            let name = format!("{name}{ending}").replace(['/', '\\', ' '], "_");
             self.dialog = Some(self.dialogs.open(ctx, purpose, &name));
         }
     }
@@ -145,6 +193,7 @@ impl App {
     pub(super) fn opened(&mut self, ctx: &egui::Context, fresh: bool) {
         let Some(dataset) = self.work.dataset.clone() else { return };
         if fresh {
+            self.begin_session(ctx, &dataset);
             self.local = Local::default();
             self.terms.clear();
             self.view = View::default();
@@ -160,6 +209,7 @@ impl App {
                 ColourBy::Nothing => false,
                 ColourBy::Column(name) => dataset.obs.column(name).is_some(),
                 ColourBy::Gene { gene, symbol } => dataset.genes.get(*gene) == Some(symbol),
+                ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
             };
             if !known {
                 self.view.colour_by = map::first_colour(&dataset);
@@ -218,6 +268,12 @@ impl App {
                 Some(read) if read.gene == *gene => Source::Gene(read.clone()),
                 _ => Source::Nothing,
             },
+            ColourBy::Labels(name) => self
+                .work
+                .labels
+                .iter()
+                .find(|c| c.name == *name)
+                .map_or(Source::Nothing, |column| Source::Labels(column.clone())),
         };
         let embedding = dataset.embeddings.iter().position(|e| e.name == self.view.embedding).unwrap_or(0);
         self.map.show(ctx, dataset, embedding, source);
@@ -228,6 +284,7 @@ impl App {
         if cell >= dataset.n_obs {
             return;
         }
+        self.local.side = Side::Cell;
         if self.local.selected != Some(cell) {
             // What stands there is said of another cell.
             self.terms.clear();
@@ -274,7 +331,7 @@ impl App {
         }
     }
 
-    fn clear_selection(&mut self) {
+    pub(super) fn clear_selection(&mut self) {
         self.local.selected = None;
         self.work.record = None;
         self.work.record_job = None;

@@ -1,7 +1,7 @@
 //! The cells on the GPU: a paint callback of egui.
 //!
 //! Positions are written once an embedding, drawing order and colour numbers once a colouring (8 bytes a cell), the
-//! colour table when the legend or the theme changes, and 48 bytes of uniforms a frame.
+//! colour table when the legend or the theme changes, and 64 bytes of uniforms a frame.
 
 use std::sync::Arc;
 
@@ -54,7 +54,14 @@ pub struct Uniforms {
     pub colours_width: u32,
     /// How much the rim is darkened.
     pub rim: f32,
+    /// The colour of cells outside of the selection, red in the lowest byte.
+    pub dim: u32,
+    /// Fills up to a whole number of vectors.
+    pub padding: [u32; 3],
 }
+
+/// Set in the number of a cell's colour where the cell is outside of the selection.
+pub const DIM: u32 = 1 << 31;
 
 /// One frame of the map.
 pub struct PointsCallback {

@@ -1,4 +1,4 @@
-//! The panel at the right: the selected cell, its description with evidence, and its record.
+//! The selected cell: its description with evidence, and its record.
 
 use eframe::egui::text::LayoutJob;
 use eframe::egui::{
@@ -13,54 +13,39 @@ use super::super::command::{Action, Command};
 use super::super::map::{grouped, number};
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
-use super::widgets::{
-    bar_row, empty_state, key_value, muted, panel_frame, quiet_button, section, section_with,
-};
+use super::widgets::{bar_row, empty_state, key_value, muted, quiet_button, section, section_with};
 use super::{Local, Out, Scope, claims};
 
-/// Paints the panel and returns its width.
-pub fn cell_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) -> f32 {
-    let t = Tokens::of(ui);
-    let Some(dataset) = &scope.work.dataset else { return scope.saved.cell_panel_width };
-    egui::Panel::right("cell panel")
-        .default_size(scope.saved.cell_panel_width)
-        .size_range(280.0..=640.0)
-        .frame(panel_frame(t, Margin { left: 14, right: 4, top: 12, bottom: 0 }))
-        .show(ui, |ui| {
-            let Some(cell) = local.selected else {
-                ui.take_available_space();
-                let rect = ui.max_rect();
-                let top = rect.top() + rect.height() * 0.36;
-                let middle = egui::Rect::from_min_max(
-                    egui::pos2(rect.left() + space::M, top),
-                    egui::pos2(rect.right() - space::M - 10.0, rect.bottom()),
-                );
-                ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
-                    empty_state(
-                        ui,
-                        "No cell selected",
-                        "Click a cell on the map. Its record and a description of what it is appear here.",
-                    );
-                });
-                return;
-            };
-            ScrollArea::vertical().id_salt(cell).auto_shrink([false, false]).show(ui, |ui| {
-                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 16, ..Margin::ZERO }).show(
-                    ui,
-                    |ui| {
-                        header_ui(ui, scope, dataset, cell);
-                        description_ui(ui, scope, cell, out);
-                        if let Some(record) = scope.work.record.as_ref().filter(|r| r.cell == cell) {
-                            top_genes_ui(ui, dataset, record, out);
-                            obs_ui(ui, record);
-                        }
-                    },
-                );
-            });
-        })
-        .response
-        .rect
-        .width()
+/// Paints the selected cell.
+pub fn cell_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
+    let Some(dataset) = &scope.work.dataset else { return };
+    let Some(cell) = local.selected else {
+        ui.take_available_space();
+        let rect = ui.max_rect();
+        let top = rect.top() + rect.height() * 0.36;
+        let middle = egui::Rect::from_min_max(
+            egui::pos2(rect.left() + space::M, top),
+            egui::pos2(rect.right() - space::M - 10.0, rect.bottom()),
+        );
+        ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
+            empty_state(
+                ui,
+                "No cell selected",
+                "Click a cell on the map. Its record and a description of what it is appear here.",
+            );
+        });
+        return;
+    };
+    ScrollArea::vertical().id_salt(cell).auto_shrink([false, false]).show(ui, |ui| {
+        egui::Frame::new().inner_margin(Margin { right: 10, bottom: 16, ..Margin::ZERO }).show(ui, |ui| {
+            header_ui(ui, scope, dataset, cell);
+            description_ui(ui, scope, cell, out);
+            if let Some(record) = scope.work.record.as_ref().filter(|r| r.cell == cell) {
+                top_genes_ui(ui, dataset, record, out);
+                obs_ui(ui, record);
+            }
+        });
+    });
 }
 
 fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
