@@ -60,6 +60,8 @@ impl Identity {
             DataSource::Sample => ("PBMC sample".to_owned(), None),
             DataSource::File(path) => (super::workspace::file_name(path), Some(path.clone())),
         };
+        // JSON knows only text: a path that is none is found beside the session, or asked for.
+        let path = path.map(|p| PathBuf::from(p.to_string_lossy().into_owned()));
         let bytes = path.as_ref().and_then(|p| std::fs::metadata(p).ok()).map(|m| m.len());
         Self {
             name,
@@ -234,6 +236,15 @@ fn decode(text: &str, n_obs: usize) -> std::result::Result<CellSet, String> {
     CellSet::from_words(n_obs, words.collect()).ok_or_else(|| "cells beyond the last one".to_owned())
 }
 
+/// What the parser says, without the whole of a long text that it quotes.
+fn brief(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.char_indices().nth(160) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 fn shortened(text: &str) -> String {
     text.chars().take(24).collect()
 }
@@ -265,7 +276,7 @@ pub fn parse(text: &[u8], path: &Path) -> Result<SessionFile> {
     }
     // What the file is, before what it holds: so that another JSON file is called that.
     let head: serde_json::Value =
-        serde_json::from_slice(text).map_err(|e| wrong("the file", e.to_string(), "JSON"))?;
+        serde_json::from_slice(text).map_err(|e| wrong("the file", brief(&e), "JSON"))?;
     let said = head.get("format").and_then(serde_json::Value::as_str);
     if said != Some(FORMAT) {
         return Err(wrong("format", said.map_or_else(|| "nothing".into(), shortened), FORMAT));
@@ -286,7 +297,7 @@ pub fn parse(text: &[u8], path: &Path) -> Result<SessionFile> {
         _ => return Err(wrong("version", "no version of sessions".into(), "1")),
     }
     let content: Content =
-        serde_json::from_value(head).map_err(|e| wrong("the session", e.to_string(), "its fields"))?;
+        serde_json::from_value(head).map_err(|e| wrong("the session", brief(&e), "its fields"))?;
     let too_many = |what: &str, n: usize, most: usize| {
         if n > most { Err(wrong(what, n.to_string(), &format!("{most} at most"))) } else { Ok(()) }
     };

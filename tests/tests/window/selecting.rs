@@ -1,14 +1,14 @@
 //! Selecting cells: lasso, box, legend, range, names, terms, sets, and the steps back.
 
 use app::window::{Action, CellSet, ColourBy, Combine, Command, Edit, Tool};
-use eframe::egui::{Key, Modifiers, Pos2, Role, pos2};
+use eframe::egui::{Event, Key, Modifiers, Pos2, Role, pos2};
 use egui_kittest::kittest::Queryable as _;
 
 use super::driver::{Window, difference, lonely_cells, sample};
 
 /// Presses the pointer at the first place, moves over the others and lets go, with keys held.
 fn draw(window: &mut Window, places: &[Pos2], modifiers: Modifiers) {
-    window.0.input_mut().modifiers = modifiers;
+    window.0.event(Event::ModifiersChanged(modifiers));
     window.0.hover_at(places[0]);
     window.0.step();
     window.0.drag_at(places[0]);
@@ -19,7 +19,7 @@ fn draw(window: &mut Window, places: &[Pos2], modifiers: Modifiers) {
     }
     window.0.drop_at(places[places.len() - 1]);
     window.0.step();
-    window.0.input_mut().modifiers = Modifiers::NONE;
+    window.0.event(Event::ModifiersChanged(Modifiers::NONE));
     window.settle();
 }
 

@@ -150,10 +150,11 @@ fn column_ui(
             format!("{} of {} cells labelled", grouped(column.labelled() as i64), grouped(n_obs as i64));
         muted(ui, text);
         let is_shown = matches!(&scope.view.colour_by, ColourBy::Labels(name) if *name == column.name);
-        if !is_shown
-            && quiet_button(ui, "Colour by it").on_hover_text("Colour the map by these labels").clicked()
-        {
-            out.push(Action::ColourBy(ColourBy::Labels(column.name.clone())));
+        if !is_shown {
+            let button = quiet_button(ui, "Colour by it").on_hover_text("Colour the map by these labels");
+            if button.accessible_name(format!("Colour by {}", column.name)).clicked() {
+                out.push(Action::ColourBy(ColourBy::Labels(column.name.clone())));
+            }
         }
     });
 }

@@ -130,7 +130,7 @@ pub fn entry_ui(
     let menu_width = 28.0;
     let (rect, _) = row_rect(ui, 26.0, Sense::hover());
     let row = rect.with_max_x(rect.right() - menu_width - 2.0);
-    let response = ui.interact(row, ui.id().with(("entry", name)), Sense::click());
+    let response = ui.interact(row, ui.scope_id().with(("entry", name)), Sense::click());
     if is_chosen {
         ui.painter().rect_filled(row, 5.0, t.accent_soft);
     } else if response.hovered() || response.has_focus() {
