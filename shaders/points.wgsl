@@ -19,8 +19,8 @@ struct View {
     colours_width: u32,
     // How much the rim is darkened, so that pale points show on a pale ground.
     rim: f32,
-    // Fills up to a whole number of vectors.
-    padding: u32,
+    // The colour of cells outside of the selection, red in the lowest byte.
+    dim: u32,
 };
 
 @group(0) @binding(0) var<uniform> view: View;
@@ -37,7 +37,12 @@ struct Vertex {
 @vertex
 fn vertex(@builtin(vertex_index) corner: u32, @location(0) instance: vec2<u32>) -> Vertex {
     var out: Vertex;
-    let colour = textureLoad(colours, vec2<u32>(instance.y % view.colours_width, instance.y / view.colours_width), 0);
+    // The highest bit of the colour's number marks cells outside of the selection.
+    let entry = instance.y & 0x7fffffffu;
+    var colour = textureLoad(colours, vec2<u32>(entry % view.colours_width, entry / view.colours_width), 0);
+    if (entry != instance.y) {
+        colour = vec4<f32>(mix(colour.rgb, unpack4x8unorm(view.dim).rgb, 0.88), colour.a * 0.55);
+    }
     let position =
         textureLoad(positions, vec2<u32>(instance.x % view.positions_width, instance.x / view.positions_width), 0).xy;
     // One pixel more than the radius leaves room for the soft edge.

@@ -1,13 +1,17 @@
 //! The app: session, state, and the queue of actions.
 
 mod actions;
+mod editing;
+mod sessions;
 
 use eframe::{egui, egui_wgpu};
 use engine::session::{Command as Request, DataSource, JobId, Session};
 
+use super::autosave;
 use super::background::Task;
 use super::command::{Action, Command, Situation};
 use super::dialogs::{Answer, Dialogs, OpenDialog, Purpose};
+use super::document::Document;
 use super::map::{self, Look, Map};
 use super::panels::{self, Local, Scope};
 use super::state::{self, ColourStyle, Saved, View};
@@ -38,6 +42,8 @@ pub struct App {
     terms: Terms,
     local: Local,
     dialog: Option<OpenDialog>,
+    search: Option<editing::Search>,
+    sessions: sessions::Sessions,
     actions: Vec<Action>,
     renderer: String,
     max_cells: usize,
@@ -86,6 +92,10 @@ impl App {
             terms: Terms::default(),
             local: Local::default(),
             dialog: None,
+            search: None,
+            sessions: sessions::Sessions::new(
+                options.autosave.or_else(|| options.remember.then(autosave::default_folder).flatten()),
+            ),
             actions: Vec::new(),
             renderer: render_state
                 .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
@@ -117,6 +127,9 @@ impl App {
             && !self.terms.is_working()
             && self.writing.is_none()
             && self.dialog.is_none()
+            && self.search.is_none()
+            && !self.sessions.is_busy()
+            && !self.local.terms_offered.is_busy()
     }
 
     /// The open data set.
@@ -141,7 +154,7 @@ impl App {
             hidden: self.view.hidden.clone(),
             scale: self.saved.colours.scale,
             from_file: self.saved.colours.from_file,
-            own: self.view.own_colours.get(title).cloned().unwrap_or_default(),
+            own: self.work.colours.get(title).cloned().unwrap_or_default(),
         }
     }
 
@@ -165,6 +178,11 @@ impl App {
         &self.view
     }
 
+    /// The selection, the named sets, the labels and the colours of the user.
+    pub fn document(&self) -> Document {
+        self.work.document()
+    }
+
     /// What commands can do now.
     pub fn situation(&self) -> Situation {
         let dataset = self.work.dataset.as_ref();
@@ -181,6 +199,11 @@ impl App {
             has_hidden: !self.view.hidden.is_empty(),
             has_recent: !self.saved.recent.is_empty(),
             has_term: self.terms.shown().is_some(),
+            has_selected_cells: !self.work.sets.current.is_empty(),
+            has_tool: self.local.tool != map::Tool::Pan,
+            can_undo: self.work.history.undo_name().is_some(),
+            can_redo: self.work.history.redo_name().is_some(),
+            has_labels: !self.work.labels.is_empty(),
         }
     }
 
@@ -201,6 +224,8 @@ impl App {
         self.terms.update(ctx, &self.work);
         self.recolour_said(ctx);
         self.take_written();
+        self.update_search(ctx);
+        self.update_sessions(ctx);
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
             Some(Answer::Chosen(Purpose::Open, path)) => {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
@@ -209,12 +234,20 @@ impl App {
             Some(Answer::Chosen(Purpose::OntologySvg | Purpose::OntologyCsv, path)) => {
                 self.actions.push(Action::ExportOntologyTo(path));
             }
+            Some(Answer::Chosen(Purpose::Labels, path)) => self.actions.push(Action::ExportLabelsTo(path)),
+            Some(Answer::Chosen(Purpose::OpenSession, path)) => {
+                self.actions.push(Action::OpenSessionFile(path));
+            }
+            Some(Answer::Chosen(Purpose::SaveSession, path)) => {
+                self.actions.push(Action::SaveSessionTo(path))
+            }
+            Some(Answer::Chosen(Purpose::DataOfSession, path)) => self.found_data(Some(path)),
             Some(Answer::Unavailable) => self.work.notify(
                 Severity::Error,
                 "The file dialog could not be shown",
                 "Drop the file on this window, or start the program with it: cell2text FILE.",
             ),
-            Some(Answer::None) => {}
+            Some(Answer::None) => self.found_data(None),
             None => return,
         }
         self.dialog = None;
@@ -229,9 +262,14 @@ impl App {
         let tokens = Tokens::of(ui);
         let look = self.look();
         self.map.update_table(&look, tokens);
+        self.map.update_selection(&self.work.sets.current);
         self.panels_ui(ui);
         self.run_actions(&ctx);
+        if !ctx.input(|i| i.pointer.any_down()) {
+            self.work.history.end_drag();
+        }
         self.save_later(&ctx);
+        self.save_by_itself(&ctx);
     }
 
     fn panels_ui(&mut self, ui: &mut egui::Ui) {
@@ -258,7 +296,7 @@ impl App {
                 sizes.0 = panels::data_panel_ui(ui, &scope, local, out);
             }
             if scope.saved.cell_panel_open {
-                sizes.1 = panels::cell_panel_ui(ui, &scope, local, out);
+                sizes.1 = panels::side_panel_ui(ui, &scope, local, out);
             }
         }
         let middle = ui.available_rect_before_wrap();
@@ -278,7 +316,7 @@ impl App {
         let middle = middle.with_max_y((middle.bottom() - above).max(middle.top() + 120.0));
         panels::notices_ui(ui, middle, &scope, local, out);
         panels::palette_ui(ui, &scope, local, out);
-        panels::dialogs_ui(ui, &scope, local);
+        panels::dialogs_ui(ui, &scope, local, out);
         panels::drop_overlay_ui(ui);
         (self.saved.data_panel_width, self.saved.cell_panel_width, self.saved.ontology_height) = sizes;
     }
@@ -322,7 +360,9 @@ impl App {
                     | egui::Key::ArrowUp
                     | egui::Key::ArrowDown
             );
-            if (plain && typing) || (plain && is_of_widgets && on_widget) {
+            // A text field has its own undo.
+            let is_of_fields = matches!(command, Command::Undo | Command::Redo);
+            if ((plain || is_of_fields) && typing) || (plain && is_of_widgets && on_widget) {
                 continue;
             }
             if command.is_enabled(now) && ctx.input_mut(|i| i.consume_shortcut(&shortcut)) {
@@ -380,6 +420,7 @@ impl eframe::App for App {
 
     fn on_exit(&mut self) {
         self.session.cancel_all();
+        self.save_at_exit();
         if self.remember && self.saved != self.stored {
             state::store(&self.saved);
         }

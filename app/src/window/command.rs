@@ -9,7 +9,9 @@ use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 use engine::anndata::MatrixKey;
 use engine::session::{DataSource, JobId};
 
+use super::document::Edit;
 use super::map::{Camera, NumberRange, Step};
+use super::selection::Combine;
 use super::state::{ColourBy, ColourStyle};
 
 /// A request without a value.
@@ -21,6 +23,9 @@ pub enum Command {
     ExportCsv,
     ExportOntologySvg,
     ExportOntologyCsv,
+    ExportLabels,
+    OpenSession,
+    SaveSession,
     ClearRecent,
     Quit,
     FitMap,
@@ -52,6 +57,23 @@ pub enum Command {
     WalkRight,
     WalkUp,
     WalkDown,
+    Undo,
+    Redo,
+    ShowHistory,
+    NewLabels,
+    LabelCells,
+    UnlabelCells,
+    PanTool,
+    LassoTool,
+    BoxTool,
+    SelectAllCells,
+    SelectNoCells,
+    InvertSelection,
+    PasteCellNames,
+    SaveSet,
+    ShowSets,
+    ShowLabels,
+    ShowCell,
     ShowPalette,
     ShowShortcuts,
     ShowHint,
@@ -63,6 +85,10 @@ pub enum Command {
 pub enum Menu {
     /// Files.
     File,
+    /// Undo, redo and labels given by hand.
+    Edit,
+    /// Which cells are selected.
+    Select,
     /// What is seen, and how.
     View,
     /// The selected cell and descriptions.
@@ -73,12 +99,14 @@ pub enum Menu {
 
 impl Menu {
     /// All menus, in order.
-    pub const ALL: [Self; 4] = [Self::File, Self::View, Self::Cell, Self::Help];
+    pub const ALL: [Self; 6] = [Self::File, Self::Edit, Self::Select, Self::View, Self::Cell, Self::Help];
 
     /// Its title.
     pub fn text(self) -> &'static str {
         match self {
             Self::File => "File",
+            Self::Edit => "Edit",
+            Self::Select => "Select",
             Self::View => "View",
             Self::Cell => "Cell",
             Self::Help => "Help",
@@ -109,6 +137,16 @@ pub struct Situation {
     pub has_recent: bool,
     /// A term of the Cell Ontology is shown.
     pub has_term: bool,
+    /// Cells are selected, as a set.
+    pub has_selected_cells: bool,
+    /// The lasso or the box is in hand.
+    pub has_tool: bool,
+    /// There is a step to take back.
+    pub can_undo: bool,
+    /// There is a step to do again.
+    pub can_redo: bool,
+    /// There is a column of labels given by hand.
+    pub has_labels: bool,
 }
 
 const fn plain(key: Key) -> Option<KeyboardShortcut> {
@@ -123,14 +161,31 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 60] = [
         Self::Open,
         Self::OpenSample,
         Self::ClearRecent,
         Self::ExportCsv,
         Self::ExportOntologySvg,
         Self::ExportOntologyCsv,
+        Self::ExportLabels,
+        Self::OpenSession,
+        Self::SaveSession,
         Self::Quit,
+        Self::Undo,
+        Self::Redo,
+        Self::ShowHistory,
+        Self::NewLabels,
+        Self::LabelCells,
+        Self::UnlabelCells,
+        Self::PanTool,
+        Self::LassoTool,
+        Self::BoxTool,
+        Self::SelectAllCells,
+        Self::SelectNoCells,
+        Self::InvertSelection,
+        Self::PasteCellNames,
+        Self::SaveSet,
         Self::ShowPalette,
         Self::FitMap,
         Self::ZoomIn,
@@ -146,6 +201,9 @@ impl Command {
         Self::ToggleOntology,
         Self::BrowseOntology,
         Self::WholeOntology,
+        Self::ShowCell,
+        Self::ShowSets,
+        Self::ShowLabels,
         Self::ThemeSystem,
         Self::ThemeLight,
         Self::ThemeDark,
@@ -172,6 +230,26 @@ impl Command {
             Self::Open => "Open…",
             Self::OpenSample => "Open the PBMC sample",
             Self::ExportCsv => "Export CSV…",
+            Self::ExportLabels => "Export labels…",
+            Self::OpenSession => "Open session…",
+            Self::SaveSession => "Save session…",
+            Self::Undo => "Undo",
+            Self::Redo => "Redo",
+            Self::ShowHistory => "History…",
+            Self::NewLabels => "New labels…",
+            Self::LabelCells => "Label selected cells…",
+            Self::UnlabelCells => "Take labels from selected cells",
+            Self::PanTool => "Move tool",
+            Self::LassoTool => "Lasso tool",
+            Self::BoxTool => "Box tool",
+            Self::SelectAllCells => "Select all cells",
+            Self::SelectNoCells => "Select no cells",
+            Self::InvertSelection => "Invert selection",
+            Self::PasteCellNames => "Select cells by name…",
+            Self::SaveSet => "Save selection as a set",
+            Self::ShowCell => "Cell tab",
+            Self::ShowSets => "Sets tab",
+            Self::ShowLabels => "Labels tab",
             Self::ClearRecent => "Clear recent files",
             Self::Quit => "Quit",
             Self::FitMap => "Fit map",
@@ -200,7 +278,7 @@ impl Command {
             Self::Stop => "Stop",
             Self::AnnotateAll => "Annotate all cells",
             Self::CopyDescription => "Copy description",
-            Self::ClearSelection => "Clear selection",
+            Self::ClearSelection => "Let go",
             Self::WalkLeft => "Nearest cell to the left",
             Self::WalkRight => "Nearest cell to the right",
             Self::WalkUp => "Nearest cell above",
@@ -218,6 +296,30 @@ impl Command {
             Self::Open => "Open an h5ad file. The file is only read, never changed.",
             Self::OpenSample => "Open the 700 blood cells that ship with the program.",
             Self::ExportCsv => "Write all described cells to a CSV file, with its provenance beside it.",
+            Self::ExportLabels => {
+                "Write the labels given by hand to a CSV file, with its provenance beside it."
+            }
+            Self::OpenSession => {
+                "Open a session: the data with its sets, labels and view as they were saved."
+            }
+            Self::SaveSession => "Save sets, labels and view to a file. The data stay where they are.",
+            Self::Undo => "Take the last change of selection, sets, labels or colours back.",
+            Self::Redo => "Do again what was taken back.",
+            Self::ShowHistory => "List all changes and go back to any of them.",
+            Self::NewLabels => "Begin a column of labels that you give to cells by hand.",
+            Self::LabelCells => "Give the selected cells a label.",
+            Self::UnlabelCells => "Take the label of the shown column from the selected cells.",
+            Self::PanTool => "Drag to move the map.",
+            Self::LassoTool => "Draw a line around cells to select them. Shift adds, Alt takes away.",
+            Self::BoxTool => "Draw a box around cells to select them. Shift adds, Alt takes away.",
+            Self::SelectAllCells => "Select every cell of the data set.",
+            Self::SelectNoCells => "Let the selected cells go.",
+            Self::InvertSelection => "Select the cells that are not selected.",
+            Self::PasteCellNames => "Select cells by a list of their names.",
+            Self::SaveSet => "Keep the selected cells as a named set.",
+            Self::ShowCell => "Show the record and the description of one cell.",
+            Self::ShowSets => "Show the selection and the named sets.",
+            Self::ShowLabels => "Show the labels given by hand.",
             Self::ClearRecent => "Forget which files were opened before.",
             Self::Quit => "Close the program.",
             Self::FitMap => "Show all cells.",
@@ -250,7 +352,7 @@ impl Command {
             Self::Stop => "Stop the running work. What is done stays.",
             Self::AnnotateAll => "Describe every cell that has no description yet.",
             Self::CopyDescription => "Copy the description of the selected cell.",
-            Self::ClearSelection => "Select no cell.",
+            Self::ClearSelection => "Put the tool away, then let the cell go, then the selected cells.",
             Self::WalkLeft => "Select the nearest cell to the left.",
             Self::WalkRight => "Select the nearest cell to the right.",
             Self::WalkUp => "Select the nearest cell above.",
@@ -268,6 +370,26 @@ impl Command {
             Self::Open => (ctrl(Key::O), None),
             Self::OpenSample => (ctrl_shift(Key::O), None),
             Self::ExportCsv => (ctrl(Key::E), None),
+            Self::ExportLabels => (ctrl_shift(Key::E), None),
+            Self::OpenSession => (ctrl(Key::L), None),
+            Self::SaveSession => (ctrl(Key::S), None),
+            Self::Undo => (ctrl(Key::Z), None),
+            Self::Redo => (ctrl_shift(Key::Z), ctrl(Key::Y)),
+            Self::ShowHistory => (ctrl_shift(Key::Y), None),
+            Self::NewLabels => (ctrl_shift(Key::L), None),
+            Self::LabelCells => (plain(Key::T), None),
+            Self::UnlabelCells => (plain(Key::Delete), None),
+            Self::PanTool => (plain(Key::H), None),
+            Self::LassoTool => (plain(Key::S), None),
+            Self::BoxTool => (plain(Key::B), None),
+            Self::SelectAllCells => (plain(Key::A), None),
+            Self::SelectNoCells => (plain(Key::D), None),
+            Self::InvertSelection => (plain(Key::I), None),
+            Self::PasteCellNames => (ctrl_shift(Key::V), None),
+            Self::SaveSet => (ctrl_shift(Key::S), None),
+            Self::ShowCell => (ctrl(Key::Num4), None),
+            Self::ShowSets => (ctrl(Key::Num5), None),
+            Self::ShowLabels => (ctrl(Key::Num6), None),
             Self::Quit => (ctrl(Key::Q), None),
             Self::FitMap => (plain(Key::F), plain(Key::Space)),
             Self::ZoomIn => (plain(Key::Plus), plain(Key::Equals)),
@@ -319,6 +441,21 @@ impl Command {
             | Self::ExportOntologyCsv
             | Self::ClearRecent
             | Self::Quit => Menu::File,
+            Self::ExportLabels | Self::OpenSession | Self::SaveSession => Menu::File,
+            Self::Undo
+            | Self::Redo
+            | Self::ShowHistory
+            | Self::NewLabels
+            | Self::LabelCells
+            | Self::UnlabelCells => Menu::Edit,
+            Self::PanTool
+            | Self::LassoTool
+            | Self::BoxTool
+            | Self::SelectAllCells
+            | Self::SelectNoCells
+            | Self::InvertSelection
+            | Self::PasteCellNames
+            | Self::SaveSet => Menu::Select,
             Self::DescribeCell
             | Self::Stop
             | Self::AnnotateAll
@@ -338,6 +475,11 @@ impl Command {
         matches!(
             self,
             Self::ExportCsv
+                | Self::OpenSession
+                | Self::NewLabels
+                | Self::SelectAllCells
+                | Self::PasteCellNames
+                | Self::ShowCell
                 | Self::Quit
                 | Self::FitMap
                 | Self::ShowMap
@@ -365,11 +507,22 @@ impl Command {
             Self::ToggleLabels => now.has_map,
             Self::BrowseOntology | Self::WholeOntology => now.has_data,
             Self::ExportOntologySvg | Self::ExportOntologyCsv => now.has_term,
-            Self::DescribeCell | Self::ClearSelection => now.has_selection,
+            Self::DescribeCell => now.has_selection,
+            Self::ClearSelection => now.has_selection || now.has_selected_cells || now.has_tool,
+            Self::ExportLabels => now.has_labels,
+            Self::SaveSession | Self::ShowHistory | Self::NewLabels => now.has_data,
+            Self::Undo => now.can_undo,
+            Self::Redo => now.can_redo,
+            Self::LabelCells | Self::SaveSet | Self::SelectNoCells => now.has_selected_cells,
+            Self::UnlabelCells => now.has_selected_cells && now.has_labels,
+            Self::PanTool | Self::LassoTool | Self::BoxTool => now.has_map,
+            Self::SelectAllCells | Self::InvertSelection | Self::PasteCellNames => now.has_data,
+            Self::ShowCell | Self::ShowSets | Self::ShowLabels => now.has_data,
             Self::Stop => now.is_working,
             Self::CopyDescription => now.has_description,
             Self::WalkLeft | Self::WalkRight | Self::WalkUp | Self::WalkDown => now.has_map,
             Self::Open
+            | Self::OpenSession
             | Self::OpenSample
             | Self::Quit
             | Self::ThemeSystem
@@ -418,8 +571,6 @@ pub enum Action {
     ToggleCategory(usize),
     /// Show only this category; a second time, all.
     IsolateCategory(usize),
-    /// Select the cells of this row of the legend.
-    SelectCategory(usize),
     /// Give this row of the legend a colour of the user's; `None` gives its own one back.
     SetCategoryColour(usize, Option<[u8; 3]>),
     /// Choose and explain colours like this.
@@ -430,10 +581,37 @@ pub enum Action {
     UseMatrix(MatrixKey),
     /// Show the neighbourhood of this term.
     ShowTerm(String),
-    /// Select the cells of this term and of all terms below it.
-    SelectTerm(String),
     /// Write the terms shown to this SVG or CSV.
     ExportOntologyTo(PathBuf),
+    /// Select the cells inside an area of the map, given by its corners.
+    SelectArea {
+        /// The name of the step.
+        what: &'static str,
+        /// The corners in the coordinates of the embedding.
+        area: Vec<[f32; 2]>,
+        /// How they are joined with the selection.
+        combine: Combine,
+    },
+    /// Select the cells of this row of the legend; Shift adds, Alt subtracts.
+    SelectCategory(usize),
+    /// Select the cells whose number lies from the first to the second, both included.
+    SelectRange(f32, f32),
+    /// Select the cells named in this text.
+    SelectNames(String),
+    /// Select the cells whose type is this term of the Cell Ontology or a kind of it.
+    SelectTerm(String),
+    /// Join the cells of a named set with the selection.
+    SelectSet(usize, Combine),
+    /// Change the selection, sets, labels or colours, as one step of the history.
+    Edit(Edit),
+    /// Go to this step of the history.
+    GoToStep(usize),
+    /// Write the labels given by hand here.
+    ExportLabelsTo(PathBuf),
+    /// Save the session here.
+    SaveSessionTo(PathBuf),
+    /// Open this session file.
+    OpenSessionFile(PathBuf),
     /// Stop one job.
     CancelJob(JobId),
     /// Remove one notice.

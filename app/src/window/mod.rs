@@ -6,17 +6,22 @@
 //!
 //! The same [`App`] runs in a native window ([`run`]), off screen into an image ([`offscreen`]), and under test.
 
+mod annotating;
 mod app;
+mod autosave;
 mod background;
 mod command;
 mod dialogs;
+mod document;
 mod fuzzy;
+mod history;
 mod map;
 pub mod offscreen;
 mod palette;
 mod panels;
 mod said;
 mod selection;
+mod session_file;
 mod state;
 mod terms;
 #[cfg(test)]
@@ -25,18 +30,21 @@ mod theme;
 mod wait;
 mod workspace;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use eframe::{egui, egui_wgpu};
 use engine::session::{DataSource, Session, Settings};
 
+pub use annotating::{LabelCategory, LabelColumn};
 pub use app::App;
 pub use command::{Action, Command, Menu, Situation};
 pub use dialogs::Dialogs;
-pub use map::{Camera, NumberRange, Step};
+pub use document::{Document, Edit};
+pub use map::{Camera, NumberRange, Step, Tool};
 pub use palette::Scale;
-pub use selection::{CellSet, NamedSet, Sets};
+pub use selection::{CellSet, Combine, NamedSet, Sets};
 pub use state::{ColourBy, ColourStyle, Layout, LegendOrder, Said, Saved, View};
 pub use theme::ThemeChoice;
 
@@ -53,6 +61,9 @@ pub struct WindowOptions {
     pub remember: bool,
     /// Who answers the file dialogs.
     pub dialogs: Dialogs,
+    /// Where labels and sets are saved by themselves; the user's data folder where it is `None` and the window
+    /// remembers, else nowhere.
+    pub autosave: Option<PathBuf>,
 }
 
 impl Default for WindowOptions {
@@ -63,6 +74,7 @@ impl Default for WindowOptions {
             theme: None,
             remember: true,
             dialogs: Dialogs::Native,
+            autosave: None,
         }
     }
 }

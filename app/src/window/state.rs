@@ -1,6 +1,6 @@
 //! What the window remembers: plain data, saved between starts and never required.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,8 @@ impl Default for ColourStyle {
     fn default() -> Self {
         Self { scale: palette::Scale::default(), from_file: true, labels: true, order: LegendOrder::File }
     }
+    /// Labels given by hand, by name.
+    Labels(String),
 }
 
 /// How the cells are shown.
@@ -136,8 +138,6 @@ pub struct View {
     pub layout: Layout,
     /// Which part of the range of numbers the colours span.
     pub range: NumberRange,
-    /// Colours that the user gave to categories, by column and category.
-    pub own_colours: BTreeMap<String, BTreeMap<String, [u8; 3]>>,
     /// Hidden categories of the current column, by number in the legend.
     #[serde(skip)]
     pub hidden: BTreeSet<usize>,

@@ -8,7 +8,10 @@ use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
 
-use super::selection::{CellSet, Sets};
+use super::annotating::LabelColumn;
+use super::document::{CategoryColours, Document};
+use super::history::History;
+use super::selection::Sets;
 
 /// A job that is running.
 #[derive(Debug, Clone)]
@@ -84,6 +87,12 @@ pub struct Workspace {
     pub dataset: Option<Arc<Dataset>>,
     /// Selected cells and named sets of the open data set.
     pub sets: Sets,
+    /// Labels given by hand to cells of the open data set.
+    pub labels: Vec<Arc<LabelColumn>>,
+    /// Colours that the user gave to categories of obs.
+    pub colours: Arc<CategoryColours>,
+    /// The steps that led to the selection, the sets, the labels and the colours.
+    pub history: History,
     /// The data set on its way.
     pub opening: Option<(JobId, DataSource)>,
     /// Jobs sent that have not ended.
@@ -132,7 +141,7 @@ impl Workspace {
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
                 if fresh {
-                    self.sets = Sets { current: Arc::new(CellSet::none(dataset.n_obs)), named: Vec::new() };
+                    self.begin_document("Opened", Document::new(dataset.n_obs));
                 }
                 self.dataset = Some(dataset);
                 if is_open_job {
@@ -207,6 +216,24 @@ impl Workspace {
                 }
             }
         }
+    }
+
+    /// What the user made of the data set.
+    pub fn document(&self) -> Document {
+        Document { sets: self.sets.clone(), labels: self.labels.clone(), colours: self.colours.clone() }
+    }
+
+    /// Puts `document` in the place of what is there.
+    pub fn set_document(&mut self, document: Document) {
+        self.sets = document.sets;
+        self.labels = document.labels;
+        self.colours = document.colours;
+    }
+
+    /// Begins a new history with `document`.
+    pub fn begin_document(&mut self, step: &str, document: Document) {
+        self.history = History::new(step, document.clone());
+        self.set_document(document);
     }
 
     fn end(&mut self, job: JobId) {

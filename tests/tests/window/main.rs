@@ -9,6 +9,7 @@
 //! - [`habits`]: what one does every day
 //! - [`ontology`]: the Cell Ontology with the user's own cells
 //! - [`files`]: files that cannot be opened or described, and a whole real study
+//! - [`selecting`]: choosing cells and going back; [`labelling`]: labels by hand and sessions
 //! - [`pictures`]: pictures of the window, compared with the stored ones
 //! - [`driver`]: how all of them drive the window
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
@@ -18,7 +19,9 @@ mod driver;
 mod files;
 mod habits;
 mod ontology;
+mod labelling;
 mod pictures;
+mod selecting;
 
 use std::collections::BTreeSet;
 

@@ -6,14 +6,18 @@ use engine::session::{Command as Request, DataSource};
 use super::super::background::{Poll, Task};
 use super::super::command::{Action, Command};
 use super::super::dialogs::Purpose;
-use super::super::map::{self, Source};
-use super::super::panels::{self, Dialog, Local, PaletteState};
+use super::super::document::Edit;
+use super::super::history::History;
+use super::super::map::{self, Source, Tool};
+use super::super::panels::{self, Dialog, Local, PaletteState, Side};
 use super::super::said;
-use super::super::selection::CellSet;
+use super::super::selection::{CellSet, Combine};
+use super::super::session_file::EXTENSION;
 use super::super::state::{ColourBy, Layout, View};
 use super::super::theme::ThemeChoice;
 use super::super::workspace::{Severity, Streaming, cell_type_term, file_name};
 use super::App;
+use super::sessions::is_session;
 
 impl App {
     /// Does what was asked for in this frame.
@@ -34,6 +38,18 @@ impl App {
     fn run_action(&mut self, ctx: &egui::Context, action: Action) {
         match action {
             Action::Run(command) => self.run_command(ctx, command),
+            Action::OpenSource(DataSource::File(path)) if is_session(&path) => self.open_session(ctx, path),
+            Action::SelectArea { what, area, combine } => self.select_area(ctx, what, &area, combine),
+            Action::SelectCategory(row) => self.select_category(ctx, row),
+            Action::SelectRange(low, high) => self.select_range(ctx, low, high),
+            Action::SelectNames(text) => self.select_names(ctx, text),
+            Action::SelectTerm(term) => self.select_term(ctx, term),
+            Action::SelectSet(number, combine) => self.select_set(ctx, number, combine),
+            Action::Edit(edit) => self.edit(ctx, &edit),
+            Action::GoToStep(step) => self.travel(ctx, |history| history.go_to(step)),
+            Action::ExportLabelsTo(path) => self.export_labels(ctx, &path),
+            Action::SaveSessionTo(path) => self.save_session(ctx, &path),
+            Action::OpenSessionFile(path) => self.open_session(ctx, path),
             Action::OpenSource(source) => {
                 let job = self.send(Request::Open(source.clone()));
                 self.work.opening = Some((job, source));
@@ -67,8 +83,7 @@ impl App {
                 self.view.hidden =
                     if all_hidden || self.view.hidden == others { Default::default() } else { others };
             }
-            Action::SelectCategory(row) => self.select_category(row),
-            Action::SetCategoryColour(row, colour) => self.set_category_colour(row, colour),
+            Action::SetCategoryColour(row, colour) => self.set_category_colour(ctx, row, colour),
             Action::SetColourStyle(style) => self.saved.colours = style,
             Action::SetRange(range) => {
                 let range = range.sound();
@@ -84,7 +99,6 @@ impl App {
                 self.saved.ontology_open = true;
                 self.terms.ask(ctx, &term);
             }
-            Action::SelectTerm(term) => self.select_term(&term),
             Action::ExportOntologyTo(path) => self.export_ontology(ctx, &path),
             Action::CancelJob(job) => self.session.cancel(job),
             Action::DismissNotice(id) => self.work.notices.retain(|n| n.id != id),
@@ -101,6 +115,32 @@ impl App {
         match command {
             Command::Open => self.ask(ctx, Purpose::Open),
             Command::ExportCsv => self.ask(ctx, Purpose::Export),
+            Command::ExportLabels => self.ask(ctx, Purpose::Labels),
+            Command::OpenSession => self.ask(ctx, Purpose::OpenSession),
+            Command::SaveSession => self.ask(ctx, Purpose::SaveSession),
+            Command::Undo => self.travel(ctx, History::undo),
+            Command::Redo => self.travel(ctx, History::redo),
+            Command::ShowHistory => self.local.dialog = Some(Dialog::History),
+            Command::NewLabels => self.new_labels(ctx),
+            Command::LabelCells => self.label_cells(ctx),
+            Command::UnlabelCells => {
+                let column = self.local.labels_at.min(self.work.labels.len().saturating_sub(1));
+                self.edit(ctx, &Edit::Assign { column, category: None });
+            }
+            Command::PanTool => self.take_tool(Tool::Pan),
+            Command::LassoTool => self.take_tool(Tool::Lasso),
+            Command::BoxTool => self.take_tool(Tool::Box),
+            Command::SelectAllCells => {
+                let all = CellSet::all(self.work.sets.current.n_obs());
+                self.select_cells(ctx, "select all", all, Combine::Replace);
+            }
+            Command::SelectNoCells => self.select_none(ctx),
+            Command::InvertSelection => self.edit(ctx, &Edit::Invert),
+            Command::PasteCellNames => self.local.dialog = Some(Dialog::CellNames),
+            Command::SaveSet => self.save_set(ctx),
+            Command::ShowCell => self.show_side(Side::Cell),
+            Command::ShowSets => self.show_side(Side::Sets),
+            Command::ShowLabels => self.show_side(Side::Labels),
             Command::OpenSample => self.actions.push(Action::OpenSource(DataSource::Sample)),
             Command::ClearRecent => self.saved.recent.clear(),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
@@ -148,7 +188,7 @@ impl App {
                     ctx.copy_text(text.to_owned());
                 }
             }
-            Command::ClearSelection => self.clear_selection(),
+            Command::ClearSelection => self.let_go(ctx),
             Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
                 self.walk(ctx, command);
             }
@@ -162,14 +202,16 @@ impl App {
         }
     }
 
-    fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
+    pub(super) fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
         if self.dialog.is_none() {
             let name = self.work.dataset.as_ref().map_or("cells", |d| d.name.as_str());
             let term = self.terms.shown().map_or("ontology", |t| t.label.as_str());
             let name = match purpose {
                 Purpose::OntologySvg => format!("{term}.svg"),
                 Purpose::OntologyCsv => format!("{term}.csv"),
-                Purpose::Open | Purpose::Export => format!("{name}_described.csv"),
+                Purpose::Labels => format!("{name}_labels.csv"),
+                Purpose::SaveSession => format!("{name}{EXTENSION}"),
+                _ => format!("{name}_described.csv"),
             };
             let name = name.replace(['/', '\\', ' '], "_");
             self.dialog = Some(self.dialogs.open(ctx, purpose, &name));
@@ -179,6 +221,7 @@ impl App {
     pub(super) fn opened(&mut self, ctx: &egui::Context, fresh: bool) {
         let Some(dataset) = self.work.dataset.clone() else { return };
         if fresh {
+            self.begin_session(ctx, &dataset);
             self.local = Local::default();
             self.terms.clear();
             self.view = View::default();
@@ -196,6 +239,7 @@ impl App {
                 ColourBy::Gene { gene, symbol } => dataset.genes.get(*gene) == Some(symbol),
                 // Nothing is described yet.
                 ColourBy::Said(_) => false,
+                ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
             };
             if !known {
                 self.view.colour_by = map::first_colour(&dataset);
@@ -260,6 +304,12 @@ impl App {
                 self.said_drawn = (self.work.descriptions.len(), ctx.time());
                 said::source(&self.work.descriptions, *said, dataset.n_obs)
             }
+            ColourBy::Labels(name) => self
+                .work
+                .labels
+                .iter()
+                .find(|c| c.name == *name)
+                .map_or(Source::Nothing, |column| Source::Labels(column.clone())),
         };
         let embedding = dataset.embeddings.iter().position(|e| e.name == self.view.embedding).unwrap_or(0);
         self.map.show(ctx, dataset, embedding, source, self.view.range);
@@ -279,32 +329,18 @@ impl App {
         }
     }
 
-    fn select_category(&mut self, row: usize) {
-        let Some(dataset) = &self.work.dataset else { return };
-        if let map::Meaning::Categories { codes, .. } = &self.map.colouring().meaning {
-            let chosen = |cell: usize| codes.get(cell).is_some_and(|c| *c as usize == row);
-            self.work.sets.current = CellSet::from_fn(dataset.n_obs, chosen).into();
-        }
-    }
-
-    fn select_term(&mut self, term: &str) {
-        let Some(dataset) = &self.work.dataset else { return };
-        let cells = self.terms.cells_of(term, &self.work);
-        self.work.sets.current = CellSet::from_cells(dataset.n_obs, cells).into();
-    }
-
-    fn set_category_colour(&mut self, row: usize, colour: Option<[u8; 3]>) {
+    fn set_category_colour(&mut self, ctx: &egui::Context, row: usize, colour: Option<[u8; 3]>) {
         let colouring = self.map.colouring();
         let map::Meaning::Categories { categories, .. } = &colouring.meaning else { return };
         let Some(category) = categories.get(row) else { return };
-        let own = self.view.own_colours.entry(colouring.title.clone()).or_default();
-        match colour {
-            Some(colour) => own.insert(category.name.clone(), colour),
-            None => own.remove(&category.name),
+        let (column, category) = (colouring.title.clone(), category.name.clone());
+        let labels = self.work.labels.iter().position(|c| c.name == column);
+        let number = labels.and_then(|at| self.work.labels.get(at)?.categories.iter().position(|c| c.name == category));
+        let edit = match (labels, number, colour) {
+            (Some(column), Some(category), Some(colour)) => Edit::ColourLabel { column, category, colour },
+            _ => Edit::ColourCategory { column, category, colour },
         };
-        if own.is_empty() {
-            self.view.own_colours.remove(&colouring.title);
-        }
+        self.edit(ctx, &edit);
     }
 
     fn export_ontology(&mut self, ctx: &egui::Context, path: &std::path::Path) {
@@ -343,6 +379,7 @@ impl App {
         if cell >= dataset.n_obs {
             return;
         }
+        self.local.side = Side::Cell;
         if self.local.selected != Some(cell) {
             // What stands there is said of another cell.
             self.terms.clear();
@@ -395,7 +432,7 @@ impl App {
         }
     }
 
-    fn clear_selection(&mut self) {
+    pub(super) fn clear_selection(&mut self) {
         self.local.selected = None;
         self.work.record = None;
         self.work.record_job = None;

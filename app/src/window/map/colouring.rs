@@ -8,7 +8,9 @@ use engine::anndata::{Column, Values};
 use engine::session::{Dataset, GeneColour};
 use serde::{Deserialize, Serialize};
 
+use super::super::annotating::{LabelColumn, UNASSIGNED};
 use super::super::palette;
+use super::super::selection::CellSet;
 
 /// Categories above this number are not told apart; a column of names is no use as colours.
 pub const MAX_CATEGORIES: usize = 400;
@@ -225,6 +227,55 @@ impl Colouring {
             }
         }
         styled
+    /// By labels given by hand. The rows of the legend are the labels in their order, also those without cells; cells
+    /// without a label come last.
+    pub fn by_labels(column: &LabelColumn, n_obs: usize) -> Self {
+        let mut categories: Vec<Category> = column
+            .categories
+            .iter()
+            .map(|c| Category {
+                name: c.name.clone(),
+                count: c.cells.len(),
+                colour: Color32::from_rgb(c.colour[0], c.colour[1], c.colour[2]),
+                is_missing: false,
+                from_palette: Color32::from_rgb(c.colour[0], c.colour[1], c.colour[2]),
+                from_file: None,
+            })
+            .collect();
+        let missing_row = categories.len() as u32;
+        let codes = column.codes(n_obs).into_iter().map(|code| code.unwrap_or(missing_row)).collect();
+        let missing = n_obs.saturating_sub(column.labelled());
+        if missing > 0 {
+            categories.push(Category {
+                name: UNASSIGNED.into(),
+                count: missing,
+                colour: Color32::GRAY,
+                is_missing: true,
+                from_palette: Color32::GRAY,
+                from_file: None,
+            });
+        }
+        Self { title: column.name.clone(), meaning: Meaning::Categories { categories, codes } }
+    }
+
+    /// The cells of one row of the legend.
+    pub fn cells_of(&self, row: usize) -> Option<CellSet> {
+        match &self.meaning {
+            Meaning::Categories { codes, categories } if row < categories.len() => {
+                Some(CellSet::from_fn(codes.len(), |cell| codes[cell] as usize == row))
+            }
+            _ => None,
+        }
+    }
+
+    /// The cells whose number lies from `low` to `high`, both included.
+    pub fn cells_between(&self, low: f32, high: f32) -> Option<CellSet> {
+        match &self.meaning {
+            Meaning::Numbers { values, .. } => {
+                Some(CellSet::from_fn(values.len(), |cell| (low..=high).contains(&values[cell])))
+            }
+            _ => None,
+        }
     }
 
     /// The value of one cell as text, for tooltips.
@@ -723,6 +774,38 @@ mod tests {
         assert_eq!(order, c.drawing_order(&positions));
         let early = order[..500].iter().filter(|i| i[1] == 1).count();
         assert!((200..300).contains(&early), "{early}");
+    }
+
+    #[test]
+    fn rows_of_the_legend_and_ranges_of_numbers_give_their_cells() {
+        let c = categories(&[0, 2, -1, 2, -1], &["a", "unused", "b"], None);
+        let cells = |row: usize| c.cells_of(row).map(|set| set.iter().collect::<Vec<_>>());
+        assert_eq!((cells(1), cells(2), cells(3)), (Some(vec![1, 3]), Some(vec![2, 4]), None));
+        assert!(c.cells_between(0.0, 1.0).is_none());
+        let values: Arc<[f32]> = vec![3.0, 0.0, f32::NAN, 5.0, 1.0].into();
+        let c = Colouring { title: "g".into(), meaning: whole(values, true) };
+        assert_eq!(c.cells_between(1.0, 3.0).unwrap().iter().collect::<Vec<_>>(), [0, 4]);
+        assert!(c.cells_of(0).is_none());
+    }
+
+    #[test]
+    fn labels_given_by_hand_keep_their_colours_and_their_rows() {
+        use super::super::super::annotating::LabelCategory;
+        let label = |name: &str, cells: &[usize], colour: [u8; 3]| LabelCategory {
+            name: name.into(),
+            colour,
+            term: None,
+            cells: Arc::new(CellSet::from_cells(4, cells.iter().copied())),
+        };
+        let column = LabelColumn {
+            name: "x".into(),
+            categories: vec![label("none yet", &[], [9; 3]), label("T", &[1, 2], [1, 2, 3])],
+        };
+        let c = Colouring::by_labels(&column, 4);
+        assert_eq!(legend(&c), [("none yet".into(), 0), ("T".into(), 2), ("unassigned".into(), 2)]);
+        assert_eq!(c.text(2).unwrap(), "T");
+        let table = c.table(&Look::default(), true, Color32::GRAY, Color32::WHITE);
+        assert_eq!(table[2], [1, 2, 3, 255]);
     }
 
     #[test]

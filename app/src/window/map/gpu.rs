@@ -72,8 +72,8 @@ pub struct Uniforms {
     pub colours_width: u32,
     /// How much the rim is darkened.
     pub rim: f32,
-    /// Fills up to a whole number of vectors.
-    pub padding: u32,
+    /// The colour of cells outside of the selection, red in the lowest byte.
+    pub dim: u32,
 }
 
 /// How far the drawing of one map is; shared between the window and the callback.
@@ -95,6 +95,9 @@ impl Drawing {
         self.complete.load(Ordering::Relaxed)
     }
 }
+
+/// Set in the number of a cell's colour where the cell is outside of the selection.
+pub const DIM: u32 = 1 << 31;
 
 /// One frame of the map.
 pub struct PointsCallback {

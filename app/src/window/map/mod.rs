@@ -4,6 +4,7 @@ mod camera;
 mod colouring;
 #[cfg(test)]
 mod frame_times;
+mod gestures;
 mod gpu;
 mod labels;
 mod picking;
@@ -19,15 +20,18 @@ use engine::session::{Dataset, GeneColour};
 
 pub use camera::{Bounds, Camera};
 pub use colouring::{Category, Colouring, Look, Meaning, NumberRange, Words, grouped, number};
+pub use gestures::Tool;
 pub use gpu::{cells_while_moving, install, max_cells};
 pub use labels::Anchor;
 pub use picking::Step;
 pub use view::{MapView, focus_key, map_ui};
 
+use super::annotating::LabelColumn;
 use super::background::{Poll, Task};
+use super::selection::CellSet;
 use super::state::ColourBy;
 use super::theme::Tokens;
-use gpu::{Drawing, Versioned};
+use gpu::{DIM, Drawing, Versioned};
 use picking::CellIndex;
 
 /// Cells up to which colours are worked out at once; above, on another thread.
@@ -101,6 +105,8 @@ pub enum Source {
         /// What the values are.
         unit: String,
     },
+    /// Labels given by hand.
+    Labels(Arc<LabelColumn>),
 }
 
 /// Everything drawn on the map, made anew when the embedding or the colours change.
@@ -117,6 +123,12 @@ pub struct Map {
     drawing: Arc<Drawing>,
     /// Cells drawn while the map moves.
     while_moving: usize,
+    /// The cells drawn as selected, and the version of the order that was marked with them.
+    selected: Option<(Arc<CellSet>, u64)>,
+    /// The drawing order with the cells outside of the selection marked; `order` itself where none is selected.
+    drawn: Arc<Versioned<[u32; 2]>>,
+    /// The sample in the same way.
+    drawn_sample: Arc<Versioned<[u32; 2]>>,
 }
 
 impl Default for Map {
@@ -132,6 +144,9 @@ impl Default for Map {
             task: None,
             drawing: Drawing::new(),
             while_moving: usize::MAX,
+            selected: None,
+            drawn: Versioned::new(Vec::new()),
+            drawn_sample: Versioned::new(Vec::new()),
         }
     }
 }
@@ -169,6 +184,7 @@ impl Map {
                 Source::Numbers { title, values, unit } => {
                     Colouring::by_numbers(title.clone(), values.clone(), unit.clone(), range)
                 }
+                Source::Labels(column) => Colouring::by_labels(column, dataset.n_obs),
             };
             let order = Versioned::new(colouring.drawing_order(scene.positions()));
             let sample = if order.data.len() <= while_moving {
@@ -264,6 +280,58 @@ impl Map {
         }
     }
 
+    /// Draws these cells as selected. Called every frame; costs nothing where they are the same as before.
+    pub fn update_selection(&mut self, cells: &Arc<CellSet>) {
+        let version = self.order.version;
+        if self.selected.as_ref().is_some_and(|(drawn, of)| Arc::ptr_eq(drawn, cells) && *of == version) {
+            return;
+        }
+        self.drawn = if cells.is_empty() {
+            self.order.clone()
+        } else {
+            Versioned::new(marked(&self.order.data, cells))
+        };
+        self.drawn_sample = if cells.is_empty() {
+            self.sample.clone()
+        } else if self.sample.version == version {
+            self.drawn.clone()
+        } else {
+            Versioned::new(marked(&self.sample.data, cells))
+        };
+        self.selected = Some((cells.clone(), version));
+    }
+
+    /// The drawing order as it is to be drawn.
+    fn drawn(&self) -> &Arc<Versioned<[u32; 2]>> {
+        // An order that came since the last update is not marked yet.
+        let is_marked = self.selected.as_ref().is_some_and(|(_, of)| *of == self.order.version);
+        if is_marked { &self.drawn } else { &self.order }
+    }
+
+    /// The sample as it is to be drawn.
+    fn drawn_sample(&self) -> &Arc<Versioned<[u32; 2]>> {
+        let is_marked = self.selected.as_ref().is_some_and(|(_, of)| *of == self.order.version);
+        if is_marked { &self.drawn_sample } else { &self.sample }
+    }
+
+    /// How many cells are drawn as selected.
+    pub fn n_selected(&self) -> usize {
+        self.selected.as_ref().map_or(0, |(cells, _)| cells.len())
+    }
+
+    /// The cells inside an area of the embedding shown that are neither hidden nor without a place.
+    pub fn cells_inside(&self, area: &[[f32; 2]], hidden: &BTreeSet<usize>) -> Option<CellSet> {
+        let scene = self.scene.as_ref()?;
+        let positions = scene.positions();
+        let mut cells = Vec::new();
+        scene.index.as_ref()?.inside(positions, area, |cell| {
+            if self.colouring.shows(cell, hidden) {
+                cells.push(cell);
+            }
+        });
+        Some(CellSet::from_cells(positions.len(), cells))
+    }
+
     /// The cell that a walking step leads to: from the selected cell, or the one nearest to the middle.
     pub fn walk(
         &self,
@@ -281,6 +349,15 @@ impl Map {
             }
         }
     }
+}
+
+/// A drawing order with the cells outside of `selected` marked and drawn first, so that they cover none of the others.
+fn marked(order: &[[u32; 2]], selected: &CellSet) -> Vec<[u32; 2]> {
+    let is_in = |instance: &&[u32; 2]| selected.contains(instance[0] as usize);
+    let mut out = Vec::with_capacity(order.len());
+    out.extend(order.iter().filter(|i| !is_in(i)).map(|[cell, entry]| [*cell, entry | DIM]));
+    out.extend(order.iter().filter(is_in));
+    out
 }
 
 /// The column that cells are coloured by when a file is opened: a cell type if there is one, else clusters, else the
@@ -372,6 +449,14 @@ mod tests {
         assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::new()), Some(1));
         assert_eq!(map.walk(Some(1), Step::Left, &camera, &BTreeSet::new()), Some(0));
         assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::from([1])), Some(0));
+    }
+
+    #[test]
+    fn selected_cells_are_drawn_last_and_the_others_are_marked() {
+        let order = [[2, 5], [0, 1], [1, 3]];
+        let drawn = marked(&order, &CellSet::from_cells(3, [2, 1]));
+        assert_eq!(drawn, [[0, 1 | DIM], [2, 5], [1, 3]]);
+        assert_eq!(marked(&order, &CellSet::all(3)), order);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use eframe::egui_wgpu;
 
 use super::super::command::{Action, Command};
 use super::super::theme::{Tokens, space};
+use super::gestures::{Tool, area_ui, tools_ui};
 use super::gpu::{PointsCallback, Uniforms};
 use super::{Camera, Map, Scene, embedding_title, grouped, labels};
 
@@ -26,6 +27,8 @@ pub struct MapView<'a> {
     pub reveal: bool,
     /// A zoom about the middle that was asked for.
     pub zoom: Option<f32>,
+    /// What dragging does.
+    pub tool: Tool,
     /// Cells that the GPU can hold; 0 without a GPU.
     pub max_cells: usize,
     /// Whether categories are named on the map.
@@ -54,7 +57,12 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     let before = camera;
 
     // Move and zoom.
-    if response.dragged() {
+    let pans = match view.tool {
+        Tool::Pan => response.dragged(),
+        // With a tool in hand the middle button moves the map.
+        Tool::Lasso | Tool::Box => response.dragged_by(egui::PointerButton::Middle),
+    };
+    if pans {
         camera.pan(response.drag_delta());
     }
     if response.contains_pointer()
@@ -69,7 +77,7 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     if let Some(factor) = view.zoom {
         camera.zoom(rect, rect.center(), factor, &fitted);
     }
-    if response.double_clicked() {
+    if response.double_clicked() && view.tool == Tool::Pan {
         out.push(Action::Run(Command::FitMap));
     }
     if view.reveal
@@ -130,11 +138,12 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
                 radius: radius * pixels,
                 opacity: opacity(&scene, &fitted, radius, zoom),
                 rim: if radius >= 2.5 { 0.22 } else { 0.0 },
+                dim: u32::from_le_bytes(t.missing.to_array()),
                 ..Uniforms::default()
             },
             positions: scene.gpu.clone(),
-            order: map.order.clone(),
-            sample: map.sample.clone(),
+            order: map.drawn().clone(),
+            sample: map.drawn_sample().clone(),
             colours: map.table.clone(),
             drawing: map.drawing.clone(),
         };
@@ -172,6 +181,9 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     if response.has_focus() {
         painter.rect_stroke(rect.shrink(1.0), 0.0, Stroke::new(1.0, t.accent), egui::StrokeKind::Inside);
     }
+
+    area_ui(ui, &response, rect, &camera, view.tool, out);
+    tools_ui(ui, response.id, rect, view.tool, out);
 
     // Say.
     if let Some(cell) = hovered {
@@ -232,6 +244,9 @@ fn summary(map: &Map, selected: Option<usize>) -> String {
     let mut text = format!("{title}, {} cells", grouped(scene.positions().len() as i64));
     if !colouring.title.is_empty() {
         text += &format!(", coloured by {}", colouring.title);
+    }
+    if map.n_selected() > 0 {
+        text += &format!("; {} selected", grouped(map.n_selected() as i64));
     }
     if let Some(cell) = selected {
         let name = scene.dataset.obs.index.get(cell).map_or("", String::as_str);

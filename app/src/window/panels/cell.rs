@@ -1,4 +1,4 @@
-//! The panel at the right: the selected cell, its description with evidence, and its record.
+//! The selected cell: its description with evidence, and its record.
 
 use eframe::egui::text::LayoutJob;
 use eframe::egui::{
@@ -14,81 +14,67 @@ use super::super::map::{grouped, number};
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
 use super::widgets::{
-    bar_row, empty_state, key_number, key_value, muted, panel_frame, quiet_button, section, section_with,
-    severity_mark, side_widths,
+    bar_row, empty_state, key_number, key_value, muted, quiet_button, section, section_with, severity_mark,
 };
 use super::{Local, Out, Scope, claims};
 
-/// Paints the panel and returns its width.
-pub fn cell_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) -> f32 {
-    let t = Tokens::of(ui);
-    let Some(dataset) = &scope.work.dataset else { return scope.saved.cell_panel_width };
-    egui::Panel::right("cell panel")
-        .default_size(scope.saved.cell_panel_width)
-        .size_range(side_widths(ui, 280.0, 640.0))
-        .frame(panel_frame(t, Margin { left: 14, right: 4, top: 12, bottom: 0 }))
+/// Paints the selected cell.
+pub fn cell_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
+    let Some(dataset) = &scope.work.dataset else { return };
+    let Some(cell) = local.selected else {
+        ui.take_available_space();
+        let rect = ui.max_rect();
+        let top = rect.top() + rect.height() * 0.36;
+        let middle = egui::Rect::from_min_max(
+            egui::pos2(rect.left() + space::M, top),
+            egui::pos2(rect.right() - space::M - 10.0, rect.bottom()),
+        );
+        ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
+            empty_state(
+                ui,
+                "No cell selected",
+                "Click a cell on the map. Its record and a description of what it is appear here.",
+            );
+        });
+        return;
+    };
+    egui::Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO }).show(ui, |ui| {
+        header_ui(ui, scope, dataset, cell);
+    });
+    let record = scope.work.record.as_ref().filter(|r| r.cell == cell);
+    let Some(record) = record else {
+        section_ui(ui, "description", |ui| description_ui(ui, scope, dataset, cell, out));
+        return;
+    };
+    // Text that grows must not push the record about: from its beginning on it has a place of its own.
+    let has_text = scope.work.description_text(cell).is_some();
+    if !has_text {
+        section_ui(ui, "record", |ui| {
+            description_ui(ui, scope, dataset, cell, out);
+            top_genes_ui(ui, dataset, record, out);
+            obs_ui(ui, record);
+        });
+        return;
+    }
+    let height = ui.available_height();
+    egui::Panel::bottom("record of the cell")
+        .resizable(true)
+        .default_size(height * 0.42)
+        .size_range(60.0..=(height - 120.0).max(60.0))
+        .frame(egui::Frame::new())
         .show(ui, |ui| {
-            let Some(cell) = local.selected else {
-                ui.take_available_space();
-                let rect = ui.max_rect();
-                let top = rect.top() + rect.height() * 0.36;
-                let middle = egui::Rect::from_min_max(
-                    egui::pos2(rect.left() + space::M, top),
-                    egui::pos2(rect.right() - space::M - 10.0, rect.bottom()),
-                );
-                ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
-                    empty_state(
-                        ui,
-                        "No cell selected",
-                        "Click a cell on the map. Its record and a description of what it is appear here.",
-                    );
-                });
-                return;
-            };
-            egui::Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO }).show(ui, |ui| {
-                header_ui(ui, scope, dataset, cell);
+            section_ui(ui, "record", |ui| {
+                top_genes_ui(ui, dataset, record, out);
+                obs_ui(ui, record);
             });
-            let record = scope.work.record.as_ref().filter(|r| r.cell == cell);
-            let Some(record) = record else {
-                section_ui(ui, "description", |ui| description_ui(ui, scope, dataset, cell, out));
-                return;
-            };
-            // Text that grows must not push the record about: from its beginning on it has a place of its own.
-            let has_text = scope.work.description_text(cell).is_some();
-            if !has_text {
-                section_ui(ui, "record", |ui| {
-                    description_ui(ui, scope, dataset, cell, out);
-                    top_genes_ui(ui, dataset, record, out);
-                    obs_ui(ui, record);
-                });
-                return;
-            }
-            let height = ui.available_height();
-            egui::Panel::bottom("record of the cell")
-                .resizable(true)
-                .default_size(height * 0.42)
-                .size_range(60.0..=(height - 120.0).max(60.0))
-                .frame(egui::Frame::new())
-                .show(ui, |ui| {
-                    section_ui(ui, "record", |ui| {
-                        top_genes_ui(ui, dataset, record, out);
-                        obs_ui(ui, record);
-                    });
-                });
-            let running = scope.work.is_describing(cell);
-            let area = ScrollArea::vertical().id_salt(("description", cell)).auto_shrink([false, false]);
-            area.stick_to_bottom(running).show(ui, |ui| {
-                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 8, ..Margin::ZERO }).show(
-                    ui,
-                    |ui| {
-                        description_ui(ui, scope, dataset, cell, out);
-                    },
-                );
-            });
-        })
-        .response
-        .rect
-        .width()
+        });
+    let running = scope.work.is_describing(cell);
+    let area = ScrollArea::vertical().id_salt(("description", cell)).auto_shrink([false, false]);
+    area.stick_to_bottom(running).show(ui, |ui| {
+        egui::Frame::new().inner_margin(Margin { right: 10, bottom: 8, ..Margin::ZERO }).show(ui, |ui| {
+            description_ui(ui, scope, dataset, cell, out);
+        });
+    });
 }
 
 /// A part of the panel that scrolls by itself.

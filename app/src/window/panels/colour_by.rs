@@ -21,11 +21,21 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
         ColourBy::Column(name) => name.clone(),
         ColourBy::Gene { symbol, .. } => format!("Gene {symbol}"),
         ColourBy::Said(said) => said.text().to_owned(),
+        ColourBy::Labels(name) => name.clone(),
     };
     ui.name_inputs("Column to colour by", |ui| {
         egui::ComboBox::from_id_salt("column").selected_text(selected).width(width).truncate().show_ui(
             ui,
             |ui| {
+                for column in &scope.work.labels {
+                    let chosen =
+                        matches!(&scope.view.colour_by, ColourBy::Labels(name) if *name == column.name);
+                    let button = Button::selectable(chosen, column.name.as_str())
+                        .right_text(RichText::new("by hand").small().weak());
+                    if ui.add(button).clicked() {
+                        out.push(Action::ColourBy(ColourBy::Labels(column.name.clone())));
+                    }
+                }
                 for column in &dataset.obs.columns {
                     let chosen =
                         matches!(&scope.view.colour_by, ColourBy::Column(name) if *name == column.name);

@@ -285,7 +285,7 @@ fn row_menu_ui(ui: &mut Ui, scope: &Scope<'_>, row: usize, category: &Category, 
     ui.separator();
     colours_ui(ui, row, category, out);
     let title = &scope.map.colouring().title;
-    if scope.view.own_colours.get(title).is_some_and(|own| own.contains_key(&category.name))
+    if scope.work.colours.get(title).is_some_and(|own| own.contains_key(&category.name))
         && ui.add(Button::new("Give its own colour back").frame_when_inactive(false)).clicked()
     {
         out.push(Action::SetCategoryColour(row, None));

@@ -10,11 +10,16 @@ mod data;
 mod graph;
 mod graph_export;
 mod graph_layout;
+mod history;
+mod labels;
 mod legend;
 mod menu;
 mod ontology;
 mod overlays;
 mod palette;
+mod rename;
+mod sets;
+mod side;
 mod status;
 mod term_table;
 mod welcome;
@@ -24,13 +29,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::background::Task;
-use super::command::{Action, Situation};
-use super::map::Map;
+use super::command::{Action, Command, Situation};
+use super::map::{Map, Tool};
 use super::state::{Saved, View};
 use super::terms::Terms;
 use super::workspace::Workspace;
 
-pub use cell::cell_panel_ui;
 pub use centre::centre_ui;
 pub use data::data_panel_ui;
 pub use graph_export::{ontology_csv, ontology_svg};
@@ -38,6 +42,8 @@ pub use menu::top_bar_ui;
 pub use ontology::{OntologyLocal, whole_ontology_ui};
 pub use overlays::{dialogs_ui, drop_overlay_ui, notices_ui};
 pub use palette::palette_ui;
+pub use rename::Renaming;
+pub use side::side_panel_ui;
 pub use status::status_bar_ui;
 pub use welcome::welcome_ui;
 
@@ -64,10 +70,37 @@ pub struct Scope<'a> {
 /// A dialog of the window's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialog {
+    /// The steps of the history.
+    History,
+    /// A list of cell names to select.
+    CellNames,
     /// All shortcuts.
     Shortcuts,
     /// Version and licence.
     About,
+}
+
+/// The tabs at the right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// The selected cell.
+    #[default]
+    Cell,
+    /// The selection and the named sets.
+    Sets,
+    /// Labels given by hand.
+    Labels,
+}
+
+impl Side {
+    /// The command that shows it.
+    fn command(self) -> Command {
+        match self {
+            Self::Cell => Command::ShowCell,
+            Self::Sets => Command::ShowSets,
+            Self::Labels => Command::ShowLabels,
+        }
+    }
 }
 
 /// The command palette while it is open.
@@ -86,6 +119,24 @@ pub struct PaletteState {
 pub struct Local {
     /// The selected cell.
     pub selected: Option<usize>,
+    /// The tab at the right.
+    pub side: Side,
+    /// What dragging on the map does.
+    pub tool: Tool,
+    /// The column of labels shown.
+    pub labels_at: usize,
+    /// What was typed in the field for labels.
+    pub label_query: String,
+    /// Whether that field shall take the keyboard.
+    pub focus_label_field: bool,
+    /// Terms offered for what was typed.
+    pub terms_offered: labels::Offered,
+    /// What is being renamed.
+    pub renaming: Option<Renaming>,
+    /// Names of cells that were pasted.
+    pub cell_names: String,
+    /// The range of numbers to select, and of what.
+    pub range: Option<(String, f32, f32)>,
     /// Whether the map shall bring the selected cell into view.
     pub reveal: bool,
     /// A zoom about the middle of the map that was asked for.

@@ -41,6 +41,15 @@ pub fn status_bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                         format!("Model {}, {} MB, weights {}", model.name, model.bytes / 1_000_000, model.id);
                     quiet(ui, &model.name, &hover);
                 }
+                let selected = scope.work.sets.current.len();
+                if selected > 0 {
+                    ui.separator();
+                    quiet(
+                        ui,
+                        &super::sets::selected_words(scope),
+                        "Save it as a set, label it, or let it go in the tabs at the right",
+                    );
+                }
                 let described = scope.work.descriptions.len();
                 if described > 0 {
                     ui.separator();
