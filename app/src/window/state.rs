@@ -30,6 +30,8 @@ pub enum ColourBy {
     },
     /// What the descriptions say of the cells.
     Said(Said),
+    /// Labels given by hand, by name.
+    Labels(String),
 }
 
 /// Something that descriptions say of cells, or how sure they are of it.
@@ -109,8 +111,6 @@ impl Default for ColourStyle {
     fn default() -> Self {
         Self { scale: palette::Scale::default(), from_file: true, labels: true, order: LegendOrder::File }
     }
-    /// Labels given by hand, by name.
-    Labels(String),
 }
 
 /// How the cells are shown.

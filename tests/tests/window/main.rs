@@ -18,8 +18,8 @@ mod colours;
 mod driver;
 mod files;
 mod habits;
-mod ontology;
 mod labelling;
+mod ontology;
 mod pictures;
 mod selecting;
 

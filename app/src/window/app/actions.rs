@@ -358,7 +358,8 @@ impl App {
         let Some(category) = categories.get(row) else { return };
         let (column, category) = (colouring.title.clone(), category.name.clone());
         let labels = self.work.labels.iter().position(|c| c.name == column);
-        let number = labels.and_then(|at| self.work.labels.get(at)?.categories.iter().position(|c| c.name == category));
+        let number = labels
+            .and_then(|at| self.work.labels.get(at)?.categories.iter().position(|c| c.name == category));
         let edit = match (labels, number, colour) {
             (Some(column), Some(category), Some(colour)) => Edit::ColourLabel { column, category, colour },
             _ => Edit::ColourCategory { column, category, colour },

@@ -227,6 +227,8 @@ impl Colouring {
             }
         }
         styled
+    }
+
     /// By labels given by hand. The rows of the legend are the labels in their order, also those without cells; cells
     /// without a label come last.
     pub fn by_labels(column: &LabelColumn, n_obs: usize) -> Self {

@@ -120,6 +120,7 @@ impl Bench {
                 selected: None,
                 reveal: false,
                 zoom: None,
+                tool: Tool::Pan,
                 max_cells: usize::MAX,
                 labels: true,
             };
