@@ -162,7 +162,7 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::Open,
         Self::OpenSample,
         Self::ClearRecent,
