@@ -20,10 +20,12 @@
 //! is opened read-only and never written.
 
 mod choose;
+mod chunks;
 mod colours;
 mod columns;
 mod compressed;
 mod csc_rows;
+mod filters;
 mod frame;
 mod identify;
 mod legacy;
@@ -31,6 +33,7 @@ mod matrix;
 mod obsm;
 mod packed;
 mod rows;
+mod scan;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;

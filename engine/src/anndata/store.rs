@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hdf5::types::{TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, Dataset, Extents, H5Type, Location, LocationType, Selection};
 
-use super::{packed, text_claims};
+use super::{filters, packed, text_claims};
 use crate::error::Problem;
 use crate::progress::Watch;
 use crate::{Error, Result};
@@ -73,7 +73,7 @@ impl Store {
             return self.problem(
                 element,
                 format!("data packed with a filter that cannot be undone here ({reason})"),
-                "gzip, shuffle or no compression, undamaged",
+                "gzip, LZF, Zstandard, shuffle or no compression, undamaged",
                 "Write the file again with anndata's write_h5ad(path, compression=\"gzip\").",
             );
         }
@@ -325,18 +325,16 @@ impl Stored {
         if let Some(filter) = self.dataset.filters().iter().find(|filter| !filter.is_available()) {
             let name = match filter.id() {
                 307 => "bzip2".to_owned(),
-                32000 => "LZF".to_owned(),
                 32001 => "Blosc".to_owned(),
                 32004 => "LZ4".to_owned(),
                 32008 => "Bitshuffle".to_owned(),
-                32015 => "Zstandard".to_owned(),
                 32026 => "Blosc2".to_owned(),
                 other => format!("number {other}"),
             };
             return Err(self.store.problem(
                 &self.element,
                 format!("data packed with the {name} filter"),
-                "gzip or no compression",
+                "gzip, LZF, Zstandard or no compression",
                 "Write the file again with anndata's write_h5ad(path, compression=\"gzip\").",
             ));
         }
@@ -478,6 +476,7 @@ pub(super) fn open_file(path: &Path) -> hdf5::Result<hdf5::File> {
             })
             .open(path)
     };
+    filters::register();
     let path_text: PathBuf = path.into();
     open(None).or_else(|error| {
         // Some network drives know no locks at all; only "in use by another program" (EAGAIN) is a reason to stop.
