@@ -126,9 +126,10 @@ impl Chunks {
         range.start / self.chunk..((range.end - 1) / self.chunk + 1).min(self.places.len())
     }
 
-    /// Bytes that chunk `i` takes in the file.
-    pub(super) fn stored_bytes(&self, i: usize) -> u64 {
-        self.places.get(i).map_or(0, |place| place.bytes)
+    /// Where chunk `i` lies in the file.
+    #[cfg(test)]
+    pub(super) fn address(&self, i: usize) -> u64 {
+        self.places[i].address
     }
 
     /// Chunk `i` unpacked: `range(i).len() * width` bytes.

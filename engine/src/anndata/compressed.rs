@@ -4,8 +4,10 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use hdf5::types::{IntSize, TypeDescriptor};
+use sha2::{Digest, Sha256};
 
 use super::chunks::Chunks;
+use super::gene_cache::CacheKey;
 use super::rows::SparseRow;
 use super::scan;
 use super::store::Stored;
@@ -179,6 +181,21 @@ impl Compressed {
             format!("numbers from 0 to {}", self.minor.saturating_sub(1)),
             "The file is damaged: write it again with anndata, or get it again from its source.",
         )
+    }
+
+    /// Names the content: both sides, where the majors begin, and the entries at the start, the middle and the end.
+    pub(super) fn content_key(&self) -> Result<CacheKey> {
+        const SAMPLE: usize = 4096;
+        let mut hash = Sha256::new();
+        hash.update((self.minor as u64).to_le_bytes());
+        self.indptr.iter().for_each(|start| hash.update(start.to_le_bytes()));
+        let n = self.n_entries() as usize;
+        for start in [0, n / 2, n.saturating_sub(SAMPLE)] {
+            let range = start..n.min(start + SAMPLE);
+            self.indices(range.clone())?.iter().for_each(|index| hash.update(index.to_le_bytes()));
+            self.values(range)?.iter().for_each(|value| hash.update(value.to_le_bytes()));
+        }
+        Ok(hash.finalize().into())
     }
 
     /// The chunks of data and indices, where they can be read on all cores.

@@ -1,11 +1,13 @@
 //! One matrix of the file, read by cells or by gene without ever being loaded.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::MatrixKey;
 use super::compressed::Compressed;
 use super::csc_rows::CscRows;
+use super::gene_cache::{CacheKey, GeneCache};
 use super::rows::SparseRow;
 use super::store::{Kind, Store, Stored};
 use crate::error::Problem;
@@ -16,6 +18,8 @@ use crate::{Error, Result};
 const DENSE_BLOCK: usize = 4 << 20;
 /// Rows read at a time for one column of a dense matrix, so that a stop is heard.
 const DENSE_COLUMN_ROWS: usize = 1024;
+/// Entries above which a gene-major twin is worth its disk: below, a pass takes a blink.
+const WORTH_CACHING: u64 = 4 << 20;
 /// More columns than this are no genes.
 const LARGEST_SIDE: usize = 1 << 31;
 
@@ -378,6 +382,41 @@ impl Matrix {
             }
         }
         Ok(values)
+    }
+
+    /// Whether genes would be read faster from a [`GeneCache`]: a large matrix by cells.
+    pub fn profits_from_gene_cache(&self) -> bool {
+        matches!(&self.body, Body::Csr(c) if c.n_entries() >= WORTH_CACHING)
+    }
+
+    /// Names the content of the matrix, wherever its file lies: shape, the rows' beginnings, and samples of entries.
+    /// `None` for a matrix that is not by cells.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when the file cannot be read.
+    pub fn content_key(&self) -> Result<Option<CacheKey>> {
+        match &self.body {
+            Body::Csr(c) => c.content_key().map(Some),
+            Body::Csc(..) | Body::Dense(_) => Ok(None),
+        }
+    }
+
+    /// Builds the gene-major twin of a matrix by cells at `path`, or goes on where an earlier build stopped; opens it
+    /// where it is whole. `None` for a matrix that is not by cells.
+    ///
+    /// # Memory
+    /// `budget_bytes`, but never less than one row takes.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; [`Error::Io`] where the file cannot be written; [`Error::AnnData`] when the matrix cannot
+    /// be read.
+    pub fn gene_cache(&self, path: &Path, budget_bytes: usize, watch: &Watch) -> Result<Option<GeneCache>> {
+        let Body::Csr(c) = &self.body else { return Ok(None) };
+        let key = c.content_key()?;
+        if let Some(cache) = GeneCache::open(path, &key, self.n_rows, self.n_cols)? {
+            return Ok(Some(cache));
+        }
+        GeneCache::build(c, path, &key, budget_bytes, watch).map(Some)
     }
 
     fn beyond(&self, what: &str, asked: &str, n: usize) -> Error {
