@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod describe;
 mod devices;
+mod doctor;
 mod failure;
 mod info;
 mod input;
@@ -50,6 +51,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Info(info::InfoArgs),
+    Doctor(doctor::DoctorArgs),
     Describe(describe::DescribeArgs),
     Annotate(annotate::AnnotateArgs),
     Train(train::TrainArgs),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Some(Command::Info(args)) => args.run(),
+        Some(Command::Doctor(args)) => args.run(),
         Some(Command::Describe(args)) => args.run(),
         Some(Command::Annotate(args)) => args.run(),
         Some(Command::Train(args)) => args.run(),

@@ -34,6 +34,7 @@
 mod command;
 mod data;
 mod dataset;
+mod doctor;
 mod event;
 mod jobs;
 mod model;
@@ -47,6 +48,7 @@ mod tests_on_data;
 
 pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
+pub use doctor::{Examined, ExaminedMatrix, examine};
 pub use event::{
     Annotations, CellRecord, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour, ModelReport,
     TopGene,
