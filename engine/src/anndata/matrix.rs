@@ -59,6 +59,8 @@ enum Body {
     Csr(Compressed),
     Csc(Compressed, CscRows),
     Dense(Stored),
+    /// Stored `[genes, cells]`.
+    DenseByGenes(Stored),
 }
 
 /// What can be known of a matrix without reading its values.
@@ -72,6 +74,7 @@ pub(super) struct Header {
 #[derive(Debug)]
 enum Form {
     Dense(Stored),
+    DenseByGenes(Stored),
     Compressed { layout: Layout, data: Stored, indices: Stored, indptr: Stored },
 }
 
@@ -136,14 +139,42 @@ impl Header {
         Ok(Self { n_rows, n_cols, form: Form::Dense(stored) })
     }
 
+    /// A matrix of genes by cells stored whole, as loom files hold it.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when it is no matrix of this shape.
+    pub(super) fn dense_by_genes(
+        store: &Store,
+        element: &str,
+        n_cells: usize,
+        n_genes: usize,
+    ) -> Result<Self> {
+        let stored = store.dataset(element)?;
+        if stored.shape != [n_genes, n_cells] {
+            return Err(store.problem(
+                element,
+                format!("shape {:?}", stored.shape),
+                format!("{n_genes} genes by {n_cells} cells"),
+                "The file is damaged: get it again from its source.",
+            ));
+        }
+        stored.check_readable()?;
+        check_numeric(&stored)?;
+        Ok(Self { n_rows: n_cells, n_cols: n_genes, form: Form::DenseByGenes(stored) })
+    }
+
+    /// A matrix compressed by cells whose shape is known, as 10x files hold it.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when a part is missing or of another length.
+    pub(super) fn by_cells(store: &Store, element: &str, n_cells: usize, n_genes: usize) -> Result<Self> {
+        let [data, indices, indptr] = compressed_parts(store, element)?;
+        check_indptr(store, element, &indptr, n_cells, "cells")?;
+        let form = Form::Compressed { layout: Layout::Csr, data, indices, indptr };
+        Ok(Self { n_rows: n_cells, n_cols: n_genes, form })
+    }
+
     fn open_compressed(store: &Store, element: &str, known: (Option<usize>, Option<usize>)) -> Result<Self> {
-        let part = |name: &str| {
-            let stored = store.dataset(&format!("{element}/{name}"))?;
-            stored.check_readable()?;
-            stored.column_len()?;
-            check_numeric(&stored)?;
-            Ok::<_, Error>(stored)
-        };
         let encoding = store
             .attr_text(element, "encoding-type")
             .or_else(|| store.attr_text(element, "h5sparse_format"))
@@ -161,15 +192,7 @@ impl Header {
                 ));
             }
         };
-        let (data, indices, indptr) = (part("data")?, part("indices")?, part("indptr")?);
-        if data.len() != indices.len() {
-            return Err(store.problem(
-                format!("{element}/indices"),
-                format!("{} values", indices.len()),
-                format!("{}, as many as {element}/data has", data.len()),
-                "The file is damaged: write it again with anndata.",
-            ));
-        }
+        let [data, indices, indptr] = compressed_parts(store, element)?;
         let shape = ["shape", "h5sparse_shape"]
             .iter()
             .find_map(|name| store.attr_integers(element, name))
@@ -194,20 +217,45 @@ impl Header {
             Layout::Csr
         });
         let major = if layout == Layout::Csc { n_cols } else { n_rows };
-        if indptr.len() != major.saturating_add(1) {
-            return Err(store.problem(
-                format!("{element}/indptr"),
-                format!("{} values", indptr.len()),
-                format!(
-                    "{}, one more than there are {}",
-                    major.saturating_add(1),
-                    if layout == Layout::Csc { "columns" } else { "rows" }
-                ),
-                "The file is damaged: write it again with anndata.",
-            ));
-        }
+        let side = if layout == Layout::Csc { "columns" } else { "rows" };
+        check_indptr(store, element, &indptr, major, side)?;
         Ok(Self { n_rows, n_cols, form: Form::Compressed { layout, data, indices, indptr } })
     }
+}
+
+/// Data, indices and indptr of a compressed matrix.
+fn compressed_parts(store: &Store, element: &str) -> Result<[Stored; 3]> {
+    let part = |name: &str| {
+        let stored = store.dataset(&format!("{element}/{name}"))?;
+        stored.check_readable()?;
+        stored.column_len()?;
+        check_numeric(&stored)?;
+        Ok::<_, Error>(stored)
+    };
+    let (data, indices, indptr) = (part("data")?, part("indices")?, part("indptr")?);
+    if data.len() != indices.len() {
+        return Err(store.problem(
+            format!("{element}/indices"),
+            format!("{} values", indices.len()),
+            format!("{}, as many as {element}/data has", data.len()),
+            "The file is damaged: write it again with anndata.",
+        ));
+    }
+    Ok([data, indices, indptr])
+}
+
+/// Refuses an indptr that does not have one value more than there are majors; `side` is what these are called.
+fn check_indptr(store: &Store, element: &str, indptr: &Stored, major: usize, side: &str) -> Result<()> {
+    let expected = major.saturating_add(1);
+    if indptr.len() == expected {
+        return Ok(());
+    }
+    Err(store.problem(
+        format!("{element}/indptr"),
+        format!("{} values", indptr.len()),
+        format!("{expected}, one more than there are {side}"),
+        "The file is damaged: write it again with anndata.",
+    ))
 }
 
 /// Refuses a shape other than the lengths of obs and var, where these are known.
@@ -257,6 +305,7 @@ impl Matrix {
         let Header { n_rows, n_cols, form } = header;
         let body = match form {
             Form::Dense(stored) => Body::Dense(stored),
+            Form::DenseByGenes(stored) => Body::DenseByGenes(stored),
             Form::Compressed { layout: Layout::Csc, data, indices, indptr } => {
                 Body::Csc(Compressed::open(data, indices, &indptr, n_cols, n_rows)?, CscRows::default())
             }
@@ -287,7 +336,7 @@ impl Matrix {
         match self.body {
             Body::Csr(_) => Layout::Csr,
             Body::Csc(..) => Layout::Csc,
-            Body::Dense(_) => Layout::Dense,
+            Body::Dense(_) | Body::DenseByGenes(_) => Layout::Dense,
         }
     }
 
@@ -295,7 +344,7 @@ impl Matrix {
     pub fn n_stored(&self) -> u64 {
         match &self.body {
             Body::Csr(c) | Body::Csc(c, _) => c.n_entries(),
-            Body::Dense(_) => self.n_rows as u64 * self.n_cols as u64,
+            Body::Dense(_) | Body::DenseByGenes(_) => self.n_rows as u64 * self.n_cols as u64,
         }
     }
 
@@ -346,6 +395,7 @@ impl Matrix {
             Body::Csr(c) => c.majors(rows, watch, &mut left_out),
             Body::Csc(c, window) => window.rows(c, rows, watch, &mut left_out),
             Body::Dense(stored) => self.dense_rows(stored, rows, watch, &mut left_out),
+            Body::DenseByGenes(stored) => self.rows_of_columns(stored, rows, watch, &mut left_out),
         };
         self.left_out.fetch_add(left_out, Ordering::Relaxed);
         result
@@ -375,6 +425,7 @@ impl Matrix {
             Body::Csr(c) => c.minor(column, watch)?,
             Body::Csc(c, _) => c.major_dense(column, watch)?,
             Body::Dense(stored) => self.dense_column(stored, column, watch)?,
+            Body::DenseByGenes(stored) => stored.read_rows(column..column + 1, 0..self.n_rows)?,
         };
         for value in &mut values {
             if value.is_infinite() {
@@ -397,7 +448,7 @@ impl Matrix {
     pub fn content_key(&self) -> Result<Option<CacheKey>> {
         match &self.body {
             Body::Csr(c) => c.content_key().map(Some),
-            Body::Csc(..) | Body::Dense(_) => Ok(None),
+            Body::Csc(..) | Body::Dense(_) | Body::DenseByGenes(_) => Ok(None),
         }
     }
 
@@ -444,6 +495,29 @@ impl Matrix {
             watch.check()?;
             let block = stored.read_rows(start..rows.end.min(start + step), 0..self.n_cols)?;
             for values in block.chunks_exact(self.n_cols) {
+                let pairs = (0u32..).zip(values).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect();
+                result.push(SparseRow::from_pairs(pairs, left_out));
+            }
+        }
+        Ok(result)
+    }
+
+    /// Cells of a matrix stored `[genes, cells]`.
+    fn rows_of_columns(
+        &self,
+        stored: &Stored,
+        rows: Range<usize>,
+        watch: &Watch,
+        left_out: &mut u64,
+    ) -> Result<Vec<SparseRow>> {
+        let step = (DENSE_BLOCK / self.n_cols.max(1)).max(1);
+        let mut result = Vec::with_capacity(rows.len());
+        for start in rows.clone().step_by(step) {
+            watch.check()?;
+            let cells = start..rows.end.min(start + step);
+            let block = stored.read_rows(0..self.n_cols, cells.clone())?;
+            for cell in 0..cells.len() {
+                let values = block.iter().skip(cell).step_by(cells.len());
                 let pairs = (0u32..).zip(values).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect();
                 result.push(SparseRow::from_pairs(pairs, left_out));
             }

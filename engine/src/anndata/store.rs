@@ -33,6 +33,10 @@ pub(super) enum Kind {
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     file: hdf5::File,
+    /// The group that elements are looked for in: the whole file, or a part that is an AnnData file of its own.
+    root: hdf5::Group,
+    /// Its path in the file, with a slash behind; empty for the whole file.
+    prefix: Arc<str>,
     path: Arc<Path>,
 }
 
@@ -47,7 +51,15 @@ pub(super) struct Stored {
 
 impl Store {
     pub(super) fn new(file: hdf5::File, path: &Path) -> Self {
-        Self { file, path: path.into() }
+        let root = (*file).clone();
+        Self { file, root, prefix: "".into(), path: path.into() }
+    }
+
+    /// The part of the file in `group`.
+    pub(super) fn within(&self, group: &str) -> Result<Self> {
+        let root = self.root.group(group).map_err(|e| self.failed(group, &e))?;
+        let prefix = format!("{}{group}/", self.prefix).into();
+        Ok(Self { file: self.file.clone(), root, prefix, path: self.path.clone() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -62,6 +74,7 @@ impl Store {
         expected: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Error {
+        let element = format!("{}{}", self.prefix, element.into());
         Error::anndata(Problem::new(element, found, expected, remedy).in_file(&*self.path))
     }
 
@@ -89,7 +102,7 @@ impl Store {
         if !self.links_to(element) {
             return Kind::Missing;
         }
-        match self.file.loc_type_by_name(element) {
+        match self.root.loc_type_by_name(element) {
             Ok(LocationType::Group) => Kind::Group,
             Ok(LocationType::Dataset) => Kind::Dataset,
             _ => Kind::Missing,
@@ -104,7 +117,7 @@ impl Store {
         let mut end = 0;
         for part in element.split('/') {
             end += part.len();
-            if !part.is_empty() && !element.get(..end).is_some_and(|path| self.file.link_exists(path)) {
+            if !part.is_empty() && !element.get(..end).is_some_and(|path| self.root.link_exists(path)) {
                 return false;
             }
             end += 1;
@@ -115,9 +128,9 @@ impl Store {
     /// The names in a group, sorted; empty when there is no such group.
     pub(super) fn members(&self, element: &str) -> Vec<String> {
         let names = if element.is_empty() {
-            self.file.member_names()
+            self.root.member_names()
         } else if self.kind(element) == Kind::Group {
-            self.file.group(element).and_then(|group| group.member_names())
+            self.root.group(element).and_then(|group| group.member_names())
         } else {
             return Vec::new();
         };
@@ -147,7 +160,7 @@ impl Store {
                 ));
             }
         }
-        let dataset = self.file.dataset(element).map_err(|e| self.failed(element, &e))?;
+        let dataset = self.root.dataset(element).map_err(|e| self.failed(element, &e))?;
         self.stored(dataset, element)
     }
 
@@ -176,11 +189,11 @@ impl Store {
 
     fn location(&self, element: &str) -> Option<Location> {
         if element.is_empty() {
-            return Some((**self.file).clone());
+            return Some((*self.root).clone());
         }
         match self.kind(element) {
-            Kind::Group => self.file.group(element).ok().map(|group| (*group).clone()),
-            Kind::Dataset => self.file.dataset(element).ok().map(|dataset| (**dataset).clone()),
+            Kind::Group => self.root.group(element).ok().map(|group| (*group).clone()),
+            Kind::Dataset => self.root.dataset(element).ok().map(|dataset| (**dataset).clone()),
             Kind::Missing => None,
         }
     }

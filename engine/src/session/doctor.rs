@@ -1,6 +1,5 @@
 //! A look through a whole file: what opens, what does not, and what its user should know before trusting it.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::command::DataSource;
@@ -54,8 +53,6 @@ pub fn examine(path: &Path, thorough: bool, watch: &Watch) -> Result<Examined> {
     let name = dataset::short_name(&source);
     let dataset = dataset::assemble(source, name, &anndata, choice, watch)?;
     let mut findings = dataset.findings.clone();
-    findings.extend(duplicates("obs", &dataset.obs.index));
-    findings.extend(duplicates("var", &anndata.var(&dataset.matrix.key).index));
     findings.extend(dataset.obs.columns.iter().filter_map(missing_values));
     findings.extend(dataset.obs.columns.iter().filter_map(|column| colours(&dataset, column)));
     findings.extend(antibodies(&anndata, &dataset.matrix.key));
@@ -74,20 +71,6 @@ pub fn examine(path: &Path, thorough: bool, watch: &Watch) -> Result<Examined> {
         }
     }
     Ok(Examined { findings: in_order_of_weight(findings), dataset, matrices })
-}
-
-/// Names that stand more than once.
-fn duplicates(element: &str, names: &[String]) -> Option<Finding> {
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    names.iter().for_each(|name| *seen.entry(name).or_default() += 1);
-    let extra = names.len() - seen.len();
-    let example = names.iter().find(|name| seen.get(name.as_str()).is_some_and(|n| *n > 1))?;
-    let message = format!(
-        "{extra} of {} names repeat an earlier one (the first is \"{example}\"). They are shown as they are and told \
-         apart by their row.",
-        names.len()
-    );
-    Some(finding(&format!("{element} index"), message, false))
 }
 
 fn missing_values(column: &Column) -> Option<Finding> {
@@ -244,7 +227,7 @@ mod tests {
         let examined = examine(&written.path, false, &Watch::silent()).unwrap();
         let found = messages(&examined).join("\n");
         for words in [
-            "obs index: 1 of 4 names repeat an earlier one (the first is \"a\")",
+            "1 names of cells occur more than once",
             "X: 1 values are NaN or infinite",
             "X: 1 of 4 cells read hold no value",
             "var/feature_types: 1 of 3 rows are no genes",
