@@ -89,24 +89,29 @@ fn unshuffle(bytes: Vec<u8>, width: usize) -> Vec<u8> {
 /// back it begins, less one.
 pub(super) fn unpack_lzf(packed: &[u8], size: usize) -> Option<Vec<u8>> {
     let mut out: Vec<u8> = Vec::with_capacity(size.min(MOST_CHUNK_BYTES));
-    let mut bytes = packed.iter().copied();
-    while let Some(control) = bytes.next() {
-        let control = usize::from(control);
+    let mut rest = packed;
+    while let Some((control, behind)) = rest.split_first() {
+        let control = usize::from(*control);
+        rest = behind;
         if control < 32 {
-            let rest = bytes.as_slice();
-            let literal = rest.get(..=control)?;
+            let (literal, behind) = rest.split_at_checked(control + 1)?;
             if out.len() + literal.len() > size {
                 return None;
             }
             out.extend_from_slice(literal);
-            bytes = rest.get(control + 1..)?.iter().copied();
+            rest = behind;
             continue;
         }
+        let mut next = || {
+            let (byte, behind) = rest.split_first()?;
+            rest = behind;
+            Some(usize::from(*byte))
+        };
         let mut length = control >> 5;
         if length == 7 {
-            length += usize::from(bytes.next()?);
+            length += next()?;
         }
-        let back = ((control & 31) << 8) + usize::from(bytes.next()?) + 1;
+        let back = ((control & 31) << 8) + next()? + 1;
         let length = length + 2;
         let start = out.len().checked_sub(back)?;
         if out.len() + length > size {
@@ -214,7 +219,7 @@ mod registered {
         // SAFETY: new memory of HDF5's own allocator, filled before it takes the place of the old, which is freed by
         // the same allocator and not read again.
         unsafe {
-            let new = H5allocate_memory(whole.len().max(1), false);
+            let new = H5allocate_memory(whole.len().max(1), 0);
             if new.is_null() {
                 return 0;
             }
