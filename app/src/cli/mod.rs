@@ -10,6 +10,7 @@ mod demo;
 mod describe;
 mod devices;
 mod embed;
+mod doctor;
 mod failure;
 mod info;
 mod input;
@@ -52,6 +53,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Info(info::InfoArgs),
+    Doctor(doctor::DoctorArgs),
     Describe(describe::DescribeArgs),
     Annotate(annotate::AnnotateArgs),
     Embed(embed::EmbedArgs),
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Some(Command::Info(args)) => args.run(),
+        Some(Command::Doctor(args)) => args.run(),
         Some(Command::Describe(args)) => args.run(),
         Some(Command::Annotate(args)) => args.run(),
         Some(Command::Embed(args)) => args.run(),
