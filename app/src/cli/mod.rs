@@ -10,6 +10,7 @@ mod demo;
 mod describe;
 mod devices;
 mod embed;
+mod evaluate;
 mod failure;
 mod info;
 mod input;
@@ -57,6 +58,7 @@ enum Command {
     Embed(embed::EmbedArgs),
     Compare(compare::CompareArgs),
     Train(train::TrainArgs),
+    Evaluate(evaluate::EvaluateArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
     Demo(demo::DemoArgs),
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         Some(Command::Embed(args)) => args.run(),
         Some(Command::Compare(args)) => args.run(),
         Some(Command::Train(args)) => args.run(),
+        Some(Command::Evaluate(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
         Some(Command::Demo(args)) => args.run(),
