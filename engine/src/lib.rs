@@ -9,7 +9,7 @@
 //! | floor | modules |
 //! | --- | --- |
 //! | 7 | [`session`] |
-//! | 6 | [`annotate`], [`train`] |
+//! | 6 | [`annotate`], [`train`], [`evaluate`] |
 //! | 5 | [`describe`] |
 //! | 4 | [`model`] |
 //! | 3 | [`nn`] |
@@ -25,6 +25,7 @@ pub mod annotate;
 pub mod assets;
 pub mod describe;
 pub mod error;
+pub mod evaluate;
 pub mod files;
 pub mod genes;
 pub mod model;

@@ -11,6 +11,7 @@ mod describe;
 mod devices;
 mod embed;
 mod doctor;
+mod evaluate;
 mod failure;
 mod info;
 mod input;
@@ -59,6 +60,7 @@ enum Command {
     Embed(embed::EmbedArgs),
     Compare(compare::CompareArgs),
     Train(train::TrainArgs),
+    Evaluate(evaluate::EvaluateArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
     Demo(demo::DemoArgs),
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Some(Command::Embed(args)) => args.run(),
         Some(Command::Compare(args)) => args.run(),
         Some(Command::Train(args)) => args.run(),
+        Some(Command::Evaluate(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
         Some(Command::Demo(args)) => args.run(),

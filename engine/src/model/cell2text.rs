@@ -145,6 +145,43 @@ impl Cell2Text {
         Ok(self.adapter.forward(hidden.narrow(1, 0, shown)))
     }
 
+    /// One vector a cell: the state of the first token, where the dictionary has one for the whole cell, and the mean
+    /// over the genes, side by side.
+    ///
+    /// # Errors
+    /// As [`Cell2Text::gene_vectors`]; [`Error::Device`].
+    pub fn cell_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Vec<Vec<f32>>> {
+        if cells.is_empty() {
+            return Ok(Vec::new());
+        }
+        let special = self.genes.special();
+        let (tokens, lengths) = pad_tokens(cells, special.pad, &self.encoder.device());
+        watch.check()?;
+        let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
+        let (before, after) = (usize::from(special.cls.is_some()), usize::from(special.eos.is_some()));
+        let rows = lengths
+            .iter()
+            .enumerate()
+            .map(|(i, &length)| {
+                let own = hidden.clone().narrow(0, i, 1);
+                let genes = length.saturating_sub(before + after).max(1);
+                let mean = own.clone().narrow(1, before.min(length.saturating_sub(1)), genes).mean_dim(1);
+                if before > 0 { Tensor::cat(vec![own.narrow(1, 0, 1), mean], 2) } else { mean }
+            })
+            .collect::<Vec<_>>();
+        let vectors = Tensor::cat(rows, 0);
+        let [_, _, width] = vectors.dims();
+        let values = vectors.try_into_vec_as::<f32>().map_err(|e| {
+            Error::device(Problem::new(
+                "vectors of cells",
+                e.to_string(),
+                "values read back from the device",
+                "Try --device cpu.",
+            ))
+        })?;
+        Ok(values.chunks_exact(width).map(<[f32]>::to_vec).collect())
+    }
+
     /// Writes a text for each of `cells` (rank value encodings), all in one batch per prompt length; `on_piece` gets
     /// the text as it comes. `streams` number the texts for sampling, so that a cell's text does not depend on its batch.
     ///

@@ -97,6 +97,30 @@ fn reference_geneformer_hidden_states_and_logits_agree_with_transformers() {
     }
 }
 
+/// BERT and RoBERTa as saved alone, without a head and with no name of their own before those of their tensors.
+#[test]
+fn reference_bert_and_roberta_hidden_states_agree_with_transformers() {
+    for model in ["bert", "roberta"] {
+        let Some(reference) = Reference::open(model) else { return };
+        let mut config: EncoderConfig = reference.config();
+        let first = if model == "roberta" { config.pad_token_id as usize + 1 } else { 0 };
+        config.model_type = "bert".to_owned();
+        let weights = WeightFiles::open_folder(&reference.folder).unwrap();
+        let (shape, mask) = reference.ints("attention_mask");
+        let lengths: Vec<usize> = mask.chunks(shape[1]).map(|row| row.iter().sum::<i64>() as usize).collect();
+        let device = Device::flex();
+        let mut params = Params::from_files(&weights, "", &device).renamed("bert.", "");
+        let encoder = Encoder::new(&config, &mut params).unwrap().with_first_position(first);
+        let states = encoder.hidden_states(reference.tokens("input_ids", &device), &lengths);
+        for (k, state) in states.iter().enumerate() {
+            let width = config.hidden_size;
+            let got: Vec<f32> = state.try_to_vec_as().unwrap();
+            let expected = reference.floats(&format!("hidden_{k}"));
+            assert_close(&format!("{model}, hidden_{k}"), &got, &expected, |i| mask[i / width] == 1);
+        }
+    }
+}
+
 #[test]
 fn reference_geneformers_second_to_last_state_is_minus_two() {
     assert_eq!(HiddenState(-2).layers_to_run(18).unwrap(), 17);
