@@ -9,7 +9,7 @@
 //! | floor | modules |
 //! | --- | --- |
 //! | 7 | [`session`] |
-//! | 6 | [`annotate`], [`train`] |
+//! | 6 | [`annotate`], [`curate`], [`train`] |
 //! | 5 | [`describe`] |
 //! | 4 | [`model`] |
 //! | 3 | [`nn`] |
@@ -22,6 +22,7 @@
 pub mod anndata;
 pub mod annotate;
 pub mod assets;
+pub mod curate;
 pub mod describe;
 pub mod error;
 pub mod files;

@@ -5,6 +5,7 @@
 
 mod annotate;
 mod client;
+mod dataset;
 mod demo;
 mod describe;
 mod devices;
@@ -52,6 +53,7 @@ enum Command {
     Info(info::InfoArgs),
     Describe(describe::DescribeArgs),
     Annotate(annotate::AnnotateArgs),
+    Dataset(dataset::DatasetArgs),
     Train(train::TrainArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Some(Command::Info(args)) => args.run(),
         Some(Command::Describe(args)) => args.run(),
         Some(Command::Annotate(args)) => args.run(),
+        Some(Command::Dataset(args)) => args.run(),
         Some(Command::Train(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
@@ -124,6 +127,11 @@ mod tests {
             "cell2text describe cells.h5ad --random 2 --temperature -1",
             "cell2text annotate cells.h5ad",
             "cell2text annotate cells.h5ad -o out.csv --limit 3 --random 3",
+            "cell2text dataset -o out",
+            "cell2text dataset cells.h5ad",
+            "cell2text dataset cells.h5ad -o out --cells 0",
+            "cell2text dataset cells.h5ad -o out --dialect r",
+            "cell2text dataset cells.h5ad -o out --keep some",
             "cell2text info",
             "cell2text info cells.h5ad --matrix obs/n_genes",
         ] {

@@ -210,8 +210,17 @@ fn damaged(shard: &Shard, reason: &safetensors::SafeTensorError) -> Error {
     )
 }
 
+/// Changes weights while they are read, as an adapter does.
+pub trait WeightPatch: std::fmt::Debug {
+    /// Changes the weight `name` (as the module asks for it, without the files' prefix) of `shape`, in file order.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it does not fit.
+    fn patch(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<()>;
+}
+
 enum Source<'a> {
-    Files { files: &'a WeightFiles, prefix: String },
+    Files { files: &'a WeightFiles, prefix: String, patch: Option<&'a dyn WeightPatch> },
     Random { rng: Box<StdRng>, std: f32 },
 }
 
@@ -230,7 +239,19 @@ impl std::fmt::Debug for Params<'_> {
 impl<'a> Params<'a> {
     /// Parameters read from `files`, each name after `prefix`.
     pub fn from_files(files: &'a WeightFiles, prefix: &str, device: &Device) -> Self {
-        Self { source: Source::Files { files, prefix: prefix.to_owned() }, device: device.clone() }
+        Self {
+            source: Source::Files { files, prefix: prefix.to_owned(), patch: None },
+            device: device.clone(),
+        }
+    }
+
+    /// The same parameters, each changed by `patch` as it is read. Fresh parameters stay as they are.
+    #[must_use]
+    pub fn patched(mut self, by: &'a dyn WeightPatch) -> Self {
+        if let Source::Files { patch, .. } = &mut self.source {
+            *patch = Some(by);
+        }
+        self
     }
 
     /// Fresh parameters: matrices from a normal distribution of standard deviation `std`, norms one, biases zero.
@@ -249,7 +270,7 @@ impl<'a> Params<'a> {
     /// Whether the source holds `name`; always true of fresh parameters.
     pub fn contains(&self, name: &str) -> bool {
         match &self.source {
-            Source::Files { files, prefix } => files.contains(&format!("{prefix}{name}")),
+            Source::Files { files, prefix, .. } => files.contains(&format!("{prefix}{name}")),
             Source::Random { .. } => true,
         }
     }
@@ -283,9 +304,9 @@ impl<'a> Params<'a> {
 
     fn values(&mut self, name: &str, shape: &[usize], fill: Option<f32>) -> Result<Vec<f32>> {
         match &mut self.source {
-            Source::Files { files, prefix } => {
+            Source::Files { files, prefix, patch } => {
                 let full_name = format!("{prefix}{name}");
-                let (found, values) = files.read(&full_name)?;
+                let (found, mut values) = files.read(&full_name)?;
                 if found != shape {
                     return Err(Error::model(Problem::new(
                         full_name,
@@ -293,6 +314,9 @@ impl<'a> Params<'a> {
                         format!("{shape:?}"),
                         "The configuration beside the weights is of another model.",
                     )));
+                }
+                if let Some(patch) = patch {
+                    patch.patch(name, shape, &mut values)?;
                 }
                 Ok(values)
             }
