@@ -52,7 +52,12 @@ impl NewAnnData {
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let draft = builder.tempfile_in(folder).map_err(|e| Error::io("write", path, e))?.into_temp_path();
-        let file = hdf5::File::create(&draft).map_err(|e| failed(path, "file", &e))?;
+        // The draft is ours alone, and a lock would live on in any program started meanwhile.
+        let file = hdf5::File::with_options()
+            .with_fapl(|p| p.file_locking(false))
+            .with_fcpl(|p| p.obj_track_times(false))
+            .create(&draft)
+            .map_err(|e| failed(path, "file", &e))?;
         let new = Self { file, draft, path: path.to_path_buf() };
         new.encode(&new.file, "anndata", "0.1.0")?;
         Ok(new)
@@ -63,7 +68,12 @@ impl NewAnnData {
     }
 
     fn group(&self, element: &str, encoding: &str, version: &str) -> Result<Group> {
-        let group = self.file.create_group(element).map_err(|e| self.failed(element, &e))?;
+        let group = self
+            .file
+            .create_group_builder()
+            .obj_track_times(false)
+            .create(element)
+            .map_err(|e| self.failed(element, &e))?;
         self.encode(&group, encoding, version)?;
         Ok(group)
     }

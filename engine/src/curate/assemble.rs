@@ -221,7 +221,9 @@ pub(super) fn write_split(
             let mut two = cell.best.iter().filter(|(set, _)| parts.kept.contains(set)).map(|(set, _)| *set);
             let two = [two.next(), two.next()];
             for (set, counts) in two.iter().zip([&mut tally.first, &mut tally.second]) {
-                if let Some(count) = set.and_then(|set| counts.get_mut(set as usize)) {
+                if let Some(set) = set
+                    && let Some(count) = counts.get_mut(*set as usize)
+                {
                     *count += 1;
                 }
             }
@@ -317,7 +319,7 @@ fn settled(survey: &Survey, cell: u32, column: &str, value: &str) -> String {
         "cell_type_ontology_term_id" => of(&cells.cell_type, &survey.cell_types),
         "cell_type" if value.is_empty() => {
             let id = of(&cells.cell_type, &survey.cell_types);
-            Ontology::builtin().ok().and_then(|o| o.term(&id)).map_or(id.clone(), |t| t.label.clone())
+            Ontology::builtin().ok().and_then(|o| o.term(&id)).map_or_else(|| id.clone(), |t| t.label.clone())
         }
         "disease" => of(&cells.disease, &survey.diseases),
         "donor_id" => of(&cells.donor, &survey.donors),

@@ -86,7 +86,9 @@ impl Work {
         });
         match entries.next() {
             Some(Entry::Plan { plan: found }) if found == plan => {}
-            _ => {
+            // The crash came before the first line was out.
+            None => {}
+            Some(_) => {
                 return Err(Error::request(
                     Problem::new(
                         JOURNAL,

@@ -159,10 +159,10 @@ pub(super) fn histogram_svg(title: &str, unit: &str, lengths: &LengthReport) -> 
     let mut mark = 0.0;
     while mark <= top {
         let at = y(mark);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>\n",
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>",
             LEFT + plot_w,
             LEFT - 8.0,
             at + 4.0
@@ -173,9 +173,9 @@ pub(super) fn histogram_svg(title: &str, unit: &str, lengths: &LengthReport) -> 
         let from = x((bin as u32 * lengths.bin_width) as f64);
         let to = x(((bin as u32 + 1) * lengths.bin_width) as f64);
         let at = y(*count as f64);
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            "<rect x=\"{from:.1}\" y=\"{at:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"/>\n",
+            "<rect x=\"{from:.1}\" y=\"{at:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"/>",
             (to - from - 0.5).max(0.5),
             TOP + plot_h - at,
             COLOURS[0]
@@ -184,21 +184,21 @@ pub(super) fn histogram_svg(title: &str, unit: &str, lengths: &LengthReport) -> 
     let step = nice_step(range);
     let mut mark = 0.0;
     while mark <= range {
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{mark}</text>\n",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{mark}</text>",
             x(mark),
             TOP + plot_h + 18.0
         );
         mark += step;
     }
     let mean = x(lengths.mean);
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "<line x1=\"{mean:.1}\" x2=\"{mean:.1}\" y1=\"{TOP}\" y2=\"{:.1}\" stroke=\"{}\" stroke-width=\"2\"/>\
          <text x=\"{:.1}\" y=\"{:.1}\">mean {:.1}</text>\n\
          <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n\
-         <text transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">cells</text>\n</svg>\n",
+         <text transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">cells</text>\n</svg>",
         TOP + plot_h,
         COLOURS[1],
         mean + 6.0,
@@ -220,9 +220,9 @@ pub(super) fn diversity_svg(rows: &[(&str, Diversity)]) -> String {
     let mut svg = head("Normalised Shannon diversity", WIDTH, height);
     for (row, (name, diversity)) in rows.iter().enumerate() {
         let y = TOP + row as f64 * (2.0 * bar + gap);
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             left - 10.0,
             y + bar + 4.0,
             escaped(name)
@@ -233,10 +233,10 @@ pub(super) fn diversity_svg(rows: &[(&str, Diversity)]) -> String {
                 .enumerate()
         {
             let top = y + i as f64 * bar;
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<rect x=\"{left}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\">{value:.4} of {categories}</text>\n",
+                 <text x=\"{:.1}\" y=\"{:.1}\">{value:.4} of {categories}</text>",
                 value * plot_w * 0.85,
                 bar - 2.0,
                 COLOURS[1 - i],
@@ -248,10 +248,10 @@ pub(super) fn diversity_svg(rows: &[(&str, Diversity)]) -> String {
     let y = height - 20.0;
     for (i, name) in ["before choosing", "after choosing"].into_iter().enumerate() {
         let x = left + i as f64 * 150.0;
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" fill=\"{}\"/>\
-             <text x=\"{:.1}\" y=\"{y:.1}\">{name}</text>\n",
+             <text x=\"{:.1}\" y=\"{y:.1}\">{name}</text>",
             y - 11.0,
             COLOURS[1 - i],
             x + 18.0

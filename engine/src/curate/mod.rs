@@ -5,7 +5,7 @@
 //! donor, donors are divided into training, validation and test, pathways are scored by AUCell, and each cell gets its
 //! description. Three files of counts with descriptions come out, and `dataset.json`, which says how they were made.
 //!
-//! Of the input no more is held than the labels of one file's cells and 23 bytes for each usable cell of all files;
+//! Of the input no more is held than the labels of one file's cells and 28 bytes for each usable cell of all files;
 //! matrices are read block by block. Work is kept in a folder beside the result, so that a run that was stopped or
 //! killed goes on where it was and ends with the same bytes. docs/datasets.md tells the user's side.
 
@@ -415,6 +415,7 @@ fn strata_reports(survey: &Survey, taken: &[u32]) -> BTreeMap<String, Vec<Stratu
         ("tissue", &cells.tissue, &survey.tissues),
         ("disease", &cells.disease, &survey.diseases),
         ("donor", &cells.donor, &survey.donors),
+        ("stage", &cells.stage, &survey.stages),
     ]
     .into_iter()
     .map(|(name, numbers, words)| {

@@ -63,7 +63,7 @@ pub(super) fn split(survey: &Survey, chosen: &[u32], seed: u64) -> Vec<Split> {
             (0, cells.disease.get(at).copied()),
             (1, cells.cell_type.get(at).copied()),
             (2, cells.tissue.get(at).copied()),
-            (3, cells.stage.get(at).map(|stage| *stage as u32)),
+            (3, cells.stage.get(at).copied()),
         ] {
             if let Some(value) = value {
                 let held = smallest.entry((kind, value)).or_insert(candidate);

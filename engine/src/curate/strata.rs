@@ -99,7 +99,7 @@ pub(super) fn choose(
         match part {
             Part::Distribution => drawing.distribution(asked, &survey.tissues),
             Part::CellType => {
-                drawing.evenly(part, &survey.cells.cell_type, asked, capped(CELL_TYPE_CAP, asked))
+                drawing.evenly(part, &survey.cells.cell_type, asked, capped(CELL_TYPE_CAP, asked));
             }
             Part::Disease => drawing.disease(asked, &survey.diseases),
             Part::Donor => drawing.evenly(part, &survey.cells.donor, asked, capped(DONOR_CAP, asked)),

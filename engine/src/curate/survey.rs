@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::labels::{Exclusion, LabelReader, StageGroup, file_name};
+use super::labels::{Exclusion, LabelReader, file_name};
 use crate::anndata::{AnnData, MatrixKey, Scale};
 use crate::error::Problem;
 use crate::files::sha256_of_file;
@@ -46,7 +46,7 @@ impl Words {
     }
 }
 
-/// The usable cells of all files, one entry a cell in the order of files and rows: 23 bytes each.
+/// The usable cells of all files, one entry a cell in the order of files and rows: 28 bytes each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Cells {
     pub(super) file: Vec<u32>,
@@ -55,7 +55,7 @@ pub(super) struct Cells {
     pub(super) tissue: Vec<u32>,
     pub(super) disease: Vec<u32>,
     pub(super) donor: Vec<u32>,
-    pub(super) stage: Vec<StageGroup>,
+    pub(super) stage: Vec<u32>,
 }
 
 impl Cells {
@@ -107,6 +107,8 @@ pub(super) struct Survey {
     pub(super) tissues: Words,
     pub(super) diseases: Words,
     pub(super) donors: Words,
+    /// Coarse stages of life.
+    pub(super) stages: Words,
     /// Ensembl ids of the genes of all files, rising.
     pub(super) genes: Vec<String>,
     pub(super) exclusions: BTreeMap<Exclusion, u64>,
@@ -244,7 +246,7 @@ impl Survey {
                     self.cells.tissue.push(self.tissues.number(&cell.tissue));
                     self.cells.disease.push(self.diseases.number(&cell.disease));
                     self.cells.donor.push(self.donors.number(&cell.donor));
-                    self.cells.stage.push(cell.stage);
+                    self.cells.stage.push(self.stages.number(cell.stage.label()));
                 }
                 Err(why) => {
                     if why == Exclusion::Assay {

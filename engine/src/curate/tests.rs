@@ -75,8 +75,8 @@ fn cells(n: usize, seed: u64) -> Vec<Cell> {
                     _ => "normal",
                 },
                 donor: format!("{seed}-{donor}"),
-                assay: if (lot >> 16) % 20 == 0 { "Smart-seq2" } else { "10x 3' v3" },
-                primary: (lot >> 24) % 25 != 0,
+                assay: if (lot >> 16).is_multiple_of(20) { "Smart-seq2" } else { "10x 3' v3" },
+                primary: !(lot >> 24).is_multiple_of(25),
             }
         })
         .collect()
@@ -89,7 +89,7 @@ fn study(path: &Path, cells: &[Cell]) {
     for (i, _) in cells.iter().enumerate() {
         let lot = strata::mix(77 ^ i as u64);
         let columns: Vec<u32> =
-            (0..ids.len() as u32).filter(|g| strata::mix(lot ^ u64::from(*g)) % 6 == 0).collect();
+            (0..ids.len() as u32).filter(|g| strata::mix(lot ^ u64::from(*g)).is_multiple_of(6)).collect();
         let values =
             columns.iter().map(|g| (strata::mix(lot.wrapping_add(u64::from(*g))) % 9 + 1) as f32).collect();
         rows.push(&SparseRow { columns, values }).unwrap();
@@ -155,6 +155,17 @@ fn request(out: &Path) -> DatasetRequest {
     }
 }
 
+/// The data set of [`request`], built once.
+fn built() -> (&'static Path, &'static DatasetReport) {
+    static BUILT: OnceLock<(tempfile::TempDir, DatasetReport)> = OnceLock::new();
+    let (folder, report) = BUILT.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let report = build_dataset(&request(folder.path()), &Watch::silent()).unwrap();
+        (folder, report)
+    });
+    (folder.path(), report)
+}
+
 /// The bytes of all files of a folder.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     std::fs::read_dir(folder)
@@ -168,8 +179,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_data_set_holds_the_cells_asked_for_with_counts_labels_and_descriptions() {
-    let folder = tempfile::tempdir().unwrap();
-    let report = build_dataset(&request(folder.path()), &Watch::silent()).unwrap();
+    let (folder, report) = built();
     assert_eq!(report.splits.values().map(|s| s.cells).sum::<u64>(), 1000);
     let sources: HashMap<String, AnnData> = studies()
         .iter()
@@ -177,7 +187,7 @@ fn a_data_set_holds_the_cells_asked_for_with_counts_labels_and_descriptions() {
         .collect();
     for (split, of_split) in &report.splits {
         assert!(of_split.cells > 0, "{split:?}");
-        let data = AnnData::open(&folder.path().join(&of_split.file), &Watch::silent()).unwrap();
+        let data = AnnData::open(&folder.join(&of_split.file), &Watch::silent()).unwrap();
         assert_eq!(data.n_obs() as u64, of_split.cells);
         let choice = data.choose_matrix().unwrap();
         assert_eq!((choice.key, choice.scale), (MatrixKey::X, crate::anndata::Scale::Counts));
@@ -210,7 +220,7 @@ fn a_data_set_holds_the_cells_asked_for_with_counts_labels_and_descriptions() {
         }
         assert!(genes.is_sorted());
     }
-    let names: Vec<String> = contents(folder.path()).into_keys().collect();
+    let names: Vec<String> = contents(folder).into_keys().collect();
     assert_eq!(
         names,
         [
@@ -227,12 +237,11 @@ fn a_data_set_holds_the_cells_asked_for_with_counts_labels_and_descriptions() {
 
 #[test]
 fn no_donor_is_in_two_splits_and_training_has_every_category() {
-    let folder = tempfile::tempdir().unwrap();
-    let report = build_dataset(&request(folder.path()), &Watch::silent()).unwrap();
+    let (folder, report) = built();
     let mut donors: BTreeMap<String, BTreeSet<Split>> = BTreeMap::new();
     let mut seen: BTreeMap<Split, BTreeSet<String>> = BTreeMap::new();
     for (split, of_split) in &report.splits {
-        let data = AnnData::open(&folder.path().join(&of_split.file), &Watch::silent()).unwrap();
+        let data = AnnData::open(&folder.join(&of_split.file), &Watch::silent()).unwrap();
         for row in 0..data.n_obs() {
             let text = |name: &str| data.obs().column(name).unwrap().text(row).unwrap();
             donors.entry(text("donor_id")).or_default().insert(*split);
@@ -254,8 +263,7 @@ fn no_donor_is_in_two_splits_and_training_has_every_category() {
 
 #[test]
 fn unusable_cells_are_left_out_and_counted_by_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let report = build_dataset(&request(folder.path()), &Watch::silent()).unwrap();
+    let (_, report) = built();
     let all: Vec<Cell> = cells(2200, 1).into_iter().chain(cells(1300, 2)).collect();
     let count = |f: &dyn Fn(&&Cell) -> bool| all.iter().filter(f).count() as u64;
     assert_eq!(report.exclusions[&Exclusion::NotPrimary], count(&|c| !c.primary));
@@ -273,8 +281,7 @@ fn unusable_cells_are_left_out_and_counted_by_reason() {
 
 #[test]
 fn choosing_by_the_papers_shares_makes_cell_types_and_diseases_more_even() {
-    let folder = tempfile::tempdir().unwrap();
-    let report = build_dataset(&request(folder.path()), &Watch::silent()).unwrap();
+    let (_, report) = built();
     for variable in ["cell_type", "tissue"] {
         let diversity = report.diversity[variable];
         assert!(diversity.after > diversity.before, "{variable}: {diversity:?}");
@@ -293,13 +300,12 @@ fn choosing_by_the_papers_shares_makes_cell_types_and_diseases_more_even() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_other_cells() {
-    let [a, b, c] = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    build_dataset(&request(a.path()), &Watch::silent()).unwrap();
-    build_dataset(&request(b.path()), &Watch::silent()).unwrap();
-    assert!(contents(a.path()) == contents(b.path()));
-    let other = DatasetRequest { seed: 43, ..request(c.path()) };
-    build_dataset(&other, &Watch::silent()).unwrap();
-    assert!(contents(a.path())["train.h5ad"] != contents(c.path())["train.h5ad"]);
+    let [again, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    build_dataset(&request(again.path()), &Watch::silent()).unwrap();
+    let first = contents(built().0);
+    assert!(first == contents(again.path()));
+    build_dataset(&DatasetRequest { seed: 43, ..request(other.path()) }, &Watch::silent()).unwrap();
+    assert!(first["train.h5ad"] != contents(other.path())["train.h5ad"]);
 }
 
 /// A watch that stops the work at its `at`th step.
@@ -315,12 +321,10 @@ fn stopping_at(at: u64) -> Watch {
 
 #[test]
 fn a_run_stopped_anywhere_goes_on_and_ends_with_the_same_bytes() {
-    let whole = tempfile::tempdir().unwrap();
-    build_dataset(&request(whole.path()), &Watch::silent()).unwrap();
     let pieces = tempfile::tempdir().unwrap();
     let mut stops = 0;
     let mut blocks = BTreeSet::new();
-    for at in [3, 8, 9, 12, 13, 15, 17, 19, 22, 26, 30, 36, 42, 50] {
+    for at in (20..).step_by(13) {
         match build_dataset(&request(pieces.path()), &stopping_at(at)) {
             Ok(_) => break,
             Err(error) => assert!(error.is_cancelled(), "{error}"),
@@ -333,7 +337,7 @@ fn a_run_stopped_anywhere_goes_on_and_ends_with_the_same_bytes() {
     assert!(stops >= 5, "{stops}");
     assert!(blocks.len() >= 3, "{blocks:?}");
     build_dataset(&request(pieces.path()), &Watch::silent()).unwrap();
-    assert!(contents(whole.path()) == contents(pieces.path()));
+    assert!(contents(built().0) == contents(pieces.path()));
     // Once complete, the same request only checks; another is refused.
     let again = build_dataset(&request(pieces.path()), &Watch::silent()).unwrap();
     assert_eq!(again.cells_asked, Some(1000));
