@@ -212,7 +212,8 @@ fn a_data_set_holds_the_cells_asked_for_with_counts_labels_and_descriptions() {
             }
             // The text says what the columns say.
             let described = text("description", row);
-            assert!(described.contains(&format!("{}, ", text("cell_type", row))), "{described}");
+            assert!(described.starts_with("This sample consists of a"), "{described}");
+            assert!(described.contains(&format!(" {}", text("cell_type", row))), "{described}");
             assert!(described.contains(&format!(" the {} of a", text("tissue", row))), "{described}");
             assert!(described.contains(" during adulthood. This cell is associated with "), "{described}");
             assert_eq!(text("pathways", row), format!("{}|{}", text("pathway1", row), text("pathway2", row)));
