@@ -163,7 +163,9 @@ fn a_data_set_is_built_once_and_checked_the_second_time() {
     assert!(again.ok().contains("40 of 2504 usable cells taken"));
     assert_eq!(std::fs::read(out.join("dataset.json")).unwrap(), report);
     fails(&build(&["--cells", "41"]), 1, &["other files or settings", "another folder"]);
-    fails(&build(&["--gmt", "absent.gmt"]), 1, &["absent.gmt"]);
+    fails(&build(&["--gmt", "absent.gmt"]), 3, &["absent.gmt"]);
+    fails(&run(&["dataset", "absent.h5ad", "-o", "never"]), 3, &["absent.h5ad"]);
+    assert!(!Path::new("never").exists());
     let Some(python) = python() else { return };
     let script = "
 import anndata, sys

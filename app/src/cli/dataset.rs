@@ -76,11 +76,14 @@ impl DatasetArgs {
                     self.output.join(UNFINISHED).display()
                 ));
             }
-            match error {
-                // A file of gene sets is an input like the others.
-                engine::Error::Pathways(_) => Failure::BadInput(error.into()),
-                other => other.into(),
-            }
+            // A file of gene sets is an input like the others, and so is one that is not there.
+            let inputs = || self.files.iter().chain(&self.gmt);
+            let of_input = match &error {
+                engine::Error::Pathways(_) => true,
+                engine::Error::Io { path, .. } => inputs().any(|input| input == path),
+                _ => false,
+            };
+            if of_input { Failure::BadInput(error.into()) } else { error.into() }
         })?;
         for warning in &report.warnings {
             tell(format_args!("note: {warning}"));
@@ -121,7 +124,7 @@ impl DatasetArgs {
                 ))?;
             }
         }
-        for (name, diversity) in &report.diversity {
+        for (name, diversity) in report.diversity.iter().filter(|(_, d)| d.categories_before > 1) {
             out.line(format_args!(
                 "diversity of {name}: {:.4} before, {:.4} after",
                 diversity.before, diversity.after

@@ -196,13 +196,13 @@ pub(super) fn histogram_svg(title: &str, unit: &str, lengths: &LengthReport) -> 
     let _ = writeln!(
         svg,
         "<line x1=\"{mean:.1}\" x2=\"{mean:.1}\" y1=\"{TOP}\" y2=\"{:.1}\" stroke=\"{}\" stroke-width=\"2\"/>\
-         <text x=\"{:.1}\" y=\"{:.1}\">mean {:.1}</text>\n\
+         <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">mean {:.1}</text>\n\
          <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n\
          <text transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">cells</text>\n</svg>",
         TOP + plot_h,
         COLOURS[1],
-        mean + 6.0,
-        TOP + 12.0,
+        mean,
+        TOP - 6.0,
         lengths.mean,
         LEFT + plot_w / 2.0,
         HEIGHT - 14.0,
@@ -236,7 +236,7 @@ pub(super) fn diversity_svg(rows: &[(&str, Diversity)]) -> String {
             let _ = writeln!(
                 svg,
                 "<rect x=\"{left}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\">{value:.4} of {categories}</text>",
+                 <text x=\"{:.1}\" y=\"{:.1}\">{value:.4}, {categories} categories</text>",
                 value * plot_w * 0.85,
                 bar - 2.0,
                 COLOURS[1 - i],
@@ -299,6 +299,6 @@ mod tests {
         assert!(histogram_svg("", "", &Lengths::default().report(20)).ends_with("</svg>\n"));
         let diversity = Diversity { before: 0.3, after: 0.9, categories_before: 5, categories_after: 4 };
         let figure = diversity_svg(&[("Cell type", diversity)]);
-        assert!(figure.contains("0.9000 of 4") && figure.ends_with("</svg>\n"));
+        assert!(figure.contains("0.9000, 4 categories") && figure.ends_with("</svg>\n"));
     }
 }

@@ -127,7 +127,6 @@ pub struct DatasetRequest {
 /// [`Error::Cancelled`], and then the same request goes on from there.
 pub fn build_dataset(request: &DatasetRequest, watch: &Watch) -> Result<DatasetReport> {
     check_request(request)?;
-    std::fs::create_dir_all(&request.out).map_err(|e| Error::io("make the folder", &request.out, e))?;
     let unfinished = request.out.join(UNFINISHED);
     let report_path = request.out.join(REPORT);
     let (sets, sets_name) = gene_sets(request)?;
@@ -180,11 +179,13 @@ pub fn build_dataset(request: &DatasetRequest, watch: &Watch) -> Result<DatasetR
     let mut written: BTreeMap<Split, Assembled> = BTreeMap::new();
     for split in Split::ALL {
         if overview.cells.get(&split).copied().unwrap_or(0) > 0 {
-            let path = request.out.join(split_file(split));
+            // Finished in the folder of work, and only then moved: a run that is killed leaves no half file beside
+            // whole ones.
+            let path = unfinished.join(split_file(split));
             written.insert(split, assemble::write_split(&path, split, &parts_of_file, &mut tally, watch)?);
         }
     }
-    check_written(&request.out, &written, watch)?;
+    check_written(&unfinished, &written, watch)?;
 
     let taken: Vec<u32> = {
         let empty: HashSet<u32> = overview.empty.iter().copied().collect();
@@ -205,7 +206,7 @@ pub fn build_dataset(request: &DatasetRequest, watch: &Watch) -> Result<DatasetR
         exclusions,
         excluded_assays: survey.excluded_assays.clone(),
         parts,
-        splits: split_reports(&request.out, &written, watch)?,
+        splits: split_reports(&unfinished, &written, watch)?,
         donors_in_several_splits: 0,
         diversity: strata.iter().map(|(name, rows)| (name.clone(), diversity(rows))).collect(),
         pathways: PathwayReport {
@@ -221,6 +222,10 @@ pub fn build_dataset(request: &DatasetRequest, watch: &Watch) -> Result<DatasetR
         warnings: warnings(&survey, &written, &kept),
         strata,
     };
+    for split in written.keys() {
+        let (from, to) = (unfinished.join(split_file(*split)), request.out.join(split_file(*split)));
+        std::fs::rename(&from, &to).map_err(|e| Error::io("move into place", &to, e))?;
+    }
     draw(&request.out, &report)?;
     // The report comes last: where it stands, the data set is complete.
     let text = serde_json::to_string_pretty(&report).map_err(|e| broken(&report_path, &e.to_string()))?;
@@ -369,10 +374,10 @@ fn scorer(sets: &GeneSets, survey: &Survey, request: &DatasetRequest) -> Result<
 }
 
 /// Reads the files again: as many cells as were written, and no donor in two.
-fn check_written(out: &Path, written: &BTreeMap<Split, Assembled>, watch: &Watch) -> Result<()> {
+fn check_written(folder: &Path, written: &BTreeMap<Split, Assembled>, watch: &Watch) -> Result<()> {
     let mut donors: Vec<(String, Split)> = Vec::new();
     for (split, assembled) in written {
-        let path = out.join(split_file(*split));
+        let path = folder.join(split_file(*split));
         let data = AnnData::open(&path, watch)?;
         let wrong = |found: String, expected: String| {
             Err(Error::anndata(
@@ -459,7 +464,7 @@ fn source_reports(survey: &Survey, taken: &[u32]) -> Vec<SourceReport> {
 }
 
 fn split_reports(
-    out: &Path,
+    folder: &Path,
     written: &BTreeMap<Split, Assembled>,
     watch: &Watch,
 ) -> Result<BTreeMap<Split, SplitReport>> {
@@ -470,7 +475,7 @@ fn split_reports(
                 None => SplitReport::default(),
                 Some(assembled) => SplitReport {
                     file: split_file(split),
-                    sha256: sha256_of_file(&out.join(split_file(split)), watch)?,
+                    sha256: sha256_of_file(&folder.join(split_file(split)), watch)?,
                     cells: assembled.cells as u64,
                     donors: assembled.donors as u64,
                     cell_types: assembled.cell_types as u64,
@@ -523,7 +528,14 @@ fn draw(out: &Path, report: &DatasetReport) -> Result<()> {
             .collect();
     for (name, svg) in [
         ("diversity.svg", diversity_svg(&rows)),
-        ("gene_lengths.svg", histogram_svg("Genes with a count in a cell", "genes", &report.gene_lengths)),
+        (
+            "gene_lengths.svg",
+            histogram_svg(
+                "Length of gene encodings",
+                "tokens: genes with a count, and two special ones",
+                &report.gene_lengths,
+            ),
+        ),
         ("text_lengths.svg", histogram_svg("Length of descriptions", "tokens", &report.text_lengths)),
     ] {
         write_atomically(&out.join(name), svg.as_bytes())?;

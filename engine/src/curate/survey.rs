@@ -149,8 +149,8 @@ const WATCHED_ROWS: usize = 4096;
 /// Reads the labels of all `files`. `hashed` is called after each file was hashed, so that the hashes can be kept.
 ///
 /// # Errors
-/// [`Error::AnnData`] naming a file that cannot be used; [`Error::Request`] when a file is named twice or no cell can
-/// be used; [`Error::Cancelled`].
+/// [`Error::AnnData`] naming a file that cannot be used, or when no cell can be; [`Error::Request`] when a file is
+/// named twice; [`Error::Cancelled`].
 pub(super) fn survey(
     files: &[PathBuf],
     cache: &mut HashCache,
@@ -180,7 +180,7 @@ pub(super) fn survey(
     if survey.cells.len() == 0 {
         let reasons: Vec<String> =
             survey.exclusions.iter().map(|(why, n)| format!("{n} cells: {}", why.label())).collect();
-        return Err(Error::request(Problem::new(
+        return Err(Error::anndata(Problem::new(
             "cells",
             format!("none that can be used ({})", reasons.join("; ")),
             "human cells with type, tissue, disease and donor",
