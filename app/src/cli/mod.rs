@@ -6,6 +6,7 @@
 mod annotate;
 mod client;
 mod compare;
+mod dataset;
 mod demo;
 mod describe;
 mod devices;
@@ -59,6 +60,7 @@ enum Command {
     Annotate(annotate::AnnotateArgs),
     Embed(embed::EmbedArgs),
     Compare(compare::CompareArgs),
+    Dataset(dataset::DatasetArgs),
     Train(train::TrainArgs),
     Evaluate(evaluate::EvaluateArgs),
     Ontology(ontology::OntologyArgs),
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Command::Annotate(args)) => args.run(),
         Some(Command::Embed(args)) => args.run(),
         Some(Command::Compare(args)) => args.run(),
+        Some(Command::Dataset(args)) => args.run(),
         Some(Command::Train(args)) => args.run(),
         Some(Command::Evaluate(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
@@ -140,6 +143,11 @@ mod tests {
             "cell2text embed cells.h5ad -o out.csv --neighbours 0",
             "cell2text compare cells.h5ad --column type -o out.csv",
             "cell2text compare cells.h5ad --column type --a B --test anova -o out.csv",
+            "cell2text dataset -o out",
+            "cell2text dataset cells.h5ad",
+            "cell2text dataset cells.h5ad -o out --cells 0",
+            "cell2text dataset cells.h5ad -o out --dialect r",
+            "cell2text dataset cells.h5ad -o out --keep some",
             "cell2text info",
             "cell2text info cells.h5ad --matrix obs/n_genes",
         ] {

@@ -1,4 +1,4 @@
-//! Reading AnnData files (.h5ad) out of core.
+//! Reading AnnData files (.h5ad) out of core, and writing them.
 //!
 //! [`AnnData::open`] reads what grows with the number of cells or genes: obs, var and the names of everything else.
 //! Matrices stay in the file and are read by rows or by column ([`Matrix`]). Today's encoding is read, and the
@@ -41,6 +41,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text_claims;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -55,6 +56,7 @@ pub use gene_names::symbol_column;
 pub use matrix::{Layout, Matrix};
 pub use obsm::DenseF32;
 pub use rows::SparseRow;
+pub use write::{NewAnnData, RowWriter, TextWriter};
 
 use crate::error::Problem;
 use crate::progress::Watch;

@@ -8,6 +8,7 @@ use super::adapter::{Adapter, AdapterConfig};
 use super::bundle::{Bundle, Prompt};
 use super::decoder::{Decoder, DecoderConfig};
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
+use super::lora::Lora;
 use super::sampler::{GenerationSettings, Sampler};
 use super::text::{TextTokenizer, Utf8Stream, render_chat};
 use crate::error::Problem;
@@ -91,7 +92,13 @@ impl Cell2Text {
         let decoder_folder = &manifest.decoder.folder;
         let decoder_config: DecoderConfig = files.json(&in_folder(decoder_folder, "config.json"))?;
         let decoder_weights = files.weights(decoder_folder)?;
-        let decoder = Decoder::new(&decoder_config, &mut Params::from_files(&decoder_weights, "", device))?;
+        let lora = Lora::beside(files, decoder_folder)?;
+        let mut params = Params::from_files(&decoder_weights, "", device);
+        if let Some(lora) = &lora {
+            lora.check_fits(&decoder_weights)?;
+            params = params.patched(lora);
+        }
+        let decoder = Decoder::new(&decoder_config, &mut params)?;
         watch.step("Loading the adapter", 2, total)?;
         let adapter_config = AdapterConfig {
             kind: manifest.adapter.kind,

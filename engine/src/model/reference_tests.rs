@@ -200,3 +200,31 @@ fn reference_llama_greedy_tokens_agree_with_transformers_token_by_token_through_
         }
     }
 }
+
+#[test]
+fn reference_llama_with_a_lora_adapter_agrees_with_peft() {
+    let (Some(base), Some(reference)) = (Reference::open("llama"), Reference::open("llama_lora")) else {
+        return;
+    };
+    let config: DecoderConfig = base.config();
+    let weights = WeightFiles::open_folder(&base.folder).unwrap();
+    let lora = Lora::open(&reference.folder).unwrap();
+    lora.check_fits(&weights).unwrap();
+    // Queries, keys, values and outputs of each layer.
+    assert_eq!(lora.len(), 4 * config.num_hidden_layers);
+    for (name, device) in test_devices() {
+        let logits = |params: Params<'_>| -> Vec<f32> {
+            let decoder = Decoder::new(&config, &mut { params }).unwrap();
+            let words = decoder.embed(reference.tokens("input_ids", &device));
+            decoder.logits(decoder.hidden(words, &decoder.rotary(64))).try_into_vec_as().unwrap()
+        };
+        let plain = Params::from_files(&weights, "", &device);
+        let adapted = logits(Params::from_files(&weights, "", &device).patched(&lora));
+        assert_close(&format!("{name}, logits"), &adapted, &reference.floats("logits"), |_| true);
+        let without = logits(plain);
+        assert!(
+            adapted.iter().zip(&without).any(|(a, b)| (a - b).abs() > 0.01),
+            "the adapter changes something"
+        );
+    }
+}

@@ -210,8 +210,22 @@ fn damaged(shard: &Shard, reason: &safetensors::SafeTensorError) -> Error {
     )
 }
 
+/// Changes weights while they are read, as an adapter does.
+pub trait WeightPatch: std::fmt::Debug {
+    /// Changes the weight `name` (as the module asks for it, without the files' prefix) of `shape`, in file order.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it does not fit.
+    fn patch(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<()>;
+}
+
 enum Source<'a> {
-    Files { files: &'a WeightFiles, prefix: String, renamed: (String, String) },
+    Files {
+        files: &'a WeightFiles,
+        prefix: String,
+        renamed: (String, String),
+        patch: Option<&'a dyn WeightPatch>,
+    },
     Random { rng: Box<StdRng>, std: f32 },
 }
 
@@ -239,9 +253,23 @@ impl<'a> Params<'a> {
     /// Parameters read from `files`, each name after `prefix`.
     pub fn from_files(files: &'a WeightFiles, prefix: &str, device: &Device) -> Self {
         Self {
-            source: Source::Files { files, prefix: prefix.to_owned(), renamed: Default::default() },
+            source: Source::Files {
+                files,
+                prefix: prefix.to_owned(),
+                renamed: Default::default(),
+                patch: None,
+            },
             device: device.clone(),
         }
+    }
+
+    /// The same parameters, each changed by `patch` as it is read. Fresh parameters stay as they are.
+    #[must_use]
+    pub fn patched(mut self, by: &'a dyn WeightPatch) -> Self {
+        if let Source::Files { patch, .. } = &mut self.source {
+            *patch = Some(by);
+        }
+        self
     }
 
     /// The same, with names that begin with `from` read as if they began with `to`: checkpoints of one architecture
@@ -270,7 +298,9 @@ impl<'a> Params<'a> {
     /// Whether the source holds `name`; always true of fresh parameters.
     pub fn contains(&self, name: &str) -> bool {
         match &self.source {
-            Source::Files { files, prefix, renamed } => files.contains(&full_name(prefix, renamed, name)),
+            Source::Files { files, prefix, renamed, .. } => {
+                files.contains(&full_name(prefix, renamed, name))
+            }
             Source::Random { .. } => true,
         }
     }
@@ -304,9 +334,9 @@ impl<'a> Params<'a> {
 
     fn values(&mut self, name: &str, shape: &[usize], fill: Option<f32>) -> Result<Vec<f32>> {
         match &mut self.source {
-            Source::Files { files, prefix, renamed } => {
+            Source::Files { files, prefix, renamed, patch } => {
                 let full_name = full_name(prefix, renamed, name);
-                let (found, values) = files.read(&full_name)?;
+                let (found, mut values) = files.read(&full_name)?;
                 if found != shape {
                     return Err(Error::model(Problem::new(
                         full_name,
@@ -314,6 +344,9 @@ impl<'a> Params<'a> {
                         format!("{shape:?}"),
                         "The configuration beside the weights is of another model.",
                     )));
+                }
+                if let Some(patch) = patch {
+                    patch.patch(name, shape, &mut values)?;
                 }
                 Ok(values)
             }

@@ -198,6 +198,32 @@ fn what_zstandard_packed_is_what_gzip_packed() {
 }
 
 #[test]
+fn pythons_anndata_reads_what_the_writer_wrote_as_we_do() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for n in [0, 2, 5000] {
+        crate::anndata::write::tests::write(&folder.path().join(format!("written{n}.h5ad")), n);
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/anndata_expectations.py");
+    let output = Command::new(python).arg(script).arg(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut files = 0;
+    for (path, expected) in expected.as_object().unwrap() {
+        assert!(expected["error"].is_null(), "{path}: {}", expected["error"]);
+        let data = open(Path::new(path)).unwrap();
+        check_names(&data.obs().index, &expected["obs_names"], path);
+        check_names(&data.var(&MatrixKey::X).index, &expected["var_names"], path);
+        if !data.obs().is_empty() {
+            assert_eq!(check_columns(data.obs(), &expected["obs"], path), 6);
+        }
+        assert_eq!(check_matrices(&data, &expected["matrices"], path), 1);
+        files += 1;
+    }
+    assert_eq!(files, 3);
+}
+
+#[test]
 fn the_sample_that_ships_opens_with_its_labels_counts_and_map() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample.h5ad");
