@@ -218,7 +218,7 @@ mod tests {
         let index = CellIndex::new(&positions).unwrap();
         // A star crosses itself; a box has edges along the axes; a line has no inside.
         let star: Vec<[f32; 2]> = (0..5)
-            .map(|i| (f32::from(i as u8) * 2.0 * 1.2566))
+            .map(|i| i as f32 * 2.0 * 1.2566)
             .map(|a| [9.0 * a.cos(), 9.0 * a.sin()])
             .collect();
         let square = vec![[-3.0, -3.0], [30.0, -3.0], [30.0, 4.0], [-3.0, 4.0]];
