@@ -451,12 +451,12 @@ impl SessionFile {
     }
 }
 
-/// Whether `text` has the form of an ontology id.
+/// Whether `text` has the form of an id of an OBO ontology, as `CL:0000084`.
 fn is_term(text: &str) -> bool {
     text.split_once(':').is_some_and(|(prefix, number)| {
-        (1..=12).contains(&prefix.len())
-            && prefix.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
-            && (1..=12).contains(&number.len())
+        (2..=8).contains(&prefix.len())
+            && prefix.bytes().all(|b| b.is_ascii_uppercase())
+            && number.len() == 7
             && number.bytes().all(|b| b.is_ascii_digit())
     })
 }
