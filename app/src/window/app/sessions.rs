@@ -37,6 +37,9 @@ enum Found {
     Autosaved(Box<Document>),
 }
 
+/// A session that was read, and where its data are, where they were found.
+type Read = (SessionFile, Option<DataSource>);
+
 /// A session whose data set is on its way.
 struct Waiting {
     session: SessionFile,
@@ -50,7 +53,7 @@ pub(super) struct Sessions {
     folder: Option<PathBuf>,
     identity: Option<Identity>,
     beginning: Option<Task<Begun>>,
-    reading: Option<Task<Result<(SessionFile, Option<DataSource>), String>>>,
+    reading: Option<Task<Result<Read, String>>>,
     waiting: Option<Waiting>,
     writing: Option<Task<Result<(PathBuf, String), String>>>,
     /// What is in the file that is saved by itself.

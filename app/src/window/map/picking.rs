@@ -171,10 +171,10 @@ impl CellIndex {
                             take(cell as usize);
                         }
                     }
-                } else if let Some(first) = cells.first().and_then(|c| place(*c)) {
-                    if *between.get_or_insert_with(|| is_inside(first, edges)) {
-                        cells.iter().for_each(|&cell| take(cell as usize));
-                    }
+                } else if let Some(first) = cells.first().and_then(|c| place(*c))
+                    && *between.get_or_insert_with(|| is_inside(first, edges))
+                {
+                    cells.iter().for_each(|&cell| take(cell as usize));
                 }
             }
         }
