@@ -10,9 +10,9 @@ use engine::anndata::MatrixKey;
 use engine::session::{DataSource, JobId};
 
 use super::document::Edit;
-use super::map::{Camera, Step};
+use super::map::{Camera, NumberRange, Step};
 use super::selection::Combine;
-use super::state::ColourBy;
+use super::state::{ColourBy, ColourStyle};
 
 /// A request without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +21,8 @@ pub enum Command {
     Open,
     OpenSample,
     ExportCsv,
+    ExportOntologySvg,
+    ExportOntologyCsv,
     ExportLabels,
     OpenSession,
     SaveSession,
@@ -30,13 +32,17 @@ pub enum Command {
     ZoomIn,
     ZoomOut,
     NextEmbedding,
+    ComputeMap,
     ShowMap,
     ShowCellList,
     FindGene,
     ShowAllCategories,
+    ToggleLabels,
     ToggleDataPanel,
     ToggleCellPanel,
     ToggleOntology,
+    BrowseOntology,
+    WholeOntology,
     ThemeSystem,
     ThemeLight,
     ThemeDark,
@@ -130,6 +136,8 @@ pub struct Situation {
     pub has_hidden: bool,
     /// Files were opened before.
     pub has_recent: bool,
+    /// A term of the Cell Ontology is shown.
+    pub has_term: bool,
     /// Cells are selected, as a set.
     pub has_selected_cells: bool,
     /// The lasso or the box is in hand.
@@ -154,11 +162,13 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 61] = [
         Self::Open,
         Self::OpenSample,
         Self::ClearRecent,
         Self::ExportCsv,
+        Self::ExportOntologySvg,
+        Self::ExportOntologyCsv,
         Self::ExportLabels,
         Self::OpenSession,
         Self::SaveSession,
@@ -182,13 +192,17 @@ impl Command {
         Self::ZoomIn,
         Self::ZoomOut,
         Self::NextEmbedding,
+        Self::ComputeMap,
         Self::ShowMap,
         Self::ShowCellList,
         Self::FindGene,
         Self::ShowAllCategories,
+        Self::ToggleLabels,
         Self::ToggleDataPanel,
         Self::ToggleCellPanel,
         Self::ToggleOntology,
+        Self::BrowseOntology,
+        Self::WholeOntology,
         Self::ShowCell,
         Self::ShowSets,
         Self::ShowLabels,
@@ -244,13 +258,19 @@ impl Command {
             Self::ZoomIn => "Zoom in",
             Self::ZoomOut => "Zoom out",
             Self::NextEmbedding => "Next embedding",
+            Self::ComputeMap => "Compute a map",
             Self::ShowMap => "Show the map",
             Self::ShowCellList => "Show the list of cells",
             Self::FindGene => "Colour by gene…",
             Self::ShowAllCategories => "Show all categories",
             Self::ToggleDataPanel => "Data panel",
             Self::ToggleCellPanel => "Cell panel",
+            Self::ToggleLabels => "Names on the map",
             Self::ToggleOntology => "Cell Ontology panel",
+            Self::BrowseOntology => "Search the Cell Ontology",
+            Self::WholeOntology => "Whole-window ontology",
+            Self::ExportOntologySvg => "Export ontology as SVG…",
+            Self::ExportOntologyCsv => "Export ontology as CSV…",
             Self::ThemeSystem => "System theme",
             Self::ThemeLight => "Light theme",
             Self::ThemeDark => "Dark theme",
@@ -309,6 +329,9 @@ impl Command {
             Self::ZoomIn => "Look closer at the middle of the map.",
             Self::ZoomOut => "Step back from the middle of the map.",
             Self::NextEmbedding => "Show the next embedding of the file.",
+            Self::ComputeMap => {
+                "Compute a map (UMAP) and clusters (Leiden) of all cells from the chosen matrix."
+            }
             Self::ShowMap => "Show the cells as a map.",
             Self::ShowCellList => "Show the cells as a list with names and values.",
             Self::FindGene => "Find a gene by symbol or Ensembl id and colour the cells by it.",
@@ -316,6 +339,15 @@ impl Command {
             Self::ToggleDataPanel => "Show or hide the panel with the data set, colours and legend.",
             Self::ToggleCellPanel => "Show or hide the panel with the selected cell.",
             Self::ToggleOntology => "Show or hide the neighbourhood of the cell type in the Cell Ontology.",
+            Self::ToggleLabels => "Name the categories on the map.",
+            Self::BrowseOntology => {
+                "Search and walk through the Cell Ontology, with counts of your own cells."
+            }
+            Self::WholeOntology => "Give the Cell Ontology the whole window, or take it back.",
+            Self::ExportOntologySvg => "Write the ontology terms shown to a picture with text as text.",
+            Self::ExportOntologyCsv => {
+                "Write the ontology terms shown, their relations and your cells in them to a table."
+            }
             Self::ThemeSystem => "Follow the system in light and dark.",
             Self::ThemeLight => "Dark text on a light ground.",
             Self::ThemeDark => "Light text on a dark ground.",
@@ -369,6 +401,7 @@ impl Command {
             Self::ZoomIn => (plain(Key::Plus), plain(Key::Equals)),
             Self::ZoomOut => (plain(Key::Minus), None),
             Self::NextEmbedding => (plain(Key::E), None),
+            Self::ComputeMap => (ctrl_shift(Key::U), None),
             Self::ShowMap => (plain(Key::M), None),
             Self::ShowCellList => (plain(Key::L), None),
             Self::FindGene => (plain(Key::G), ctrl(Key::F)),
@@ -376,6 +409,9 @@ impl Command {
             Self::ToggleDataPanel => (ctrl(Key::Num1), None),
             Self::ToggleCellPanel => (ctrl(Key::Num2), None),
             Self::ToggleOntology => (ctrl(Key::Num3), None),
+            Self::ToggleLabels => (plain(Key::N), None),
+            Self::BrowseOntology => (ctrl_shift(Key::F), None),
+            Self::WholeOntology => (ctrl_shift(Key::Num3), None),
             Self::LargerText => (ctrl(Key::Plus), ctrl(Key::Equals)),
             Self::SmallerText => (ctrl(Key::Minus), None),
             Self::NormalText => (ctrl(Key::Num0), None),
@@ -391,6 +427,8 @@ impl Command {
             Self::ShowPalette => (ctrl(Key::P), ctrl(Key::K)),
             Self::ShowShortcuts => (plain(Key::Questionmark), plain(Key::F1)),
             Self::ClearRecent
+            | Self::ExportOntologySvg
+            | Self::ExportOntologyCsv
             | Self::ThemeSystem
             | Self::ThemeLight
             | Self::ThemeDark
@@ -403,7 +441,13 @@ impl Command {
     /// The menu it stands in.
     pub fn menu(self) -> Menu {
         match self {
-            Self::Open | Self::OpenSample | Self::ExportCsv | Self::ClearRecent | Self::Quit => Menu::File,
+            Self::Open
+            | Self::OpenSample
+            | Self::ExportCsv
+            | Self::ExportOntologySvg
+            | Self::ExportOntologyCsv
+            | Self::ClearRecent
+            | Self::Quit => Menu::File,
             Self::ExportLabels | Self::OpenSession | Self::SaveSession => Menu::File,
             Self::Undo
             | Self::Redo
@@ -464,9 +508,12 @@ impl Command {
             Self::ClearRecent => now.has_recent,
             Self::FitMap | Self::ZoomIn | Self::ZoomOut | Self::ShowMap => now.has_map,
             Self::NextEmbedding => now.has_other_embedding,
-            Self::ShowCellList | Self::FindGene | Self::AnnotateAll => now.has_data,
+            Self::ShowCellList | Self::FindGene | Self::AnnotateAll | Self::ComputeMap => now.has_data,
             Self::ToggleDataPanel | Self::ToggleCellPanel | Self::ToggleOntology => now.has_data,
             Self::ShowAllCategories => now.has_hidden,
+            Self::ToggleLabels => now.has_map,
+            Self::BrowseOntology | Self::WholeOntology => now.has_data,
+            Self::ExportOntologySvg | Self::ExportOntologyCsv => now.has_term,
             Self::DescribeCell => now.has_selection,
             Self::ClearSelection => now.has_selection || now.has_selected_cells || now.has_tool,
             Self::ExportLabels => now.has_labels,
@@ -531,10 +578,18 @@ pub enum Action {
     ToggleCategory(usize),
     /// Show only this category; a second time, all.
     IsolateCategory(usize),
+    /// Give this row of the legend a colour of the user's; `None` gives its own one back.
+    SetCategoryColour(usize, Option<[u8; 3]>),
+    /// Choose and explain colours like this.
+    SetColourStyle(ColourStyle),
+    /// Span this part of the range of numbers by colours.
+    SetRange(NumberRange),
     /// Read counts from this matrix.
     UseMatrix(MatrixKey),
     /// Show the neighbourhood of this term.
     ShowTerm(String),
+    /// Write the terms shown to this SVG or CSV.
+    ExportOntologyTo(PathBuf),
     /// Select the cells inside an area of the map, given by its corners.
     SelectArea {
         /// The name of the step.

@@ -30,6 +30,10 @@ pub enum Purpose {
     Open,
     /// The CSV to write.
     Export,
+    /// The picture of the ontology to write.
+    OntologySvg,
+    /// The table of the ontology to write.
+    OntologyCsv,
     /// The CSV of labels to write.
     Labels,
     /// A session file to open.
@@ -93,6 +97,20 @@ impl Dialogs {
                         Purpose::Export => Box::pin(
                             dialog
                                 .set_title("Export the described cells")
+                                .add_filter("CSV", &["csv"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::OntologySvg => Box::pin(
+                            dialog
+                                .set_title("Export the ontology terms shown")
+                                .add_filter("SVG", &["svg"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::OntologyCsv => Box::pin(
+                            dialog
+                                .set_title("Export the ontology terms shown")
                                 .add_filter("CSV", &["csv"])
                                 .set_file_name(name)
                                 .save_file(),

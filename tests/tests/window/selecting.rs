@@ -71,7 +71,8 @@ fn a_box_selects_the_cells_inside_shift_adds_and_alt_takes_away() {
     let both = selected(&window);
     assert!(both.len() > right.len());
     draw(&mut window, &[left.0, left.1], Modifiers::ALT);
-    let rest: Vec<usize> = both.into_iter().filter(|c| !inside(&window, left.0, left.1).contains(c)).collect();
+    let rest: Vec<usize> =
+        both.into_iter().filter(|c| !inside(&window, left.0, left.1).contains(c)).collect();
     assert_eq!(selected(&window), rest);
 
     // Escape puts the tool away first, and only then lets the cells go.
@@ -155,7 +156,8 @@ fn labels_ranges_names_and_terms_select_their_cells() {
     window.type_in(&names);
     window.press("Select these cells");
     assert_eq!(selected(&window), [3, 44]);
-    window.assert_shows(&["2 of 4 names were not found", "nobody, nothing. Cells of this file are named like"]);
+    window
+        .assert_shows(&["2 of 4 names were not found", "nobody, nothing. Cells of this file are named like"]);
     window.press("Dismiss");
 
     // A term: the labels given by hand count, also for the terms above.
@@ -249,7 +251,8 @@ fn the_selection_stays_while_embedding_and_colours_change() {
     assert_eq!(selected(&window), cells);
     assert!(window.map().starts_with("PCA, 700 cells, coloured by louvain; 19 selected"), "{}", window.map());
     assert_eq!(window.app().document().sets.current.as_ref(), &CellSet::from_cells(700, cells));
-    let tools = ["Move", "Lasso", "Box"].map(|name| window.0.get_by_role_and_label(Role::Button, name).rect());
+    let tools =
+        ["Move", "Lasso", "Box"].map(|name| window.0.get_by_role_and_label(Role::Button, name).rect());
     assert!(tools[0].bottom() <= tools[1].top() + 0.5);
     let _ = Tool::Pan;
 }

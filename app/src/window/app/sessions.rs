@@ -186,6 +186,8 @@ impl App {
             ColourBy::Column(name) => dataset.obs.column(name).is_some(),
             ColourBy::Gene { gene, symbol } => dataset.genes.get(*gene) == Some(symbol),
             ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
+            // Descriptions are not part of a session.
+            ColourBy::Said(_) => false,
         };
         let by = if known { view.colour_by.clone() } else { map::first_colour(&dataset) };
         let has_embedding = dataset.embeddings.iter().any(|e| e.name == view.embedding);

@@ -68,6 +68,12 @@ impl CellIndex {
         self.bounds
     }
 
+    /// The share of the boxes in which there is a cell.
+    pub fn occupied(&self) -> f32 {
+        let filled = self.starts.windows(2).filter(|w| w[1] > w[0]).count();
+        (filled as f32 / (self.shape[0] * self.shape[1]).max(1) as f32).clamp(1e-3, 1.0)
+    }
+
     fn column(&self, axis: usize, v: f32) -> usize {
         let span = (self.bounds.max[axis] - self.bounds.min[axis]).max(f32::MIN_POSITIVE);
         let share = ((v - self.bounds.min[axis]) / span).clamp(0.0, 1.0);

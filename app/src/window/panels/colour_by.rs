@@ -6,7 +6,7 @@ use engine::session::Dataset;
 
 use super::super::command::{Action, Command};
 use super::super::map::grouped;
-use super::super::state::ColourBy;
+use super::super::state::{ColourBy, Said};
 use super::super::theme::{Tokens, space};
 use super::{Local, Out, Scope};
 
@@ -20,6 +20,7 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
         ColourBy::Nothing => "Choose a column".to_owned(),
         ColourBy::Column(name) => name.clone(),
         ColourBy::Gene { symbol, .. } => format!("Gene {symbol}"),
+        ColourBy::Said(said) => said.text().to_owned(),
         ColourBy::Labels(name) => name.clone(),
     };
     ui.name_inputs("Column to colour by", |ui| {
@@ -42,6 +43,17 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
                         .right_text(RichText::new(kind_words(&column.values)).small().weak());
                     if ui.add(button).clicked() {
                         out.push(Action::ColourBy(ColourBy::Column(column.name.clone())));
+                    }
+                }
+                if !scope.work.descriptions.is_empty() {
+                    ui.separator();
+                    for said in Said::ALL {
+                        let chosen = scope.view.colour_by == ColourBy::Said(said);
+                        let button = Button::selectable(chosen, said.text())
+                            .right_text(RichText::new("described").small().weak());
+                        if ui.add(button).clicked() {
+                            out.push(Action::ColourBy(ColourBy::Said(said)));
+                        }
                     }
                 }
                 if dataset.obs.columns.is_empty() {

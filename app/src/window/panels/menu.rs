@@ -146,6 +146,7 @@ fn is_chosen(command: Command, scope: &Scope<'_>) -> Option<bool> {
         Command::ToggleDataPanel => scope.now.has_data && scope.saved.data_panel_open,
         Command::ToggleCellPanel => scope.now.has_data && scope.saved.cell_panel_open,
         Command::ToggleOntology => scope.now.has_data && scope.saved.ontology_open,
+        Command::ToggleLabels => scope.now.has_map && scope.saved.colours.labels,
         Command::ShowMap => scope.now.has_map && scope.view.layout == Cells::Map,
         Command::ShowCellList => {
             scope.now.has_data && (scope.view.layout == Cells::List || !scope.now.has_map)

@@ -1,5 +1,6 @@
 //! What the window shows, one panel a file. Panels read the state and hand back actions; they change nothing.
 
+mod browse;
 mod cell;
 mod cell_list;
 mod centre;
@@ -7,6 +8,8 @@ mod claims;
 mod colour_by;
 mod data;
 mod graph;
+mod graph_export;
+mod graph_layout;
 mod history;
 mod labels;
 mod legend;
@@ -18,13 +21,12 @@ mod rename;
 mod sets;
 mod side;
 mod status;
+mod term_table;
 mod welcome;
 mod widgets;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-use eframe::egui;
 
 use super::background::Task;
 use super::command::{Action, Command, Situation};
@@ -35,7 +37,9 @@ use super::workspace::Workspace;
 
 pub use centre::centre_ui;
 pub use data::data_panel_ui;
+pub use graph_export::{ontology_csv, ontology_svg};
 pub use menu::top_bar_ui;
+pub use ontology::{OntologyLocal, whole_ontology_ui};
 pub use overlays::{dialogs_ui, drop_overlay_ui, notices_ui};
 pub use palette::palette_ui;
 pub use rename::Renaming;
@@ -153,8 +157,10 @@ pub struct Local {
     pub list_found: Option<(String, Vec<usize>)>,
     /// A search for cells that is running, and what it searches.
     pub list_task: Option<(String, Task<Vec<usize>>)>,
-    /// How far the ontology graph was dragged, and for which term.
-    pub graph_pan: (String, egui::Vec2),
+    /// The ontology panel.
+    pub ontology: OntologyLocal,
+    /// What was typed above the legend.
+    pub legend_query: String,
     /// Whether all findings are shown, or the first few.
     pub all_findings: bool,
     /// Whether all rows of the legend are shown, or the first many.

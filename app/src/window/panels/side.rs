@@ -3,7 +3,7 @@
 use eframe::egui::{self, Button, Margin, ScrollArea, Ui};
 
 use super::super::theme::{Tokens, space};
-use super::widgets::panel_frame;
+use super::widgets::{panel_frame, side_widths};
 use super::{Local, Out, Scope, Side, cell, labels, sets};
 
 /// Paints the panel and returns its width.
@@ -11,7 +11,7 @@ pub fn side_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
     let t = Tokens::of(ui);
     egui::Panel::right("cell panel")
         .default_size(scope.saved.cell_panel_width)
-        .size_range(280.0..=640.0)
+        .size_range(side_widths(ui, 280.0, 640.0))
         .frame(panel_frame(t, Margin { left: 14, right: 4, top: 8, bottom: 0 }))
         .show(ui, |ui| {
             tabs_ui(ui, scope, local);
