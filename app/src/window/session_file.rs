@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use super::annotating::{LabelCategory, LabelColumn, UNASSIGNED};
 use super::document::{Document, usable_name};
-use super::map::Camera;
 use super::selection::{CellSet, NamedSet, Sets};
 use super::state::View;
 
@@ -332,8 +331,7 @@ impl SessionFile {
 
     /// How it was looked at.
     pub fn view(&self) -> View {
-        let mut view = self.content.view.clone();
-        view.camera = view.camera.filter(Camera::is_sound);
+        let mut view = self.content.view.clone().sound();
         view.hidden.clone_from(&self.content.hidden);
         view
     }
@@ -464,6 +462,7 @@ fn is_term(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::document::Edit;
+    use super::super::map::Camera;
     use super::super::state::ColourBy;
     use super::*;
     use proptest::prelude::*;

@@ -24,7 +24,7 @@ const SAVE_AFTER_SECS: f64 = 1.0;
 
 /// What is known of an opened data set after its cells were looked at on another thread.
 struct Begun {
-    dataset: Arc<Dataset>,
+    source: DataSource,
     identity: Identity,
     found: Found,
 }
@@ -106,7 +106,7 @@ impl App {
                     .map_or(Found::Nothing, |document| Found::Autosaved(Box::new(document))),
                 (None, None) => Found::Nothing,
             };
-            Begun { dataset, identity, found }
+            Begun { source: dataset.source.clone(), identity, found }
         }));
     }
 
@@ -114,7 +114,8 @@ impl App {
     pub(super) fn update_sessions(&mut self, ctx: &egui::Context) {
         if let Some(answer) = take(&mut self.sessions.beginning) {
             match answer {
-                Some(begun) if self.work.dataset.as_ref().is_some_and(|d| Arc::ptr_eq(d, &begun.dataset)) => {
+                // The data set may have got a new map or matrix since: its cells are the same.
+                Some(begun) if self.work.dataset.as_ref().is_some_and(|d| d.source == begun.source) => {
                     self.begun(ctx, begun);
                 }
                 _ => {}
