@@ -2,6 +2,44 @@
 
 use std::sync::Arc;
 
+use eframe::egui::Modifiers;
+
+/// How newly chosen cells are joined with those selected before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Combine {
+    /// They take the place of the selection.
+    #[default]
+    Replace,
+    /// They are added to it.
+    Add,
+    /// They are taken from it.
+    Subtract,
+    /// Only cells that are in both stay.
+    Intersect,
+}
+
+impl Combine {
+    /// What the keys that are held mean: Shift adds, Alt subtracts, both keep what is in both.
+    pub fn of(modifiers: Modifiers) -> Self {
+        match (modifiers.shift, modifiers.alt) {
+            (false, false) => Self::Replace,
+            (true, false) => Self::Add,
+            (false, true) => Self::Subtract,
+            (true, true) => Self::Intersect,
+        }
+    }
+
+    /// The selection that follows from `before` and the cells chosen.
+    pub fn join(self, before: &CellSet, chosen: &Arc<CellSet>) -> Arc<CellSet> {
+        match self {
+            Self::Replace => chosen.clone(),
+            Self::Add => Arc::new(before.union(chosen)),
+            Self::Subtract => Arc::new(before.difference(chosen)),
+            Self::Intersect => Arc::new(before.intersection(chosen)),
+        }
+    }
+}
+
 /// A set of cells of one data set, one bit a cell.
 ///
 /// Sets of different data sets must not be mixed: the operations look only at the cells that both have.
@@ -116,6 +154,43 @@ impl CellSet {
         self.merged(other, |a, b| a & !b)
     }
 
+    /// The cells of words as [`CellSet::words`] gives them; `None` where they do not fit `n_obs`.
+    pub fn from_words(n_obs: usize, words: Vec<u64>) -> Option<Self> {
+        let set = Self { words, n_obs, len: 0 }.counted();
+        let fits = set.words.len() == n_obs.div_ceil(64);
+        (fits && set.clone().trimmed() == set).then_some(set)
+    }
+
+    /// The runs of neighbouring cells in it, rising: where each begins and how many cells it has.
+    pub fn runs(&self) -> Vec<(usize, usize)> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for cell in self.iter() {
+            match runs.last_mut() {
+                Some((start, len)) if *start + *len == cell => *len += 1,
+                _ => runs.push((cell, 1)),
+            }
+        }
+        runs
+    }
+
+    /// The cells of runs; what lies beyond `n_obs` is left out.
+    pub fn from_runs(n_obs: usize, runs: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let mut set = Self::none(n_obs);
+        for (start, len) in runs {
+            let end = start.saturating_add(len).min(n_obs);
+            let mut cell = start.min(n_obs);
+            while cell < end {
+                // A word at a time: runs of a sorted file are long.
+                let bit = cell % 64;
+                let many = (64 - bit).min(end - cell);
+                let mask = if many == 64 { u64::MAX } else { ((1u64 << many) - 1) << bit };
+                set.words[cell / 64] |= mask;
+                cell += many;
+            }
+        }
+        set.counted()
+    }
+
     /// Every cell that is not in it.
     pub fn inverted(&self) -> Self {
         Self { words: self.words.iter().map(|w| !w).collect(), n_obs: self.n_obs, len: 0 }.trimmed()
@@ -143,6 +218,46 @@ pub struct Sets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// Two sets of cells of one data set, as plain sets of numbers.
+    fn two() -> impl Strategy<Value = (usize, BTreeSet<usize>, BTreeSet<usize>)> {
+        (0..300usize).prop_flat_map(|n| {
+            let cells = move || prop::collection::btree_set(0..n.max(1), 0..=n);
+            (Just(n), cells(), cells())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_algebra_of_sets_is_that_of_sets_of_numbers((n, a, b) in two()) {
+            let within = |cells: &BTreeSet<usize>| cells.iter().copied().filter(|c| *c < n).collect::<BTreeSet<_>>();
+            let (a, b) = (within(&a), within(&b));
+            let of = |cells: &BTreeSet<usize>| CellSet::from_cells(n, cells.iter().copied());
+            let numbers = |set: &CellSet| set.iter().collect::<BTreeSet<usize>>();
+            let (x, y) = (of(&a), of(&b));
+            prop_assert_eq!(numbers(&x.union(&y)), &a | &b);
+            prop_assert_eq!(numbers(&x.intersection(&y)), &a & &b);
+            prop_assert_eq!(numbers(&x.difference(&y)), &a - &b);
+            prop_assert_eq!(numbers(&x.inverted()), (0..n).filter(|c| !a.contains(c)).collect());
+            prop_assert_eq!(x.inverted().inverted(), x.clone());
+            prop_assert_eq!(x.len(), a.len());
+            prop_assert_eq!(x.union(&y).inverted(), x.inverted().intersection(&y.inverted()));
+            let y = Arc::new(y);
+            for (combine, want) in [
+                (Combine::Replace, b.clone()),
+                (Combine::Add, &a | &b),
+                (Combine::Subtract, &a - &b),
+                (Combine::Intersect, &a & &b),
+            ] {
+                prop_assert_eq!(numbers(&combine.join(&x, &y)), want);
+            }
+            prop_assert_eq!(CellSet::from_runs(n, x.runs()), x.clone());
+            prop_assert_eq!(CellSet::from_words(n, x.words().to_vec()), Some(x.clone()));
+            prop_assert_eq!(CellSet::from_fn(n, |cell| a.contains(&cell)), x);
+        }
+    }
 
     #[test]
     fn a_set_holds_the_cells_it_was_made_of_and_no_others() {
