@@ -98,13 +98,12 @@ impl EosTokens {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        match self {
+        let ids: &[u32] = match self {
             Self::One(id) => std::slice::from_ref(id),
             Self::Several(ids) => ids.as_slice(),
             Self::None => &[],
-        }
-        .iter()
-        .copied()
+        };
+        ids.iter().copied()
     }
 }
 
