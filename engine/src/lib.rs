@@ -13,12 +13,13 @@
 //! | 5 | [`describe`] |
 //! | 4 | [`model`] |
 //! | 3 | [`nn`] |
-//! | 2 | [`tokens`] |
+//! | 2 | [`tokens`], [`analysis`] |
 //! | 1 | [`anndata`], [`ontology`], [`pathways`] |
 //! | 0 | [`genes`], [`error`], [`progress`], [`files`], [`assets`] |
 // Tests may panic; that is how they fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod analysis;
 pub mod anndata;
 pub mod annotate;
 pub mod assets;

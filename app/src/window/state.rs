@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::map::Camera;
+use super::map::{Camera, NumberRange};
+use super::palette;
 use super::theme::ThemeChoice;
 
 /// Files kept in the list of recent ones.
@@ -27,6 +28,89 @@ pub enum ColourBy {
         /// Its symbol.
         symbol: String,
     },
+    /// What the descriptions say of the cells.
+    Said(Said),
+    /// Labels given by hand, by name.
+    Labels(String),
+}
+
+/// Something that descriptions say of cells, or how sure they are of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// The cell type.
+    CellType,
+    /// The tissue.
+    Tissue,
+    /// The disease.
+    Disease,
+    /// The stage of life.
+    Stage,
+    /// The first pathway.
+    Pathway,
+    /// How probable the cell type was to the model.
+    Probability,
+    /// Whether the cell's genes support the cell type.
+    Support,
+}
+
+impl Said {
+    /// All of them, in the order of lists.
+    pub const ALL: [Self; 7] = [
+        Self::CellType,
+        Self::Tissue,
+        Self::Disease,
+        Self::Stage,
+        Self::Pathway,
+        Self::Probability,
+        Self::Support,
+    ];
+
+    /// Its name in lists and above the legend.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::CellType => "Described cell type",
+            Self::Tissue => "Described tissue",
+            Self::Disease => "Described disease",
+            Self::Stage => "Described stage",
+            Self::Pathway => "Described pathway",
+            Self::Probability => "Probability of the cell type",
+            Self::Support => "Support of the cell type",
+        }
+    }
+}
+
+/// How rows of the legend are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegendOrder {
+    /// As the file has them.
+    #[default]
+    File,
+    /// By name, numbers within names by size.
+    Name,
+    /// The largest first.
+    Count,
+}
+
+/// How colours are chosen and explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ColourStyle {
+    /// The scale of numbers.
+    pub scale: palette::Scale,
+    /// Whether the file's own colours of categories are used.
+    pub from_file: bool,
+    /// Whether categories are named on the map.
+    pub labels: bool,
+    /// How the legend is sorted.
+    pub order: LegendOrder,
+}
+
+impl Default for ColourStyle {
+    fn default() -> Self {
+        Self { scale: palette::Scale::default(), from_file: true, labels: true, order: LegendOrder::File }
+    }
 }
 
 /// How the cells are shown.
@@ -52,6 +136,8 @@ pub struct View {
     pub camera: Option<Camera>,
     /// Map or list.
     pub layout: Layout,
+    /// Which part of the range of numbers the colours span.
+    pub range: NumberRange,
     /// Hidden categories of the current column, by number in the legend.
     #[serde(skip)]
     pub hidden: BTreeSet<usize>,
@@ -81,6 +167,8 @@ pub struct Saved {
     pub scale: f32,
     /// Whether the first hint was put away.
     pub hint_seen: bool,
+    /// How colours are chosen and explained.
+    pub colours: ColourStyle,
     /// The last file and how it was looked at.
     pub last_view: Option<(PathBuf, View)>,
 }
@@ -92,12 +180,13 @@ impl Default for Saved {
             recent: Vec::new(),
             data_panel_width: 272.0,
             cell_panel_width: 352.0,
-            ontology_height: 252.0,
+            ontology_height: 300.0,
             data_panel_open: true,
             cell_panel_open: true,
             ontology_open: true,
             scale: 1.0,
             hint_seen: false,
+            colours: ColourStyle::default(),
             last_view: None,
         }
     }
@@ -130,13 +219,14 @@ impl Saved {
         let keep = |v: f32, range: std::ops::RangeInclusive<f32>, otherwise: f32| {
             if v.is_finite() { v.clamp(*range.start(), *range.end()) } else { otherwise }
         };
-        self.data_panel_width = keep(self.data_panel_width, 220.0..=480.0, default.data_panel_width);
-        self.cell_panel_width = keep(self.cell_panel_width, 280.0..=640.0, default.cell_panel_width);
+        self.data_panel_width = keep(self.data_panel_width, 140.0..=480.0, default.data_panel_width);
+        self.cell_panel_width = keep(self.cell_panel_width, 180.0..=640.0, default.cell_panel_width);
         self.ontology_height = keep(self.ontology_height, 140.0..=640.0, default.ontology_height);
         self.scale = keep(self.scale, 0.5..=3.0, 1.0);
         self.recent.truncate(MAX_RECENT);
         if let Some((_, view)) = &mut self.last_view {
             view.camera = view.camera.filter(Camera::is_sound);
+            view.range = view.range.sound();
         }
     }
 

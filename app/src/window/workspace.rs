@@ -1,14 +1,18 @@
 //! What the engine has told the window: the data set, the jobs, the cell, the descriptions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::analysis::Comparison;
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
 
-use super::selection::{CellSet, Sets};
+use super::annotating::LabelColumn;
+use super::document::{CategoryColours, Document};
+use super::history::History;
+use super::selection::Sets;
 
 /// A job that is running.
 #[derive(Debug, Clone)]
@@ -66,6 +70,11 @@ pub enum Change {
     },
     /// A gene was read.
     GeneRead,
+    /// The data set has computed maps and clusters more.
+    Extended {
+        /// The map to show.
+        embedding: Option<String>,
+    },
     /// The description of this cell is complete and names this cell type.
     Described {
         /// The cell.
@@ -84,6 +93,12 @@ pub struct Workspace {
     pub dataset: Option<Arc<Dataset>>,
     /// Selected cells and named sets of the open data set.
     pub sets: Sets,
+    /// Labels given by hand to cells of the open data set.
+    pub labels: Vec<Arc<LabelColumn>>,
+    /// Colours that the user gave to categories of obs.
+    pub colours: Arc<CategoryColours>,
+    /// The steps that led to the selection, the sets, the labels and the colours.
+    pub history: History,
     /// The data set on its way.
     pub opening: Option<(JobId, DataSource)>,
     /// Jobs sent that have not ended.
@@ -98,6 +113,10 @@ pub struct Workspace {
     pub descriptions: Annotations,
     /// The gene last read.
     pub gene: Option<GeneColour>,
+    /// Genes read for panels, by row of the data set's genes.
+    pub genes: BTreeMap<usize, GeneColour>,
+    /// What differs between two sets of cells, as last computed.
+    pub comparison: Option<Arc<Comparison>>,
     /// The job that reads the gene wanted.
     pub gene_job: Option<JobId>,
     /// The job that reads the record wanted.
@@ -128,11 +147,13 @@ impl Workspace {
                 let fresh = is_open_job || self.dataset.as_ref().is_none_or(|d| d.source != dataset.source);
                 self.record = None;
                 self.gene = None;
+                self.genes.clear();
+                self.comparison = None;
                 self.streaming = None;
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
                 if fresh {
-                    self.sets = Sets { current: Arc::new(CellSet::none(dataset.n_obs)), named: Vec::new() };
+                    self.begin_document("Opened", Document::new(dataset.n_obs));
                 }
                 self.dataset = Some(dataset);
                 if is_open_job {
@@ -146,6 +167,10 @@ impl Workspace {
                 }
                 self.gene = Some(colour);
                 Some(Change::GeneRead)
+            }
+            Event::GeneRead { colour, .. } => {
+                self.genes.insert(colour.gene, colour);
+                None
             }
             Event::CellRead { job, record } => {
                 if self.record_job == Some(job) {
@@ -161,6 +186,10 @@ impl Workspace {
                 if let Some(streaming) = self.streaming.as_mut().filter(|s| s.job == job) {
                     streaming.text.push_str(&text);
                 }
+                // What came before the text, as the loading of the model, is over.
+                if let Some(running) = self.jobs.iter_mut().find(|j| j.id == job) {
+                    running.progress = None;
+                }
                 None
             }
             Event::Described { job, description } => {
@@ -175,8 +204,28 @@ impl Workspace {
                 self.descriptions.extend(descriptions.into_iter().map(|d| (d.cell, d)));
                 None
             }
-            Event::Exported { path, rows, .. } => {
-                let cells = if rows == 1 { "cell" } else { "cells" };
+            Event::Compared { result, .. } => {
+                self.comparison = Some(result);
+                None
+            }
+            Event::Extended { dataset, .. } => {
+                let known = |name: &str| {
+                    self.dataset.as_ref().is_some_and(|d| d.embeddings.iter().any(|e| e.name == name))
+                };
+                let names = || dataset.embeddings.iter().map(|e| &e.name);
+                // A map computed anew has the name of the one before.
+                let embedding = names()
+                    .find(|name| !known(name))
+                    .or_else(|| {
+                        names().find(|name| name.starts_with("X_umap") && name.ends_with("cell2text"))
+                    })
+                    .or_else(|| names().next())
+                    .cloned();
+                self.dataset = Some(dataset);
+                Some(Change::Extended { embedding })
+            }
+            Event::Exported { path, rows, unit, .. } => {
+                let cells = if rows == 1 { unit.trim_end_matches('s') } else { unit };
                 self.notify(
                     Severity::Done,
                     format!("Wrote {rows} {cells} to {}", file_name(&path)),
@@ -203,6 +252,24 @@ impl Workspace {
                 }
             }
         }
+    }
+
+    /// What the user made of the data set.
+    pub fn document(&self) -> Document {
+        Document { sets: self.sets.clone(), labels: self.labels.clone(), colours: self.colours.clone() }
+    }
+
+    /// Puts `document` in the place of what is there.
+    pub fn set_document(&mut self, document: Document) {
+        self.sets = document.sets;
+        self.labels = document.labels;
+        self.colours = document.colours;
+    }
+
+    /// Begins a new history with `document`.
+    pub fn begin_document(&mut self, step: &str, document: Document) {
+        self.history = History::new(step, document.clone());
+        self.set_document(document);
     }
 
     fn end(&mut self, job: JobId) {
@@ -295,6 +362,17 @@ mod tests {
         assert_eq!(w.description_text(5), Some("A cell"));
         assert!(w.is_describing(5));
         assert_eq!(w.description_text(4), None);
+    }
+
+    #[test]
+    fn the_progress_of_loading_ends_when_text_comes() {
+        let mut w = Workspace { streaming: Some(streaming(2, 5)), ..Workspace::default() };
+        w.apply(Event::Started { job: JobId(2), what: "Describing a cell".into() });
+        let progress = Progress { what: "Loading the model".into(), done: 3, total: Some(3) };
+        w.apply(Event::Progressed { job: JobId(2), progress });
+        assert!(w.jobs[0].progress.is_some());
+        w.apply(text(2, 5, "A "));
+        assert!(w.jobs[0].progress.is_none());
     }
 
     #[test]
