@@ -352,7 +352,19 @@ impl Decoder {
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
         match &self.head {
             Some(head) => head.forward(hidden),
-            None => hidden.matmul(self.words.weight.val().transpose().unsqueeze()),
+            None => {
+                let [batch, tokens, width] = hidden.dims();
+                let table = self.words.weight.val();
+                let [vocab, _] = table.dims();
+                let rows = batch * tokens;
+                if rows < vocab {
+                    // A product with a table turned round copies the table; turning the few rows round copies little.
+                    let rows_as_columns = hidden.reshape([rows, width]).transpose();
+                    table.matmul(rows_as_columns).transpose().reshape([batch, tokens, vocab])
+                } else {
+                    hidden.matmul(table.transpose().unsqueeze())
+                }
+            }
         }
     }
 

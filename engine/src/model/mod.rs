@@ -6,6 +6,7 @@ mod cell2text;
 mod decoder;
 mod encoder;
 mod grammar;
+mod lora;
 #[cfg(test)]
 mod reference_tests;
 mod sampler;
@@ -19,6 +20,7 @@ pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
 pub use grammar::{Grammar, Place, TokenGrammar};
+pub use lora::Lora;
 pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};
 

@@ -95,12 +95,12 @@ pub(super) fn assemble(
     })
 }
 
-fn finding(element: &str, message: impl Into<String>, serious: bool) -> Finding {
+pub(super) fn finding(element: &str, message: impl Into<String>, serious: bool) -> Finding {
     Finding { element: element.to_owned(), message: message.into(), serious }
 }
 
 /// Serious ones first, else in the order noticed.
-fn in_order_of_weight(mut findings: Vec<Finding>) -> Vec<Finding> {
+pub(super) fn in_order_of_weight(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by_key(|finding| !finding.serious);
     findings
 }

@@ -13,6 +13,7 @@ mod optimizer;
 mod plot;
 mod recipe;
 mod run;
+mod sample;
 mod signatures;
 #[cfg(test)]
 mod tests;
@@ -23,3 +24,4 @@ pub use recipe::{
     SourceForm, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
+pub use sample::{LabelledDraw, draw_labelled};

@@ -205,6 +205,8 @@ impl Run<'_> {
         let (sender, batches) = mpsc::sync_channel::<Result<Vec<Example>>>(BATCHES_AHEAD);
         let mut progress = (0, None);
         let outcome = std::thread::scope(|scope| {
+            // Owned here, so that a stage that stops early drops it and the maker of batches ends instead of waiting.
+            let batches = batches;
             scope.spawn(move || {
                 for i in 0..n_batches {
                     let batch = maker.batch(first + i * stage.batch as u64, stage.batch, stage.max_len);
