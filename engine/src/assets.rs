@@ -24,6 +24,7 @@ macro_rules! model_files {
 pub const BUILTIN_MODEL: &[(&str, &[u8])] = model_files![
     "cell2text.toml",
     "genes.tsv",
+    "grammar.json",
     "signatures.tsv",
     "encoder/config.json",
     "encoder/model.safetensors",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use engine::anndata::MatrixKey;
 use engine::annotate::{find_cells, sample_cells};
-use engine::describe::GenerationSettings;
+use engine::describe::{GenerationSettings, TextForm};
 use engine::session::{DataSource, Dataset, DevicePreference, Settings};
 
 use super::failure::Failure;
@@ -68,6 +68,9 @@ pub struct GenerationArgs {
     /// When sampling, keep the likeliest words up to this probability
     #[arg(long, default_value_t = GenerationSettings::default().top_p, value_parser = top_p)]
     pub top_p: f32,
+    /// Let the model write any text, not only those that it lists as known
+    #[arg(long)]
+    pub free_text: bool,
     /// Most tokens of a description
     #[arg(long, default_value_t = GenerationSettings::default().max_new_tokens, value_parser = at_least_one)]
     pub max_tokens: usize,
@@ -76,6 +79,7 @@ pub struct GenerationArgs {
 impl From<&GenerationArgs> for GenerationSettings {
     fn from(args: &GenerationArgs) -> Self {
         Self {
+            form: if args.free_text { TextForm::Free } else { TextForm::Known },
             max_new_tokens: args.max_tokens,
             temperature: args.temperature,
             top_p: args.top_p,

@@ -22,6 +22,20 @@ pub enum ClaimKind {
     Pathway,
 }
 
+impl ClaimKind {
+    /// Its name in tables and manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CellType => "cell_type",
+            Self::Definition => "definition",
+            Self::Tissue => "tissue",
+            Self::Disease => "disease",
+            Self::Stage => "stage",
+            Self::Pathway => "pathway",
+        }
+    }
+}
+
 /// A gene that speaks for a claim.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvidenceGene {
@@ -42,7 +56,8 @@ pub struct Claim {
     pub term: Option<String>,
     /// The bytes of [`Description::text`] that say it.
     pub span: Range<usize>,
-    /// The model's probability of these words given the cell and the words before, 0 to 1.
+    /// The model's probability of this claim given the cell and the words before, 0 to 1: among all claims that could
+    /// stand there, and calibrated where the model's bundle says how, or else that of the words.
     pub probability: f32,
     /// Genes of this cell that speak for it; only cell types and pathways have any.
     pub evidence: Vec<EvidenceGene>,

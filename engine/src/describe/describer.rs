@@ -158,6 +158,19 @@ impl Describer {
         Ok(read.iter().zip(texts).map(|(read, text)| self.conclude(reader, read, text, share)).collect())
     }
 
+    /// The written texts of `cells` as they are, with the scores of their words.
+    pub(super) fn write(
+        &self,
+        reader: &CellReader,
+        cells: &[(usize, SparseRow)],
+        watch: &Watch,
+    ) -> Result<Vec<Generated>> {
+        let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
+        let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
+        let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
+        self.model.generate(&tokens, &streams, &GenerationSettings::default(), watch, &mut |_| {})
+    }
+
     /// Genes that set the cell types apart that this model knows.
     pub fn signatures(&self) -> &Signatures {
         &self.signatures
@@ -204,11 +217,17 @@ impl Describer {
                     }
                     _ => Evidence { genes: Vec::new(), supported: None },
                 };
+                let temperature = self.bundle.manifest.temperatures.get(s.kind.name()).copied().unwrap_or(1.0);
+                let probability = if text.choices.is_empty() {
+                    text.probability(&s.span)
+                } else {
+                    text.probability_among_known(&s.decision, temperature)
+                };
                 Claim {
                     kind: s.kind,
                     value: text.text[s.span.clone()].to_owned(),
                     term: s.term,
-                    probability: text.probability(&s.span),
+                    probability,
                     span: s.span,
                     evidence: genes,
                     supported,

@@ -2,14 +2,16 @@
 
 #[cfg(test)]
 mod builtin_tests;
+mod calibrate;
 mod claims;
 mod describer;
 mod evidence;
 mod parse;
 mod template;
 
-pub use crate::model::GenerationSettings;
+pub use crate::model::{GenerationSettings, TextForm};
+pub use calibrate::{Calibration, LabelledCell};
 pub use claims::{Claim, ClaimKind, Description, EvidenceGene};
 pub use describer::{CellReader, Describer, DescriberReport};
 pub use evidence::Signatures;
-pub use template::{CellFacts, Phrases, stage_of_life};
+pub use template::{CellFacts, KnownWords, Phrases, stage_of_life};

@@ -16,6 +16,8 @@ pub(super) struct Statement {
     pub(super) kind: ClaimKind,
     /// The bytes of the text that say it.
     pub(super) span: Range<usize>,
+    /// The bytes whose words decide it among all that could be said there.
+    pub(super) decision: Range<usize>,
     /// Its ontology term or gene set, where recognised.
     pub(super) term: Option<String>,
 }
@@ -50,8 +52,20 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn state(&mut self, kind: ClaimKind, span: Range<usize>, term: Option<String>) {
+        // What follows a name decides that it is not the beginning of a longer one.
+        let decision = span.start..span.end + 1;
+        self.state_decided(kind, span, decision, term);
+    }
+
+    fn state_decided(
+        &mut self,
+        kind: ClaimKind,
+        span: Range<usize>,
+        decision: Range<usize>,
+        term: Option<String>,
+    ) {
         if self.text.get(span.clone()).is_some_and(|s| !s.trim().is_empty()) {
-            self.statements.push(Statement { kind, span, term });
+            self.statements.push(Statement { kind, span, decision, term });
         }
     }
 
@@ -91,7 +105,8 @@ impl Reader<'_> {
         };
         let definition = start + cut + 2;
         let is_known = term.is_some();
-        self.state(ClaimKind::CellType, start..start + cut, term);
+        // The article belongs to it, and no two types have the same definition.
+        self.state_decided(ClaimKind::CellType, start..start + cut, after..end, term);
         if definition < end {
             self.state(ClaimKind::Definition, definition..end, None);
         }
@@ -113,14 +128,15 @@ impl Reader<'_> {
         let donor = self.part(at, donor_end);
         let mut has_donor = false;
         if let Some(normal) = donor.find("normal") {
-            self.state(ClaimKind::Disease, at + normal..at + normal + "normal".len(), None);
+            let span = at + normal..at + normal + "normal".len();
+            self.state_decided(ClaimKind::Disease, span.clone(), at..span.end, None);
             has_donor = true;
         } else if let Some(with) = donor.find(" with ") {
-            self.state(ClaimKind::Disease, at + with + 6..donor_end, None);
+            self.state_decided(ClaimKind::Disease, at + with + 6..donor_end, at..donor_end + 1, None);
             has_donor = true;
         }
         if let Some(stage) = stage {
-            self.state(ClaimKind::Stage, stage + STAGE_CLAUSE.len()..end, None);
+            self.state_decided(ClaimKind::Stage, stage + STAGE_CLAUSE.len()..end, stage..end + 1, None);
         }
         has_tissue && has_donor
     }

@@ -4,7 +4,7 @@
 //! definition, tissue, disease and sex, stage of life, and the two most enriched pathways. Articles follow English
 //! ("an astrocyte"), where the paper's own code always writes "a".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use crate::error::Problem;
@@ -43,26 +43,13 @@ pub(super) const SECOND_PATHWAY_CLAUSE: &str = ". Additionally, it involves ";
 impl CellFacts {
     /// The description.
     pub fn compose(&self) -> String {
-        let mut text = format!("{TYPE_CLAUSE}{} {}", article(&self.cell_type), self.cell_type);
-        if let Some(definition) = &self.definition {
-            text.push_str(", ");
-            text.push_str(definition);
-        }
-        text.push_str(ORIGIN_CLAUSE);
-        if let Some(tissue) = &self.tissue {
-            text.push_str(" the ");
-            text.push_str(tissue);
-            text.push_str(" of");
-        }
-        let person = self.sex.as_deref().unwrap_or("individual");
-        match &self.disease {
-            None => text.push_str(&format!(" a normal {person}")),
-            Some(disease) => text.push_str(&format!(" {} {person} with {disease}", article(person))),
-        }
-        if let Some(stage) = &self.stage {
-            text.push_str(STAGE_CLAUSE);
-            text.push_str(stage);
-        }
+        let mut text = format!(
+            "{TYPE_CLAUSE}{}{ORIGIN_CLAUSE}{}{}{}",
+            type_words(&self.cell_type, self.definition.as_deref()),
+            tissue_words(self.tissue.as_deref()),
+            donor_words(self.disease.as_deref(), self.sex.as_deref()),
+            stage_words(self.stage.as_deref())
+        );
         for (clause, pathway) in [FIRST_PATHWAY_CLAUSE, SECOND_PATHWAY_CLAUSE].iter().zip(&self.pathways) {
             text.push_str(clause);
             text.push_str(pathway);
@@ -70,6 +57,71 @@ impl CellFacts {
         text.push('.');
         text
     }
+}
+
+/// Words that descriptions are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownWords {
+    /// Cell types with their definitions.
+    pub cell_types: BTreeSet<(String, Option<String>)>,
+    /// Tissues; `None` leaves the clause out.
+    pub tissues: BTreeSet<Option<String>>,
+    /// Disease and sex of donors.
+    pub donors: BTreeSet<(Option<String>, Option<String>)>,
+    /// Stages of life; `None` leaves the clause out.
+    pub stages: BTreeSet<Option<String>>,
+    /// Descriptions of pathways.
+    pub pathways: BTreeSet<String>,
+}
+
+impl KnownWords {
+    /// Takes up the words of `facts`, bar its pathways.
+    pub fn add(&mut self, facts: &CellFacts) {
+        self.cell_types.insert((facts.cell_type.clone(), facts.definition.clone()));
+        self.tissues.insert(facts.tissue.clone());
+        self.donors.insert((facts.disease.clone(), facts.sex.clone()));
+        self.stages.insert(facts.stage.clone());
+    }
+
+    /// The slots of every description that these words can fill, as a model's grammar lists them.
+    pub fn slots(&self) -> Vec<Vec<String>> {
+        let one = |text: &str| vec![text.to_owned()];
+        let pathways: Vec<String> = self.pathways.iter().cloned().collect();
+        vec![
+            one(TYPE_CLAUSE),
+            self.cell_types.iter().map(|(name, definition)| type_words(name, definition.as_deref())).collect(),
+            one(ORIGIN_CLAUSE),
+            self.tissues.iter().map(|tissue| tissue_words(tissue.as_deref())).collect(),
+            self.donors.iter().map(|(ill, sex)| donor_words(ill.as_deref(), sex.as_deref())).collect(),
+            self.stages.iter().map(|stage| stage_words(stage.as_deref())).collect(),
+            one(FIRST_PATHWAY_CLAUSE),
+            pathways.clone(),
+            one(SECOND_PATHWAY_CLAUSE),
+            pathways,
+            one("."),
+        ]
+    }
+}
+
+fn type_words(name: &str, definition: Option<&str>) -> String {
+    let definition = definition.map(|d| format!(", {d}")).unwrap_or_default();
+    format!("{} {name}{definition}", article(name))
+}
+
+fn tissue_words(tissue: Option<&str>) -> String {
+    tissue.map(|t| format!(" the {t} of")).unwrap_or_default()
+}
+
+fn donor_words(disease: Option<&str>, sex: Option<&str>) -> String {
+    let person = sex.unwrap_or("individual");
+    match disease {
+        None => format!(" a normal {person}"),
+        Some(disease) => format!(" {} {person} with {disease}", article(person)),
+    }
+}
+
+fn stage_words(stage: Option<&str>) -> String {
+    stage.map(|s| format!("{STAGE_CLAUSE}{s}")).unwrap_or_default()
 }
 
 /// "a" or "an", by the sound that the noun begins with, as far as spelling tells.
@@ -250,6 +302,32 @@ mod tests {
             ill.compose(),
             "This sample consists of a T cell. It originates from a female with melanoma."
         );
+    }
+
+    #[test]
+    fn the_grammar_of_known_words_takes_every_description_made_of_them_and_no_other() {
+        let facts = |cell_type: &str, disease: Option<&str>, stage: Option<&str>| CellFacts {
+            cell_type: cell_type.into(),
+            definition: Some(format!("what a {cell_type} is")),
+            tissue: Some("lung".into()),
+            disease: disease.map(str::to_owned),
+            stage: stage.map(str::to_owned),
+            pathways: vec!["low oxygen".into(), "cell division".into()],
+            ..CellFacts::default()
+        };
+        let known = [facts("T cell", None, Some("adulthood")), facts("astrocyte", Some("melanoma"), None)];
+        let mut words = KnownWords { pathways: known[0].pathways.iter().cloned().collect(), ..KnownWords::default() };
+        known.iter().for_each(|f| words.add(f));
+        let grammar = crate::model::Grammar::new(&words.slots()).unwrap();
+        let takes = |text: &str| {
+            grammar.after(&grammar.start(), text.as_bytes()).is_some_and(|place| grammar.may_end(&place))
+        };
+        for f in &known {
+            assert!(takes(&f.compose()), "{}", f.compose());
+        }
+        assert!(takes(&facts("T cell", Some("melanoma"), None).compose()));
+        assert!(!takes(&facts("B cell", None, None).compose()));
+        assert!(!takes(&known[0].compose().replace("a T cell", "an T cell")));
     }
 
     #[test]

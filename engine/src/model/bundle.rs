@@ -35,6 +35,12 @@ pub struct Manifest {
     /// File of the genes that set each cell type apart, where the model has one: the evidence shown beside its claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<String>,
+    /// File of the texts that the model may write, where it lists them: a JSON list of slots, each a list of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<String>,
+    /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub temperatures: BTreeMap<String, f64>,
     /// The genes it reads.
     pub genes: GenesEntry,
     /// The encoder.

@@ -8,8 +8,9 @@ use super::adapter::{Adapter, AdapterConfig};
 use super::bundle::{Bundle, Prompt};
 use super::decoder::{Decoder, DecoderConfig};
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
+use super::grammar::{Grammar, Place, TokenGrammar};
 use super::lora::Lora;
-use super::sampler::{GenerationSettings, Sampler};
+use super::sampler::{Choice, GenerationSettings, Sampler, TextForm};
 use super::text::{TextTokenizer, Utf8Stream, render_chat};
 use crate::error::Problem;
 use crate::nn::Params;
@@ -36,6 +37,8 @@ pub struct Cell2Text {
     pub hidden_state: HiddenState,
     /// How it is asked.
     pub prompter: Prompter,
+    /// The texts it may write, where its bundle lists them.
+    pub grammar: Option<TokenGrammar>,
     /// Bytes of all weights as stored.
     pub bytes: u64,
 }
@@ -58,6 +61,9 @@ pub struct Generated {
     pub tokens: Vec<u32>,
     /// Natural log probability of each token given all before it.
     pub log_probabilities: Vec<f32>,
+    /// Scores of the tokens that each was chosen from, its own first; none where there was no choice, and none at all
+    /// for a text that was written freely.
+    pub choices: Vec<Vec<f32>>,
     /// Bytes of [`Generated::text`] that each token added.
     pub spans: Vec<Range<usize>>,
     /// Whether the model ended the text itself, rather than the limit on new tokens.
@@ -71,6 +77,23 @@ impl Generated {
         let sum: f32 =
             self.spans.iter().zip(&self.log_probabilities).filter(|(s, _)| touches(s)).map(|(_, p)| p).sum();
         sum.exp().clamp(0.0, 1.0)
+    }
+
+    /// Probability of what stands at `span` among the texts that could stand there, the scores divided by
+    /// `temperature`. Where the text was written freely, this is [`Generated::probability`].
+    pub fn probability_among_known(&self, span: &Range<usize>, temperature: f64) -> f32 {
+        if self.choices.is_empty() {
+            return self.probability(span);
+        }
+        let touches = |s: &Range<usize>| s.start < span.end && s.end > span.start;
+        let log = |scores: &[f32]| -> f64 {
+            let Some(&own) = scores.first() else { return 0.0 };
+            let sum: f64 = scores.iter().map(|&s| (f64::from(s - own) / temperature).exp()).sum();
+            -sum.ln()
+        };
+        let sum: f64 =
+            self.spans.iter().zip(&self.choices).filter(|(s, _)| touches(s)).map(|(_, c)| log(c)).sum();
+        (sum.exp() as f32).clamp(0.0, 1.0)
     }
 }
 
@@ -115,6 +138,10 @@ impl Cell2Text {
         let hidden_state = manifest.encoder.hidden_state;
         hidden_state.layers_to_run(encoder.n_layers())?;
         let prompter = Prompter::new(manifest.prompt.clone(), chat_template, tokenizer.clone())?;
+        let grammar = match &manifest.grammar {
+            Some(name) => Some(TokenGrammar::new(Grammar::from_json(&files.read(name)?)?, &tokenizer)),
+            None => None,
+        };
         watch.step("Model loaded", 3, total)?;
         Ok(Self {
             encoder,
@@ -125,6 +152,7 @@ impl Cell2Text {
             genes,
             hidden_state,
             prompter,
+            grammar,
             bytes,
         })
     }
@@ -210,9 +238,13 @@ impl Cell2Text {
         for group in by_length.values() {
             let members: Vec<&[u32]> = group.iter().map(|&i| cells[i]).collect();
             let prompt = self.prompter.splice(&self.decoder, self.gene_vectors(&members, watch)?)?;
+            let grammar = self.grammar.as_ref().filter(|_| settings.form == TextForm::Known);
             let mut writers: Vec<Writer> = group
                 .iter()
-                .map(|&i| Writer::new(i, Sampler::new(settings, streams.get(i).copied().unwrap_or(0))))
+                .map(|&i| {
+                    let sampler = Sampler::new(settings, streams.get(i).copied().unwrap_or(0));
+                    Writer::new(i, sampler, grammar.map(|g| g.grammar().start()))
+                })
                 .collect();
             self.write(prompt, &mut writers, settings, watch, on_piece)?;
             for writer in writers {
@@ -365,17 +397,20 @@ struct Writer {
     stream: Utf8Stream,
     bytes: usize,
     text: Generated,
+    /// Where it stands in the model's grammar, if it keeps to it.
+    place: Option<Place>,
     done: bool,
 }
 
 impl Writer {
-    fn new(cell: usize, sampler: Sampler) -> Self {
+    fn new(cell: usize, sampler: Sampler, place: Option<Place>) -> Self {
         Self {
             cell,
             sampler,
             stream: Utf8Stream::default(),
             bytes: 0,
             text: Generated::default(),
+            place,
             done: false,
         }
     }
@@ -385,7 +420,17 @@ impl Writer {
         if self.done {
             return 0;
         }
-        let choice = self.sampler.choose(logits);
+        let choice = match (&model.grammar, self.place.take()) {
+            (Some(grammar), Some(place)) => {
+                let (choice, scores) = self.choose_known(logits, model, grammar, &place);
+                self.place = grammar.grammar().after(&place, model.tokenizer.bytes(choice.token));
+                if !model.decoder_config.eos_token_id.contains(choice.token) {
+                    self.text.choices.push(scores);
+                }
+                choice
+            }
+            _ => self.sampler.choose(logits),
+        };
         if model.decoder_config.eos_token_id.contains(choice.token) {
             self.text.ended = true;
             self.finish(on_piece);
@@ -399,6 +444,37 @@ impl Writer {
         let text = self.stream.push(bytes);
         self.pass_on(text, on_piece);
         choice.token
+    }
+
+    /// Chooses among the tokens that keep to the grammar; gives their scores too, the chosen first, if there are several.
+    fn choose_known(
+        &mut self,
+        logits: &[f32],
+        model: &Cell2Text,
+        grammar: &TokenGrammar,
+        place: &Place,
+    ) -> (Choice, Vec<f32>) {
+        let mut allowed = grammar.allowed(place, &model.tokenizer);
+        if grammar.grammar().may_end(place) {
+            allowed.extend(model.decoder_config.eos_token_id.iter());
+        }
+        let score = |token: u32| logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        match allowed.as_slice() {
+            // A tokenizer that cannot spell the text: it goes on as the model likes.
+            [] => (self.sampler.choose(logits), Vec::new()),
+            [only] => (Choice { token: *only, log_probability: 0.0 }, Vec::new()),
+            several => {
+                let mut masked = vec![f32::NEG_INFINITY; logits.len()];
+                for &token in several {
+                    if let Some(slot) = masked.get_mut(token as usize) {
+                        *slot = score(token);
+                    }
+                }
+                let choice = self.sampler.choose(&masked);
+                let others = several.iter().filter(|&&t| t != choice.token).map(|&t| score(t));
+                (choice, std::iter::once(score(choice.token)).chain(others).collect())
+            }
+        }
     }
 
     fn finish(&mut self, on_piece: &mut dyn FnMut(Piece)) {

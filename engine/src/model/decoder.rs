@@ -8,6 +8,7 @@ use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::wrong_config;
 use crate::error::Problem;
 use crate::nn::{
     Causality, KvCache, ParamSink, Params, RopeScaling, Rotary, RotarySettings, attend, embedding,
@@ -94,6 +95,16 @@ impl EosTokens {
             Self::None => false,
         }
     }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let ids: &[u32] = match self {
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Several(ids) => ids.as_slice(),
+            Self::None => &[],
+        };
+        ids.iter().copied()
+    }
 }
 
 fn llama() -> String {
@@ -143,27 +154,19 @@ impl DecoderConfig {
     /// # Errors
     /// [`Error::Model`] naming the entry.
     pub fn check(&self) -> Result<()> {
-        let problem = |element: &str, found: String, expected: &str| {
-            Err(Error::model(Problem::new(
-                element,
-                found,
-                expected,
-                "Use the config.json that came with the weights.",
-            )))
-        };
         if self.model_type != "llama" {
-            return problem("decoder model_type", self.model_type.clone(), "llama");
+            return wrong_config("decoder model_type", self.model_type.clone(), "llama");
         }
         let (heads, kv) = (self.num_attention_heads, self.num_key_value_heads);
         if heads == 0 || kv == 0 || !heads.is_multiple_of(kv) {
-            return problem(
+            return wrong_config(
                 "decoder num_key_value_heads",
                 format!("{kv} for {heads} heads"),
                 "a divisor of the heads",
             );
         }
         if self.head_width() == 0 || !self.head_width().is_multiple_of(2) {
-            return problem("decoder head_dim", self.head_width().to_string(), "an even width");
+            return wrong_config("decoder head_dim", self.head_width().to_string(), "an even width");
         }
         self.rotary().map(|_| ())
     }
@@ -349,7 +352,19 @@ impl Decoder {
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
         match &self.head {
             Some(head) => head.forward(hidden),
-            None => hidden.matmul(self.words.weight.val().transpose().unsqueeze()),
+            None => {
+                let [batch, tokens, width] = hidden.dims();
+                let table = self.words.weight.val();
+                let [vocab, _] = table.dims();
+                let rows = batch * tokens;
+                if rows < vocab {
+                    // A product with a table turned round copies the table; turning the few rows round copies little.
+                    let rows_as_columns = hidden.reshape([rows, width]).transpose();
+                    table.matmul(rows_as_columns).transpose().reshape([batch, tokens, vocab])
+                } else {
+                    hidden.matmul(table.transpose().unsqueeze())
+                }
+            }
         }
     }
 

@@ -3,12 +3,13 @@
 //! Architecture and tensor names follow Hugging Face's `BertForMaskedLM`, as Geneformer's checkpoints use it
 //! (post-norm, learned absolute positions, ReLU); source: huggingface.co/ctheodoris/Geneformer.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::activation::{gelu, relu};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::wrong_config;
 use crate::error::Problem;
 use crate::nn::{
     Causality, ParamSink, Params, attend, embedding, export_embedding, export_layer_norm, export_linear,
@@ -67,23 +68,15 @@ impl EncoderConfig {
     /// # Errors
     /// [`Error::Model`] naming the entry.
     pub fn check(&self) -> Result<()> {
-        let problem = |element: &str, found: String, expected: &str| {
-            Err(Error::model(Problem::new(
-                element,
-                found,
-                expected,
-                "Use the config.json that came with the weights.",
-            )))
-        };
         if self.model_type != "bert" {
-            return problem("encoder model_type", self.model_type.clone(), "bert");
+            return wrong_config("encoder model_type", self.model_type.clone(), "bert");
         }
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let found = format!("{} heads over {}", self.num_attention_heads, self.hidden_size);
-            return problem("encoder num_attention_heads", found, "a divisor of hidden_size");
+            return wrong_config("encoder num_attention_heads", found, "a divisor of hidden_size");
         }
         if !matches!(self.hidden_act.as_str(), "relu" | "gelu") {
-            return problem("encoder hidden_act", self.hidden_act.clone(), "relu or gelu");
+            return wrong_config("encoder hidden_act", self.hidden_act.clone(), "relu or gelu");
         }
         Ok(())
     }
@@ -131,7 +124,7 @@ fn activate<const D: usize>(x: Tensor<D>, use_gelu: bool) -> Tensor<D> {
 struct MaskedHead {
     transform: Linear,
     norm: LayerNorm,
-    bias: burn::module::Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
 }
 
 /// A Geneformer encoder.
@@ -322,6 +315,25 @@ impl Encoder {
         let x = head.norm.forward(activate(head.transform.forward(last_hidden), self.use_gelu));
         let table = self.words.weight.val().transpose().unsqueeze();
         Ok(x.matmul(table) + head.bias.val().unsqueeze())
+    }
+
+    /// Takes `values`, `[vocabulary, hidden]` row by row, as the vectors of genes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when they are not as many as the table holds.
+    pub fn set_gene_vectors(&mut self, values: Vec<f32>) -> Result<()> {
+        let shape = self.words.weight.dims();
+        if values.len() != shape[0] * shape[1] {
+            return Err(Error::model(Problem::new(
+                "gene vectors",
+                format!("{} numbers", values.len()),
+                format!("{} × {}", shape[0], shape[1]),
+                "Report this as a bug.",
+            )));
+        }
+        let device = self.device();
+        self.words.weight = Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device));
+        Ok(())
     }
 
     fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {

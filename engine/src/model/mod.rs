@@ -5,6 +5,7 @@ mod bundle;
 mod cell2text;
 mod decoder;
 mod encoder;
+mod grammar;
 mod lora;
 #[cfg(test)]
 mod reference_tests;
@@ -18,6 +19,17 @@ pub use bundle::{
 pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
+pub use grammar::{Grammar, Place, TokenGrammar};
 pub use lora::Lora;
-pub use sampler::{Choice, GenerationSettings, Sampler};
+pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};
+
+/// The error of a `config.json` whose entries do not fit each other.
+fn wrong_config<T>(element: &str, found: String, expected: &str) -> crate::Result<T> {
+    Err(crate::Error::model(crate::error::Problem::new(
+        element,
+        found,
+        expected,
+        "Use the config.json that came with the weights.",
+    )))
+}

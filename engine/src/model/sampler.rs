@@ -2,11 +2,24 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// Which texts a model may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextForm {
+    /// Those that its bundle lists; any, where it lists none.
+    #[default]
+    Known,
+    /// Any.
+    Free,
+}
 
 /// How to generate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GenerationSettings {
+    /// Which texts may be written.
+    pub form: TextForm,
     /// Tokens after which generation stops at the latest.
     pub max_new_tokens: usize,
     /// 0 is greedy; above, the softmax temperature of sampling.
@@ -19,7 +32,7 @@ pub struct GenerationSettings {
 
 impl Default for GenerationSettings {
     fn default() -> Self {
-        Self { max_new_tokens: 256, temperature: 0.0, top_p: 1.0, seed: 42 }
+        Self { form: TextForm::Known, max_new_tokens: 256, temperature: 0.0, top_p: 1.0, seed: 42 }
     }
 }
 

@@ -7,7 +7,7 @@ use super::recipe::{Recipe, Source, SourceForm};
 use crate::anndata::{AnnData, Column, SparseRow};
 use crate::describe::{CellFacts, Phrases, stage_of_life};
 use crate::error::Problem;
-use crate::genes::{GeneId, GeneTable, resolve_genes};
+use crate::genes::{GeneId, GeneTable};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
 use crate::{Error, Result};
@@ -125,18 +125,7 @@ impl Corpus {
         let file = AnnData::open(&path, watch)?;
         let choice = file.choose_matrix()?;
         let matrix = file.matrix(&choice.key)?;
-        let var = file.var(&choice.key);
-        let texts: Vec<(&str, Vec<String>)> = var
-            .columns
-            .iter()
-            .filter(|c| {
-                matches!(c.name.as_str(), "feature_name" | "ensembl_id" | "gene_ids" | "gene_symbols")
-            })
-            .map(|c| (c.name.as_str(), (0..c.len()).map(|row| c.text(row).unwrap_or_default()).collect()))
-            .collect();
-        let mut candidates = vec![(var.index_name.as_str(), var.index.as_slice())];
-        candidates.extend(texts.iter().map(|(n, v)| (*n, v.as_slice())));
-        let resolved = resolve_genes(table, &candidates, file.organism().as_deref());
+        let resolved = file.resolve_genes(table, &choice.key);
         let column_to_gene: Vec<Option<u32>> = resolved
             .ids
             .iter()

@@ -29,6 +29,8 @@ pub(super) struct Drawer<'a> {
     genes_by_variance: Vec<u32>,
     /// Mean profile of each tissue, counts per unit, dense over genes.
     ambient: Vec<Vec<f32>>,
+    /// How often the rows of each tissue are drawn.
+    tissue_weights: Vec<f64>,
 }
 
 impl<'a> Drawer<'a> {
@@ -59,7 +61,9 @@ impl<'a> Drawer<'a> {
                 profile.iter_mut().for_each(|v| *v /= total);
             }
         }
-        Self { corpus, recipe, seed, genes_by_variance, ambient }
+        let weight = |tissue: &String| recipe.tissue_weights.get(tissue).copied().unwrap_or(1.0);
+        let tissue_weights = corpus.tissues.words().iter().map(weight).collect();
+        Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights }
     }
 
     /// Genes by falling variance between profiles.
@@ -95,7 +99,9 @@ impl<'a> Drawer<'a> {
             .map(|(_, rows)| (rows.len() as f64).powf(self.recipe.type_balance))
             .collect();
         let (_, rows) = &source.by_type[choose(&weights, rng)];
-        &source.rows[rows[rng.random_range(0..rows.len())]]
+        let weights: Vec<f64> =
+            rows.iter().map(|&row| self.tissue_weights[source.rows[row].tissue]).collect();
+        &source.rows[rows[choose(&weights, rng)]]
     }
 
     /// Gamma–Poisson counts about a profile, with a share from the average of the tissue.

@@ -9,18 +9,20 @@ use tokenizers::{AddedToken, Tokenizer, TokenizerBuilder};
 use super::corpus::Corpus;
 use super::draw::Drawer;
 use super::recipe::Recipe;
-use crate::describe::Phrases;
+use crate::describe::{KnownWords, Phrases};
 use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
 use crate::model::TextTokenizer;
 use crate::pathways::{Dialect, GeneSets, PAPER_SETS, PathwayScorer};
 use crate::progress::Watch;
-use crate::tokens::{GeneDictionary, RankEncoder, SpecialTokens};
+use crate::tokens::{GeneDictionary, RankEncoder, SpecialTokens, TokenKind};
 use crate::{Error, Result};
 
 /// One cell as the model sees it in training.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Example {
+    /// Its place in the endless series.
+    pub(super) number: u64,
     /// Rank value encoding.
     pub(super) tokens: Vec<u32>,
     /// The description's tokens, the end token included.
@@ -48,6 +50,8 @@ pub(super) struct ExampleMaker<'a> {
     end_of_text: u32,
     /// Shorter encodings are not shown, so that every prompt of a batch has the same length.
     least_tokens: usize,
+    /// Whether encodings end with a token of their own.
+    has_end: bool,
 }
 
 /// How often another cell is drawn in place of one with too few genes.
@@ -104,6 +108,7 @@ impl<'a> ExampleMaker<'a> {
             tokenizer,
             end_of_text,
             least_tokens,
+            has_end: recipe.genes.kind == TokenKind::V2 && dictionary.special().eos.is_some(),
         };
         Ok((maker, dictionary))
     }
@@ -117,21 +122,37 @@ impl<'a> ExampleMaker<'a> {
         self.pathway_texts.len()
     }
 
-    /// Examples `first..first + n` of the endless series, made on all cores.
+    /// Every word that a description of this corpus can hold.
+    pub(super) fn known_words(&self) -> KnownWords {
+        let pathways = self.pathway_texts.iter().cloned().collect();
+        let mut words = KnownWords { pathways, ..KnownWords::default() };
+        for row in self.corpus.sources.iter().flat_map(|s| &s.rows) {
+            words.add(&self.corpus.facts(row, self.phrases));
+        }
+        words
+    }
+
+    /// Examples `first..first + n` of the endless series, made on all cores, their genes cut to `max_len` tokens.
     ///
     /// # Errors
     /// [`Error::Train`] when cells have too few genes of the dictionary.
-    pub(super) fn batch(&self, first: u64, n: usize) -> Result<Vec<Example>> {
-        (first..first + n as u64).into_par_iter().map(|number| self.example(number)).collect()
+    pub(super) fn batch(&self, first: u64, n: usize, max_len: Option<usize>) -> Result<Vec<Example>> {
+        (first..first + n as u64).into_par_iter().map(|number| self.example(number, max_len)).collect()
     }
 
-    fn example(&self, number: u64) -> Result<Example> {
+    fn example(&self, number: u64, max_len: Option<usize>) -> Result<Example> {
         for attempt in 0..REDRAWS {
             // The upper bits tell redraws apart; no run has 2⁵⁶ examples.
             let cell = self.drawer.draw(number | (attempt << 56));
-            let tokens = self.encoder.encode(&cell.values, None);
+            let mut tokens = self.encoder.encode(&cell.values, None);
             if tokens.len() < self.least_tokens {
                 continue;
+            }
+            if let Some(most) = max_len.filter(|&most| most < tokens.len()) {
+                // The end token, where the encoding has one, ends the shorter reading too.
+                let kept = most.saturating_sub(usize::from(self.has_end));
+                let cut = kept..tokens.len() - usize::from(self.has_end);
+                tokens.drain(cut);
             }
             let best = self.scorer.enriched(&cell.values, 2);
             let at = |i: usize| best.get(i).map_or(0, |(set, _)| *set);
@@ -141,7 +162,7 @@ impl<'a> ExampleMaker<'a> {
             let mut text = self.tokenizer.encode(&facts.compose())?;
             text.push(self.end_of_text);
             let (cell_type, tissue, disease) = (cell.row.cell_type, cell.row.tissue, cell.row.disease);
-            return Ok(Example { tokens, text, cell_type, tissue, disease, pathways });
+            return Ok(Example { number, tokens, text, cell_type, tissue, disease, pathways });
         }
         Err(Error::train(Problem::new(
             "cells",

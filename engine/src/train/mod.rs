@@ -3,11 +3,14 @@
 //! Every example is a function of the recipe's seed and its own number, and checkpoints hold weights, optimiser and
 //! position: a run that stops and goes on gives the same weights as one that does not.
 
+mod calibration;
 mod checkpoint;
 mod corpus;
 mod draw;
 mod examples;
+mod gene_vectors;
 mod optimizer;
+mod plot;
 mod recipe;
 mod run;
 mod sample;
@@ -17,7 +20,7 @@ mod tests;
 mod trainee;
 
 pub use recipe::{
-    AdapterRecipe, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, Objective, Recipe, Source,
+    AdapterRecipe, CalibrationStudy, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors, Objective, Recipe, Source,
     SourceForm, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};

@@ -42,6 +42,28 @@ pub struct Recipe {
     /// What is learnt, one after the other.
     #[serde(rename = "stage")]
     pub stages: Vec<Stage>,
+    /// Studies, none of them a source, that tell how sure the finished model may sound.
+    #[serde(default)]
+    pub calibration: Vec<CalibrationStudy>,
+}
+
+/// A labelled study that a model is not trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationStudy {
+    /// Path below the data folder.
+    pub file: String,
+    /// Cells described at most.
+    pub most_cells: usize,
+    /// Column of Cell Ontology ids.
+    #[serde(default = "cell_type_column")]
+    pub cell_type_column: String,
+    /// Column of tissues.
+    #[serde(default = "tissue_column")]
+    pub tissue_column: String,
+    /// The model's words for tissues that the file words otherwise.
+    #[serde(default)]
+    pub tissues: BTreeMap<String, String>,
 }
 
 /// Which genes get a token, and how cells are encoded.
@@ -72,6 +94,21 @@ pub struct EncoderRecipe {
     pub intermediate_size: usize,
     /// The state that the adapter reads.
     pub hidden_state: HiddenState,
+    /// What the vectors of genes are before anything is learnt.
+    #[serde(default)]
+    pub gene_vectors: GeneVectors,
+}
+
+/// Where the vectors of genes begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GeneVectors {
+    /// At random.
+    #[default]
+    Random,
+    /// At each gene's loadings on the principal components of the mean profiles, so that genes of the same cells lie
+    /// near each other from the first step.
+    PrincipalComponents,
 }
 
 /// Sizes of the adapter.
@@ -124,6 +161,9 @@ pub struct CellRecipe {
     pub panel_genes: [f64; 2],
     /// Cell types are drawn with their number of profiles to this power: 0 is all alike, 1 as they are.
     pub type_balance: f64,
+    /// How often the rows of a tissue are drawn, relative to those of tissues not listed, which count one.
+    #[serde(default)]
+    pub tissue_weights: BTreeMap<String, f64>,
     /// Cell types too vague to be an answer, by Cell Ontology id; their cells are left out.
     pub vague: Vec<String>,
 }
@@ -188,7 +228,10 @@ fn stage_column() -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
-    /// The encoder learns cell type, tissue, disease and pathways from its first token; the heads are thrown away.
+    /// The encoder learns to guess genes that were masked, as Geneformer does.
+    MaskedGenes,
+    /// The encoder learns cell type, tissue, disease and pathways from the states that the adapter will read; the
+    /// heads are thrown away.
     Labels,
     /// Adapter and decoder learn to write the description, the prompt masked.
     Description,
@@ -207,6 +250,9 @@ pub struct Stage {
     /// Forward passes summed for one step.
     #[serde(default = "one")]
     pub accumulate: usize,
+    /// Tokens of a cell that are read at most, where fewer than `genes.max_len`: a shorter reading takes less time.
+    #[serde(default)]
+    pub max_len: Option<usize>,
     /// Learning rate after warming up.
     pub learning_rate: f64,
     /// Steps over which the rate rises from zero.
@@ -286,6 +332,24 @@ impl Recipe {
             ),
             (self.genes.max_len > 4, "genes.max_len", "too short", "more than 4 tokens"),
             (
+                self.stages.iter().all(|s| s.max_len.is_none_or(|n| n >= self.prompt.top_k)),
+                "stage.max_len",
+                "fewer tokens than prompt.top_k",
+                "at least as many",
+            ),
+            (
+                self.calibration.iter().all(|c| self.sources.iter().all(|s| s.file != c.file)),
+                "calibration.file",
+                "a source of training",
+                "a study that the model does not see",
+            ),
+            (
+                self.cells.tissue_weights.values().all(|w| *w > 0.0),
+                "cells.tissue_weights",
+                "zero or less",
+                "numbers above zero",
+            ),
+            (
                 self.cells.counts[0] >= 1.0 && self.cells.counts[1] >= self.cells.counts[0],
                 "cells.counts",
                 "an empty range",
@@ -331,6 +395,7 @@ mod tests {
             steps: 30,
             batch: 1,
             accumulate: 1,
+            max_len: None,
             learning_rate: 1.0,
             warmup_steps: 4,
             epoch_steps: 10,

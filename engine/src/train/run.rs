@@ -10,13 +10,16 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 
+use super::calibration::temperatures;
 use super::checkpoint::{CheckpointFolder, Position, read_state, read_vocabularies};
 use super::corpus::Corpus;
 use super::examples::{Example, ExampleMaker};
+use super::gene_vectors::principal_components;
 use super::optimizer::Adam;
-use super::recipe::{Objective, Recipe, Stage};
+use super::plot::draw_losses;
+use super::recipe::{GeneVectors, Objective, Recipe, Stage};
 use super::signatures::signatures;
-use super::trainee::{Configs, LabelCounts, Outcome, Trainee};
+use super::trainee::{Configs, INITIAL_STD, LabelCounts, Outcome, Trainee};
 use crate::error::Problem;
 use crate::files::write_atomically;
 use crate::model::{
@@ -106,7 +109,14 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         }
         None => {
             let start = Position { stage: 0, step: 0, examples: 0, recipe: recipe_hash };
-            (Trainee::fresh(&configs, recipe.seed, &device)?, Adam::default(), start)
+            let mut trainee = Trainee::fresh(&configs, recipe.seed, &device)?;
+            if recipe.encoder.gene_vectors == GeneVectors::PrincipalComponents {
+                watch.step("Finding principal components", 0, None)?;
+                let width = configs.encoder.hidden_size;
+                let vectors = principal_components(&corpus, &genes, width, INITIAL_STD, recipe.seed)?;
+                trainee.encoder.set_gene_vectors(vectors)?;
+            }
+            (trainee, Adam::default(), start)
         }
     };
     let prompter =
@@ -126,7 +136,7 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
     };
     let (steps, last) = run.all_stages(watch)?;
     let finished = run.position.stage >= recipe.stages.len();
-    let bundle = finished.then(|| run.write_bundle()).transpose()?;
+    let bundle = finished.then(|| run.write_bundle(watch)).transpose()?;
     Ok(TrainReport { bundle, steps, last, cell_types: corpus.cell_types.words().to_vec() })
 }
 
@@ -144,6 +154,8 @@ struct Run<'a> {
     position: Position,
 }
 
+/// The log of every step.
+const METRICS: &str = "metrics.csv";
 /// Batches made ahead of the step that needs them.
 const BATCHES_AHEAD: usize = 4;
 
@@ -193,9 +205,11 @@ impl Run<'_> {
         let (sender, batches) = mpsc::sync_channel::<Result<Vec<Example>>>(BATCHES_AHEAD);
         let mut progress = (0, None);
         let outcome = std::thread::scope(|scope| {
+            // Owned here, so that a stage that stops early drops it and the maker of batches ends instead of waiting.
+            let batches = batches;
             scope.spawn(move || {
                 for i in 0..n_batches {
-                    let batch = maker.batch(first + i * stage.batch as u64, stage.batch);
+                    let batch = maker.batch(first + i * stage.batch as u64, stage.batch, stage.max_len);
                     // The receiver is gone once the stage has stopped.
                     if sender.send(batch).is_err() {
                         return;
@@ -240,6 +254,9 @@ impl Run<'_> {
                 Error::train(Problem::new("cells", "no more of them", "a batch", "Report this as a bug."))
             })??;
             let Outcome { loss, accuracy } = match stage.objective {
+                Objective::MaskedGenes => {
+                    self.trainee.masked_gene_loss(&examples, &self.configs, self.settings.recipe.seed)?
+                }
                 Objective::Labels => self.trainee.label_loss(&examples, &self.configs)?,
                 Objective::Description => {
                     let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
@@ -290,11 +307,13 @@ impl Run<'_> {
     }
 
     fn write_checkpoint(&self) -> Result<()> {
+        let out = &self.settings.out;
+        draw_losses(&out.join(METRICS), &out.join("loss.svg"))?;
         self.folder.write(&self.trainee, &self.adam, self.genes, self.maker.tokenizer(), &self.position)
     }
 
     /// Writes the finished model as a bundle in half precision.
-    fn write_bundle(&self) -> Result<PathBuf> {
+    fn write_bundle(&self, watch: &Watch) -> Result<PathBuf> {
         let folder = self.settings.out.join("bundle");
         let recipe = &self.settings.recipe;
         let parts = |export: &dyn Fn(&mut ParamSink) -> Result<()>, path: &str| -> Result<()> {
@@ -318,6 +337,7 @@ impl Run<'_> {
         write_atomically(&folder.join("decoder/chat_template.jinja"), recipe.chat_template.as_bytes())?;
         write_atomically(&folder.join("genes.tsv"), &self.genes.write_tsv())?;
         write_atomically(&folder.join("signatures.tsv"), signatures(self.corpus)?.write_tsv().as_bytes())?;
+        write_json(&folder.join("grammar.json"), &self.maker.known_words().slots())?;
         let manifest = Manifest {
             format: 0,
             name: recipe.name.clone(),
@@ -337,6 +357,8 @@ impl Run<'_> {
             decoder: DecoderEntry { folder: "decoder".into() },
             prompt: recipe.prompt.clone(),
             signatures: Some("signatures.tsv".into()),
+            grammar: Some("grammar.json".into()),
+            temperatures: Default::default(),
             hashes: Default::default(),
         };
         let files = [
@@ -348,9 +370,16 @@ impl Run<'_> {
             "encoder/config.json",
             "encoder/model.safetensors",
             "genes.tsv",
+            "grammar.json",
             "signatures.tsv",
         ];
         Bundle::write_manifest(&folder, &manifest, &files)?;
+        let TrainSettings { data, device, .. } = self.settings;
+        let tissues = self.corpus.tissues.words();
+        let temperatures = temperatures(&folder, recipe, tissues, data, *device, watch)?;
+        if !temperatures.is_empty() {
+            Bundle::write_manifest(&folder, &Manifest { temperatures, ..manifest }, &files)?;
+        }
         Ok(folder)
     }
 }
@@ -368,7 +397,7 @@ struct MetricsLog {
 
 impl MetricsLog {
     fn open(out: &Path) -> Result<Self> {
-        let path = out.join("metrics.csv");
+        let path = out.join(METRICS);
         let is_new = !path.exists();
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let mut log = Self { file: file.map_err(|e| Error::io("open the log", &path, e))?, path };

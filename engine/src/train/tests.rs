@@ -29,7 +29,14 @@ fn tiny_recipe() -> Recipe {
     recipe.prompt.top_k = 4;
     recipe.cells.panel_share = 0.0;
     recipe.sources.truncate(1);
+    recipe.calibration.clear();
+    // One stage of each kind; the shipped recipe may have more of them.
+    let stage = |objective| recipe.stages.iter().find(|s| s.objective == objective).cloned();
+    let labels = stage(Objective::Labels).unwrap();
+    let description = stage(Objective::Description).unwrap();
+    recipe.stages = vec![labels, description];
     for (stage, steps) in recipe.stages.iter_mut().zip([2, 3]) {
+        stage.max_len = None;
         stage.steps = steps;
         stage.batch = 2;
         stage.accumulate = 2;
@@ -85,6 +92,42 @@ fn a_run_that_stops_twice_ends_with_the_very_weights_of_one_that_does_not() {
 }
 
 #[test]
+fn an_encoder_learns_from_masked_genes_and_from_the_start_that_the_profiles_give() {
+    let Some(data) = data_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let encoder_after = |name: &str, steps: u64, gene_vectors: GeneVectors| {
+        let out = folder.path().join(name);
+        let mut asked = settings(&data, out.clone(), None);
+        asked.recipe.encoder.gene_vectors = gene_vectors;
+        asked.recipe.stages.truncate(1);
+        asked.recipe.stages[0].objective = Objective::MaskedGenes;
+        asked.recipe.stages[0].max_len = Some(12);
+        asked.recipe.stages[0].steps = steps;
+        let report = train(&asked, &Watch::silent()).unwrap();
+        assert!(report.last.is_none_or(|last| last.loss > 1.0 && last.loss < 12.0), "{:?}", report.last);
+        assert!(std::fs::read_to_string(out.join("loss.svg")).unwrap().ends_with("</svg>\n"));
+        std::fs::read(out.join("bundle/encoder/model.safetensors")).unwrap()
+    };
+    let random = encoder_after("random", 0, GeneVectors::Random);
+    let profiles = encoder_after("profiles", 0, GeneVectors::PrincipalComponents);
+    assert_ne!(random, profiles);
+    assert_ne!(profiles, encoder_after("learnt", 2, GeneVectors::PrincipalComponents));
+}
+
+#[test]
+fn a_study_that_is_trained_on_may_not_calibrate() {
+    let mut recipe = tiny_recipe();
+    recipe.calibration.push(CalibrationStudy {
+        file: recipe.sources[0].file.clone(),
+        most_cells: 5,
+        cell_type_column: "cell_type_ontology_term_id".into(),
+        tissue_column: "tissue".into(),
+        tissues: Default::default(),
+    });
+    assert!(recipe.check().unwrap_err().to_string().contains("calibration.file"));
+}
+
+#[test]
 fn a_frozen_encoder_stays_as_it_was_and_a_trained_one_does_not() {
     let Some(data) = data_folder() else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -114,13 +157,15 @@ fn a_stopped_run_keeps_what_it_learnt_and_another_recipe_may_not_go_on_with_it()
         }
     });
     let mut asked = settings(&data, out, None);
+    // More batches than are made ahead: who makes them must end too.
+    asked.recipe.stages[0].steps = 12;
     assert!(train(&asked, &watch).unwrap_err().is_cancelled());
     asked.recipe.seed += 1;
     let error = train(&asked, &Watch::silent()).unwrap_err().to_string();
     assert!(error.contains("a run of another recipe"), "{error}");
     asked.recipe.seed -= 1;
     let report = train(&asked, &Watch::silent()).unwrap();
-    assert!(report.bundle.is_some() && report.steps < 5, "{}", report.steps);
+    assert!(report.bundle.is_some() && report.steps < 15, "{}", report.steps);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::examples::Example;
 use super::recipe::Recipe;
@@ -13,10 +15,10 @@ use crate::model::{
     TextTokenizer, pad_tokens,
 };
 use crate::nn::{ParamSink, Params, Rotary, RotarySettings, export_linear, linear};
-use crate::tokens::GeneDictionary;
+use crate::tokens::{GeneDictionary, SpecialTokens};
 
 /// Standard deviation of fresh matrices. Small models learn from larger weights than BERT's 0.02.
-const INITIAL_STD: f32 = 0.04;
+pub(super) const INITIAL_STD: f32 = 0.04;
 /// Base of the decoder's rotary frequencies: Llama's first, right for short texts.
 const ROPE_THETA: f64 = 10_000.0;
 
@@ -28,7 +30,9 @@ pub(super) struct Configs {
     pub(super) decoder: DecoderConfig,
     pub(super) hidden_state: HiddenState,
     pub(super) labels: LabelCounts,
-    pub(super) pad: u32,
+    /// States of the encoder that the adapter reads, and that labels are read off.
+    pub(super) top_k: usize,
+    pub(super) special: SpecialTokens,
 }
 
 /// How many labels of each kind there are.
@@ -92,7 +96,8 @@ impl Configs {
             decoder,
             hidden_state: recipe.encoder.hidden_state,
             labels,
-            pad: special.pad,
+            top_k: recipe.prompt.top_k,
+            special: *special,
         }
     }
 
@@ -103,7 +108,7 @@ impl Configs {
     }
 }
 
-/// Linear heads over the first token, for the label stage.
+/// Linear heads over the mean of the states that the adapter reads, for the label stage.
 #[derive(Module, Debug)]
 pub(super) struct Heads {
     cell_type: Linear,
@@ -125,12 +130,17 @@ pub(super) struct Trainee {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) loss: Tensor<1>,
-    /// Label stage: share of cell types right. Description stage: share of next tokens right.
+    /// Share of masked genes, of cell types, or of next tokens right, by the stage.
     pub(super) accuracy: Tensor<1>,
 }
 
-/// Weights of the label losses beside the cell type's. The type matters most; the others keep in the first token what
-/// the decoder must tell.
+/// Share of a cell's genes that are masked, and of these the shares that the mask token or another gene stands for; the
+/// rest stays as it is (BERT's figures, which Geneformer keeps).
+const MASKED_SHARE: f64 = 0.15;
+const SHOWN_AS_MASK: f64 = 0.8;
+const SHOWN_AS_ANOTHER: f64 = 0.1;
+/// Weights of the label losses beside the cell type's. The type matters most; the others keep in the states what the
+/// decoder must tell.
 const TISSUE_WEIGHT: f64 = 0.4;
 const DISEASE_WEIGHT: f64 = 0.2;
 const PATHWAY_WEIGHT: f64 = 0.4;
@@ -177,28 +187,64 @@ impl Trainee {
         export_linear(sink, "heads.pathway", &self.heads.pathway)
     }
 
-    /// Cross entropies of the labels read off the first token.
+    /// Cross entropy of masked genes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] when the encoder has no such hidden state.
+    pub(super) fn masked_gene_loss(
+        &self,
+        examples: &[Example],
+        configs: &Configs,
+        seed: u64,
+    ) -> Result<Outcome> {
+        let device = self.encoder.device();
+        let masked: Vec<MaskedCell> = examples.iter().map(|e| MaskedCell::new(e, configs, seed)).collect();
+        let rows: Vec<&[u32]> = masked.iter().map(|m| m.shown.as_slice()).collect();
+        let (tokens, lengths) = pad_tokens(&rows, configs.special.pad, &device);
+        let [_, longest] = tokens.dims();
+        let hidden = self.encoder.hidden_state(tokens, &lengths, HiddenState(-1))?;
+        let [batch, _, width] = hidden.dims();
+        let places: Vec<i64> = masked
+            .iter()
+            .enumerate()
+            .flat_map(|(i, m)| m.places.iter().map(move |&p| (i * longest + p) as i64))
+            .collect();
+        let n = places.len();
+        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [n]), &device);
+        let at_places = hidden.reshape([batch * longest, width]).select(0, places);
+        let logits = self.encoder.masked_gene_logits(at_places.reshape([1, n, width]))?;
+        let [_, _, vocabulary] = logits.dims();
+        let logits = logits.reshape([n, vocabulary]);
+        let truth: Vec<usize> =
+            masked.iter().flat_map(|m| m.places.iter().map(|&p| m.genes[p] as usize)).collect();
+        let truth = class_numbers(&truth, &device);
+        let right = logits.clone().argmax(1).equal(truth.clone()).float().mean();
+        Ok(Outcome { loss: cross_entropy(logits, truth), accuracy: right })
+    }
+
+    /// Cross entropies of the labels read off the mean of the states that the adapter will read.
     ///
     /// # Errors
     /// [`crate::Error::Model`] when the encoder has no such hidden state.
     pub(super) fn label_loss(&self, examples: &[Example], configs: &Configs) -> Result<Outcome> {
         let device = self.encoder.device();
         let rows: Vec<&[u32]> = examples.iter().map(|e| e.tokens.as_slice()).collect();
-        let (tokens, lengths) = pad_tokens(&rows, configs.pad, &device);
+        let (tokens, lengths) = pad_tokens(&rows, configs.special.pad, &device);
         let hidden = self.encoder.hidden_state(tokens, &lengths, configs.hidden_state)?;
-        let [batch, _, width] = hidden.dims();
-        let first = hidden.narrow(1, 0, 1).reshape([batch, width]);
+        let [batch, longest, width] = hidden.dims();
+        // No cell is shorter than what the adapter reads, so that no padding is among these.
+        let read = hidden.narrow(1, 0, configs.top_k.min(longest)).mean_dim(1).reshape([batch, width]);
         let numbers = |of: fn(&Example) -> usize| -> Vec<usize> { examples.iter().map(of).collect() };
-        let type_logits = self.heads.cell_type.forward(first.clone());
+        let type_logits = self.heads.cell_type.forward(read.clone());
         let types = class_numbers(&numbers(|e| e.cell_type), &device);
         let tissues = class_numbers(&numbers(|e| e.tissue), &device);
         let diseases = class_numbers(&numbers(|e| e.disease), &device);
-        let pathway_logits = self.heads.pathway.forward(first.clone());
+        let pathway_logits = self.heads.pathway.forward(read.clone());
         let pathway =
             |i: usize| class_numbers(&examples.iter().map(|e| e.pathways[i]).collect::<Vec<_>>(), &device);
         let loss = cross_entropy(type_logits.clone(), types.clone())
-            + cross_entropy(self.heads.tissue.forward(first.clone()), tissues).mul_scalar(TISSUE_WEIGHT)
-            + cross_entropy(self.heads.disease.forward(first), diseases).mul_scalar(DISEASE_WEIGHT)
+            + cross_entropy(self.heads.tissue.forward(read.clone()), tissues).mul_scalar(TISSUE_WEIGHT)
+            + cross_entropy(self.heads.disease.forward(read), diseases).mul_scalar(DISEASE_WEIGHT)
             + (cross_entropy(pathway_logits.clone(), pathway(0)) + cross_entropy(pathway_logits, pathway(1)))
                 .mul_scalar(PATHWAY_WEIGHT / 2.0);
         let right = type_logits.argmax(1).equal(types).float().mean();
@@ -221,7 +267,7 @@ impl Trainee {
         let device = self.decoder.device();
         let rows: Vec<&[u32]> = examples.iter().map(|e| e.tokens.as_slice()).collect();
         let encoder = frozen.unwrap_or(&self.encoder);
-        let (tokens, lengths) = pad_tokens(&rows, configs.pad, &encoder.device());
+        let (tokens, lengths) = pad_tokens(&rows, configs.special.pad, &encoder.device());
         let hidden = encoder.hidden_state(tokens, &lengths, configs.hidden_state)?;
         let hidden = if frozen.is_some() { Tensor::from_inner(hidden) } else { hidden };
         let genes = self.adapter.forward(hidden.narrow(1, 0, prompter.prompt.top_k));
@@ -249,6 +295,46 @@ impl Trainee {
         let log_probability = log_softmax(logits, 1).gather(1, targets);
         let loss = (log_probability * mask.clone()).sum().div_scalar(-n_counted);
         Ok(Outcome { loss, accuracy: (right * mask).sum().div_scalar(n_counted) })
+    }
+}
+
+/// A cell with some of its genes hidden.
+struct MaskedCell<'a> {
+    genes: &'a [u32],
+    shown: Vec<u32>,
+    places: Vec<usize>,
+}
+
+impl<'a> MaskedCell<'a> {
+    fn new(example: &'a Example, configs: &Configs, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed.rotate_left(32) ^ example.number);
+        let SpecialTokens { mask, cls, eos, .. } = configs.special;
+        let genes = example.tokens.as_slice();
+        let mut shown = genes.to_vec();
+        let mut places = Vec::new();
+        let first_gene = 1 + [Some(configs.special.pad), Some(mask), cls, eos].into_iter().flatten().max().unwrap_or(0);
+        let vocabulary = configs.encoder.vocab_size as u32;
+        for (place, token) in shown.iter_mut().enumerate() {
+            if Some(*token) == cls || Some(*token) == eos || rng.random::<f64>() >= MASKED_SHARE {
+                continue;
+            }
+            places.push(place);
+            let how = rng.random::<f64>();
+            if how < SHOWN_AS_MASK {
+                *token = mask;
+            } else if how < SHOWN_AS_MASK + SHOWN_AS_ANOTHER && first_gene < vocabulary {
+                *token = rng.random_range(first_gene..vocabulary);
+            }
+        }
+        if places.is_empty() {
+            // Every cell teaches something: its highest gene, where chance masked none.
+            let place = usize::from(cls.is_some()).min(shown.len().saturating_sub(1));
+            if let Some(token) = shown.get_mut(place) {
+                *token = mask;
+                places.push(place);
+            }
+        }
+        Self { genes, shown, places }
     }
 }
 

@@ -114,7 +114,7 @@ fn probability_ui(ui: &mut Ui, probability: f32) {
     ui.painter().rect_filled(filled, 2.0, t.bar);
     let label = format!("Probability {percent}");
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
-    response.on_hover_text("How probable these words were to the model, given the cell and the words before");
+    response.on_hover_text("How probable this was to the model among all that it could say there");
 }
 
 /// Whether the cell's own genes speak for a claim, where no chip shows it.

@@ -1,0 +1,222 @@
+//! Texts of a known pattern: slots one after the other, each filled by one of a list of alternatives.
+//!
+//! While a text is written, only tokens are chosen whose bytes keep it the beginning of such a text. The pattern is
+//! kept in bytes, not in tokens, so that it fits any tokenizer. The probabilities of the tokens that remain are
+//! brought to a sum of one; multiplied along a slot they are the model's probability of that alternative among all.
+
+use std::collections::BTreeMap;
+
+use super::text::TextTokenizer;
+use crate::error::Problem;
+use crate::{Error, Result};
+
+/// A trie of bytes.
+#[derive(Debug, Clone, Default)]
+struct Node {
+    children: BTreeMap<u8, usize>,
+    /// Whether an alternative ends here.
+    ends: bool,
+}
+
+/// The texts that a model may write.
+#[derive(Debug, Clone)]
+pub struct Grammar {
+    slots: Vec<Vec<Node>>,
+}
+
+/// How far a text has come: every place in the pattern that it may be at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(Vec<(usize, usize)>);
+
+impl Grammar {
+    /// The texts that take one of the alternatives of each of `slots`, in order. An empty alternative leaves a slot out.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when there is no slot or one has no alternative.
+    pub fn new<S: AsRef<str>>(slots: &[Vec<S>]) -> Result<Self> {
+        if slots.is_empty() || slots.iter().any(Vec::is_empty) {
+            return Err(Error::model(Problem::new(
+                "grammar",
+                "no text",
+                "slots with at least one text each",
+                "Get the model again.",
+            )));
+        }
+        let slots = slots
+            .iter()
+            .map(|texts| {
+                let mut nodes = vec![Node::default()];
+                for text in texts {
+                    let mut at = 0;
+                    for &byte in text.as_ref().as_bytes() {
+                        let next = nodes.len();
+                        at = *nodes[at].children.entry(byte).or_insert(next);
+                        if at == next {
+                            nodes.push(Node::default());
+                        }
+                    }
+                    nodes[at].ends = true;
+                }
+                nodes
+            })
+            .collect();
+        Ok(Self { slots })
+    }
+
+    /// Reads a JSON list of slots, each a list of texts.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when it is none.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let slots: Vec<Vec<String>> = serde_json::from_slice(json).map_err(|e| {
+            Error::model(Problem::new(
+                "grammar",
+                e.to_string(),
+                "a list of slots, each a list of texts",
+                "Get the model again.",
+            ))
+        })?;
+        Self::new(&slots)
+    }
+
+    /// Where a text begins.
+    pub fn start(&self) -> Place {
+        self.closed(vec![(0, 0)])
+    }
+
+    /// Where a text stands after `bytes` more, if it may go on so.
+    pub fn after(&self, place: &Place, bytes: &[u8]) -> Option<Place> {
+        let mut places = place.0.clone();
+        for byte in bytes {
+            let next: Vec<(usize, usize)> =
+                places.iter().filter_map(|&(slot, node)| Some((slot, self.child(slot, node, *byte)?))).collect();
+            if next.is_empty() {
+                return None;
+            }
+            places = self.closed(next).0;
+        }
+        Some(Place(places))
+    }
+
+    /// Whether a text may end here.
+    pub fn may_end(&self, place: &Place) -> bool {
+        place.0.iter().any(|(slot, _)| *slot == self.slots.len())
+    }
+
+    fn child(&self, slot: usize, node: usize, byte: u8) -> Option<usize> {
+        self.slots.get(slot)?.get(node)?.children.get(&byte).copied()
+    }
+
+    /// `places` with the beginnings of the slots that may follow them at once.
+    fn closed(&self, mut places: Vec<(usize, usize)>) -> Place {
+        let mut i = 0;
+        while let Some(&(slot, node)) = places.get(i) {
+            let ends = self.slots.get(slot).and_then(|nodes| nodes.get(node)).is_some_and(|n| n.ends);
+            if ends && !places.contains(&(slot + 1, 0)) {
+                places.push((slot + 1, 0));
+            }
+            i += 1;
+        }
+        Place(places)
+    }
+}
+
+/// A grammar with the tokens of a tokenizer, by the byte that each begins with.
+#[derive(Debug, Clone)]
+pub struct TokenGrammar {
+    grammar: Grammar,
+    tokens: Vec<Vec<u32>>,
+}
+
+impl TokenGrammar {
+    /// Binds `grammar` to `tokenizer`.
+    pub fn new(grammar: Grammar, tokenizer: &TextTokenizer) -> Self {
+        let mut tokens = vec![Vec::new(); 256];
+        for token in 0..tokenizer.vocab_size() as u32 {
+            if let Some(&first) = tokenizer.bytes(token).first() {
+                tokens[usize::from(first)].push(token);
+            }
+        }
+        Self { grammar, tokens }
+    }
+
+    /// The texts themselves.
+    pub fn grammar(&self) -> &Grammar {
+        &self.grammar
+    }
+
+    /// The tokens that may follow, in the order of their ids; end tokens do not count.
+    pub fn allowed(&self, place: &Place, tokenizer: &TextTokenizer) -> Vec<u32> {
+        let mut firsts: Vec<u8> = place
+            .0
+            .iter()
+            .filter_map(|&(slot, node)| self.grammar.slots.get(slot)?.get(node))
+            .flat_map(|node| node.children.keys().copied())
+            .collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        let mut allowed: Vec<u32> = firsts
+            .into_iter()
+            .flat_map(|first| &self.tokens[usize::from(first)])
+            .copied()
+            .filter(|&token| self.grammar.after(place, tokenizer.bytes(token)).is_some())
+            .collect();
+        allowed.sort_unstable();
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokenizers::Tokenizer;
+
+    fn grammar() -> Grammar {
+        Grammar::new(&[vec!["It is a "], vec!["B cell", "B cell, naive", "mast cell"], vec![" of blood", ""], vec!["."]])
+            .unwrap()
+    }
+
+    fn accepts(text: &str) -> bool {
+        let g = grammar();
+        g.after(&g.start(), text.as_bytes()).is_some_and(|p| g.may_end(&p))
+    }
+
+    #[test]
+    fn a_text_is_taken_when_every_slot_is_filled_from_its_list() {
+        for good in ["It is a B cell.", "It is a B cell, naive of blood.", "It is a mast cell of blood."] {
+            assert!(accepts(good), "{good}");
+        }
+        for bad in ["It is a B cell", "It is a T cell.", "It is a B cell of blood. ", "", "It is a B cell, naive, naive."] {
+            assert!(!accepts(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_allowed_that_keep_a_text_possible_however_they_are_cut() {
+        let vocabulary = r#"{"It is":0," a":1," ":2,"a ":3,"B":4,"mast cell":5," cell":6,",":7," of":8,".":9,"x":10}"#;
+        let json = format!(
+            r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+            "pre_tokenizer":null,"post_processor":null,"decoder":null,
+            "model":{{"type":"WordLevel","vocab":{vocabulary},"unk_token":"x"}}}}"#
+        );
+        let tokenizer = TextTokenizer::new(json.parse::<Tokenizer>().unwrap());
+        let tokens = TokenGrammar::new(grammar(), &tokenizer);
+        let at = |text: &str| {
+            let g = tokens.grammar();
+            tokens.allowed(&g.after(&g.start(), text.as_bytes()).unwrap(), &tokenizer)
+        };
+        assert_eq!(at(""), [0]);
+        assert_eq!(at("It is"), [1, 2]);
+        assert_eq!(at("It is a "), [4, 5]);
+        // One name is the beginning of another, and the clause after it may be left out.
+        assert_eq!(at("It is a B cell"), [2, 7, 8, 9]);
+        assert!(at("It is a B cell.").is_empty());
+    }
+
+    #[test]
+    fn a_grammar_without_texts_is_refused() {
+        assert!(Grammar::from_json(b"[]").is_err());
+        assert!(Grammar::from_json(b"[[]]").is_err());
+        assert!(Grammar::from_json(b"{}").is_err());
+    }
+}
