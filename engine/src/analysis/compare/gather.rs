@@ -68,7 +68,7 @@ pub(super) fn measure(
         rank(&mut measured, entries, sets, watch)?;
     } else if ranked {
         for genes in parts(&measured, budget) {
-            let entries = gather(values, sets, genes.clone(), &measured, watch)?;
+            let entries = gather(values, sets, &genes, &measured, watch)?;
             rank(&mut measured[genes], entries, sets, watch)?;
         }
     }
@@ -98,7 +98,7 @@ fn parts(measured: &[Measured], budget: Budget) -> Vec<Range<usize>> {
 fn gather(
     values: &LogNormalised<'_>,
     sets: &Sets,
-    wanted: Range<usize>,
+    wanted: &Range<usize>,
     counted: &[Measured],
     watch: &Watch,
 ) -> Result<Vec<Entries>> {

@@ -76,8 +76,9 @@ pub(super) fn descend(points: &Points, k: usize, seed: u64, watch: &Watch) -> Re
             break;
         }
     }
-    let lists = lists.into_iter().map(|list| list.into_iter().map(|entry| entry.near).collect()).collect();
-    Ok(Neighbours::from_lists(lists, k))
+    let nearest =
+        lists.iter().map(|list| list.iter().map(|entry| entry.near).collect::<Vec<_>>()).collect::<Vec<_>>();
+    Ok(Neighbours::from_lists(&nearest, k))
 }
 
 /// Each cell's list with the nearest of its candidates; what came new is marked.

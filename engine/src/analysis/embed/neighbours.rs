@@ -39,10 +39,10 @@ impl Neighbours {
     }
 
     /// From lists of squared distances without the cells themselves.
-    pub(super) fn from_lists(lists: Vec<Vec<Near>>, k: usize) -> Self {
+    pub(super) fn from_lists(lists: &[Vec<Near>], k: usize) -> Self {
         let mut ids = Vec::with_capacity(lists.len() * k);
         let mut distances = Vec::with_capacity(lists.len() * k);
-        for (cell, list) in (0u32..).zip(&lists) {
+        for (cell, list) in (0u32..).zip(lists) {
             ids.push(cell);
             distances.push(0.0);
             ids.extend(list.iter().take(k - 1).map(|near| near.id));
@@ -87,9 +87,8 @@ pub(super) fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
     let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
     let rest = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
     for (x, y) in xs.zip(ys) {
-        for lane in 0..LANES {
-            let d = x[lane] - y[lane];
-            sums[lane] += d * d;
+        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+            *sum += (x - y) * (x - y);
         }
     }
     sums.iter().sum::<f32>() + rest
@@ -156,7 +155,7 @@ pub(super) fn exact(points: &Points, k: usize, watch: &Watch) -> Result<Neighbou
             Ok(lists)
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    Ok(Neighbours::from_lists(lists.into_iter().flatten().collect(), k))
+    Ok(Neighbours::from_lists(&lists.into_iter().flatten().collect::<Vec<_>>(), k))
 }
 
 /// What a product must stay below to enter `list`. The query's own norm, the same for all, is left out of both.
