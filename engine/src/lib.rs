@@ -9,21 +9,24 @@
 //! | floor | modules |
 //! | --- | --- |
 //! | 7 | [`session`] |
-//! | 6 | [`annotate`], [`train`] |
+//! | 6 | [`annotate`], [`curate`], [`train`], [`evaluate`] |
 //! | 5 | [`describe`] |
 //! | 4 | [`model`] |
 //! | 3 | [`nn`] |
-//! | 2 | [`tokens`] |
+//! | 2 | [`tokens`], [`analysis`] |
 //! | 1 | [`anndata`], [`ontology`], [`pathways`] |
 //! | 0 | [`genes`], [`error`], [`progress`], [`files`], [`assets`] |
 // Tests may panic; that is how they fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod analysis;
 pub mod anndata;
 pub mod annotate;
 pub mod assets;
+pub mod curate;
 pub mod describe;
 pub mod error;
+pub mod evaluate;
 pub mod files;
 pub mod genes;
 pub mod model;

@@ -149,6 +149,81 @@ fn a_real_file_with_ensembl_ids_goes_the_whole_way() {
 }
 
 #[test]
+fn sets_of_cells_are_compared_and_the_table_says_by_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("genes.csv");
+    let compare = |more: &[&str]| {
+        let mut command = cell2text(["compare", "sample", "--column", "bulk_labels", "--json", "-o"]);
+        Run::of(command.arg(&table).args(more))
+    };
+    for (test, name) in [("wilcoxon", "Wilcoxon rank-sum"), ("t", "Welch's t")] {
+        let done = compare(&["--a", "CD14+ Monocyte", "--b", "CD19+ B", "--test", test]).json();
+        assert_eq!((&done["rows"], &done["n_a"], &done["n_b"]), (&765.into(), &129.into(), &95.into()));
+        assert_eq!(done["test"], name);
+        assert!(texts(&done, "highest").contains(&"LYZ"), "{done}");
+        let text = std::fs::read_to_string(&table).unwrap();
+        assert!(text.starts_with("\"gene\",\"gene_name_in_file\",\"ensembl_id\",\"score\","), "{text}");
+        assert_eq!(text.lines().count(), 766);
+        let provenance: Value =
+            serde_json::from_slice(&std::fs::read(folder.path().join("genes.provenance.json")).unwrap())
+                .unwrap();
+        assert_eq!(provenance["analysis"]["test"], name);
+        assert_eq!(provenance["command"][1], "compare");
+    }
+    fails(&compare(&["--a", "Monocytes"]), 2, &["Monocytes", "CD14+ Monocyte"]);
+    let scaled = compare(&["--a", "CD14+ Monocyte", "--matrix", "X"]);
+    fails(&scaled, 1, &["scaled values", "Choose another matrix"]);
+}
+
+#[test]
+fn a_map_is_computed_the_same_every_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let embed = |name: &str| {
+        let table = folder.path().join(name);
+        let done = Run::of(cell2text(["embed", "sample", "--json", "-o"]).arg(&table)).json();
+        assert_eq!(done["rows"], 700);
+        assert!(done["clusters"].as_u64().unwrap() > 2, "{done}");
+        std::fs::read_to_string(table).unwrap()
+    };
+    let table = embed("once.csv");
+    assert!(table.starts_with("\"index\",\"umap_1\",\"umap_2\",\"cluster\"\n"), "{table}");
+    assert_eq!(table, embed("twice.csv"));
+    let provenance: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("once.provenance.json")).unwrap()).unwrap();
+    assert_eq!(provenance["analysis"]["seed"], 0);
+    assert_eq!(provenance["analysis"]["matrix"], "raw/X");
+}
+
+#[test]
+fn a_data_set_is_built_once_and_checked_the_second_time() {
+    let Some(file) = shared("data/cells/breast_visium_hbca2504.h5ad") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("set");
+    let build = |args: &[&str]| Run::of(cell2text(["dataset"]).arg(&file).arg("-o").arg(&out).args(args));
+    let built = build(&["--cells", "40", "--json"]).json();
+    assert_eq!(built["cells"], 40);
+    assert_eq!(built["splits"]["train"]["donors"], 1);
+    let report = std::fs::read(out.join("dataset.json")).unwrap();
+    let again = build(&["--cells", "40"]);
+    assert!(again.err.contains("counts as one donor"), "{again:?}");
+    assert!(again.ok().contains("40 of 2504 usable cells taken"));
+    assert_eq!(std::fs::read(out.join("dataset.json")).unwrap(), report);
+    fails(&build(&["--cells", "41"]), 1, &["other files or settings", "another folder"]);
+    fails(&build(&["--gmt", "absent.gmt"]), 3, &["absent.gmt"]);
+    fails(&run(&["dataset", "absent.h5ad", "-o", "never"]), 3, &["absent.h5ad"]);
+    assert!(!Path::new("never").exists());
+    let Some(python) = python() else { return };
+    let script = "
+import anndata, sys
+data = anndata.read_h5ad(sys.argv[1])
+assert data.shape[0] == 40 and data.X.format == 'csr' and data.var_names.is_unique
+assert data.obs['description'].str.startswith('This sample consists of a').all()
+assert str(data.obs['donor_id'].dtype) == 'category' and data.uns['organism'] == 'Homo sapiens'
+";
+    Run::of(Command::new(python).args(["-c", script]).arg(out.join("train.h5ad"))).ok();
+}
+
+#[test]
 fn what_is_no_cell_file_is_named_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let notes = folder.path().join("notes.h5ad");

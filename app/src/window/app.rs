@@ -213,6 +213,7 @@ impl App {
             match self.work.apply(event) {
                 Some(Change::Opened { fresh }) => self.opened(ctx, fresh),
                 Some(Change::GeneRead) => self.recolour(ctx),
+                Some(Change::Extended { embedding }) => self.extended(ctx, embedding),
                 Some(Change::Described { cell, term }) if self.local.selected == Some(cell) => {
                     self.show_term_of_cell(ctx, term.as_deref());
                 }
@@ -239,7 +240,7 @@ impl App {
                 self.actions.push(Action::OpenSessionFile(path));
             }
             Some(Answer::Chosen(Purpose::SaveSession, path)) => {
-                self.actions.push(Action::SaveSessionTo(path))
+                self.actions.push(Action::SaveSessionTo(path));
             }
             Some(Answer::Chosen(Purpose::DataOfSession, path)) => self.found_data(Some(path)),
             Some(Answer::Unavailable) => self.work.notify(

@@ -143,6 +143,16 @@ pub struct View {
     pub hidden: BTreeSet<usize>,
 }
 
+impl View {
+    /// The same without numbers that show nothing: files may be damaged.
+    #[must_use]
+    pub fn sound(mut self) -> Self {
+        self.camera = self.camera.filter(Camera::is_sound);
+        self.range = self.range.sound();
+        self
+    }
+}
+
 /// What is saved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -225,8 +235,7 @@ impl Saved {
         self.scale = keep(self.scale, 0.5..=3.0, 1.0);
         self.recent.truncate(MAX_RECENT);
         if let Some((_, view)) = &mut self.last_view {
-            view.camera = view.camera.filter(Camera::is_sound);
-            view.range = view.range.sound();
+            *view = std::mem::take(view).sound();
         }
     }
 

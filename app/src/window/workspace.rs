@@ -1,9 +1,10 @@
 //! What the engine has told the window: the data set, the jobs, the cell, the descriptions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use engine::analysis::Comparison;
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
@@ -69,6 +70,11 @@ pub enum Change {
     },
     /// A gene was read.
     GeneRead,
+    /// The data set has computed maps and clusters more.
+    Extended {
+        /// The map to show.
+        embedding: Option<String>,
+    },
     /// The description of this cell is complete and names this cell type.
     Described {
         /// The cell.
@@ -107,6 +113,10 @@ pub struct Workspace {
     pub descriptions: Annotations,
     /// The gene last read.
     pub gene: Option<GeneColour>,
+    /// Genes read for panels, by row of the data set's genes.
+    pub genes: BTreeMap<usize, GeneColour>,
+    /// What differs between two sets of cells, as last computed.
+    pub comparison: Option<Arc<Comparison>>,
     /// The job that reads the gene wanted.
     pub gene_job: Option<JobId>,
     /// The job that reads the record wanted.
@@ -137,6 +147,8 @@ impl Workspace {
                 let fresh = is_open_job || self.dataset.as_ref().is_none_or(|d| d.source != dataset.source);
                 self.record = None;
                 self.gene = None;
+                self.genes.clear();
+                self.comparison = None;
                 self.streaming = None;
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
@@ -155,6 +167,10 @@ impl Workspace {
                 }
                 self.gene = Some(colour);
                 Some(Change::GeneRead)
+            }
+            Event::GeneRead { colour, .. } => {
+                self.genes.insert(colour.gene, colour);
+                None
             }
             Event::CellRead { job, record } => {
                 if self.record_job == Some(job) {
@@ -188,8 +204,28 @@ impl Workspace {
                 self.descriptions.extend(descriptions.into_iter().map(|d| (d.cell, d)));
                 None
             }
-            Event::Exported { path, rows, .. } => {
-                let cells = if rows == 1 { "cell" } else { "cells" };
+            Event::Compared { result, .. } => {
+                self.comparison = Some(result);
+                None
+            }
+            Event::Extended { dataset, .. } => {
+                let known = |name: &str| {
+                    self.dataset.as_ref().is_some_and(|d| d.embeddings.iter().any(|e| e.name == name))
+                };
+                let names = || dataset.embeddings.iter().map(|e| &e.name);
+                // A map computed anew has the name of the one before.
+                let embedding = names()
+                    .find(|name| !known(name))
+                    .or_else(|| {
+                        names().find(|name| name.starts_with("X_umap") && name.ends_with("cell2text"))
+                    })
+                    .or_else(|| names().next())
+                    .cloned();
+                self.dataset = Some(dataset);
+                Some(Change::Extended { embedding })
+            }
+            Event::Exported { path, rows, unit, .. } => {
+                let cells = if rows == 1 { unit.trim_end_matches('s') } else { unit };
                 self.notify(
                     Severity::Done,
                     format!("Wrote {rows} {cells} to {}", file_name(&path)),

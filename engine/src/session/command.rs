@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::analysis::{CompareRequest, Comparison, EmbedSettings};
 use crate::anndata::MatrixKey;
 use crate::describe::GenerationSettings;
 
@@ -31,6 +32,12 @@ pub enum Command {
         /// Row of the chosen matrix's gene list ([`super::Dataset::genes`]).
         gene: usize,
     },
+    /// Reads several genes over all cells, one after the other; answered by one [`super::Event::GeneRead`] a gene, in
+    /// this order. A newer such command replaces an older one.
+    ReadGenes {
+        /// Rows of the chosen matrix's gene list ([`super::Dataset::genes`]).
+        genes: Arc<[usize]>,
+    },
     /// Reads the record of one cell; answered by [`super::Event::CellRead`].
     ReadCell {
         /// Row of obs.
@@ -49,6 +56,23 @@ pub enum Command {
         cells: Arc<[usize]>,
         /// How to generate.
         settings: GenerationSettings,
+    },
+    /// Compares two sets of cells in every gene; answered by [`super::Event::Compared`]. A newer one replaces an older.
+    Compare(Arc<CompareRequest>),
+    /// Computes a map and clusters from the chosen matrix; answered by [`super::Event::Extended`]. A newer one replaces
+    /// an older.
+    Embed(EmbedSettings),
+    /// Writes the map and the clusters computed last to a CSV with its provenance beside it.
+    ExportMap {
+        /// The CSV to write; replaced atomically where it exists.
+        path: PathBuf,
+    },
+    /// Writes a comparison to a CSV with its provenance beside it.
+    ExportComparison {
+        /// The comparison.
+        result: Arc<Comparison>,
+        /// The CSV to write; replaced atomically where it exists.
+        path: PathBuf,
     },
     /// Writes all cells described so far to a CSV with its provenance beside it.
     ExportCsv {

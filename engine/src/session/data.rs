@@ -9,11 +9,13 @@ use serde_json::json;
 use tempfile::TempPath;
 
 use super::command::{Command, DataSource};
-use super::dataset;
+use super::computed::Computed;
 use super::event::{CellRecord, Dataset, Event, GeneColour, TopGene};
 use super::jobs::{JobContext, lock};
 use super::run::Shared;
-use crate::anndata::{AnnData, Layout, Matrix, MatrixKey, Scale, SparseRow};
+use super::{analysis, dataset};
+use crate::analysis::{log1p_cp10k, row_totals};
+use crate::anndata::{AnnData, Matrix, MatrixKey, Scale, SparseRow};
 use crate::annotate::{Annotation, Export, InputFile, write_csv};
 use crate::error::Problem;
 use crate::progress::Watch;
@@ -21,13 +23,11 @@ use crate::{Error, Result, assets};
 
 /// Genes in a cell's record.
 const TOP_GENES: usize = 30;
-/// Rows summed between two looks at the stop flag.
-const ROWS_PER_BLOCK: usize = 512;
 
 /// The open file and what was made of it.
 pub(super) struct OpenData {
     pub dataset: Arc<Dataset>,
-    pub matrix: Matrix,
+    pub matrix: Arc<Matrix>,
     file: Arc<OpenFile>,
     /// Row sums of the chosen matrix, `[n_obs]`; computed when first needed.
     totals: OnceLock<Arc<[f64]>>,
@@ -37,6 +37,7 @@ pub(super) struct OpenData {
 struct OpenFile {
     anndata: AnnData,
     annotations: Mutex<BTreeMap<usize, Annotation>>,
+    computed: Mutex<Option<Arc<Computed>>>,
     input: OnceLock<InputFile>,
     /// Size and time of the file when it was opened.
     stamp: Option<Stamp>,
@@ -76,6 +77,28 @@ impl OpenData {
         Ok(self.matrix.rows_watched(cell..cell + 1, watch)?.pop().unwrap_or_default())
     }
 
+    /// The same open data set with a computed map more, which from now on stays with the file.
+    pub(super) fn with_computed(&self, computed: Computed) -> Self {
+        let computed = Arc::new(computed);
+        let mut dataset = Dataset::clone(&self.dataset);
+        let before = lock(&self.file.computed).replace(computed.clone());
+        if let Some(before) = before {
+            before.take_from(&mut dataset);
+        }
+        computed.add_to(&mut dataset);
+        Self {
+            dataset: Arc::new(dataset),
+            matrix: self.matrix.clone(),
+            file: self.file.clone(),
+            totals: self.totals.clone(),
+        }
+    }
+
+    /// The map computed last.
+    pub(super) fn computed(&self) -> Option<Arc<Computed>> {
+        lock(&self.file.computed).clone()
+    }
+
     /// Keeps descriptions for the export; a newer one of the same cell replaces the older.
     pub(super) fn keep(&self, annotations: impl Iterator<Item = Annotation>) {
         let mut kept = lock(&self.file.annotations);
@@ -98,7 +121,14 @@ impl DataWorker {
             Command::Open(source) => self.open(ctx, source),
             Command::UseMatrix(key) => self.use_matrix(ctx, &key),
             Command::ColourByGene { gene } => self.colour(ctx, gene),
+            Command::ReadGenes { genes } => self.read_genes(ctx, &genes),
             Command::ReadCell { cell } => self.read_cell(ctx, cell),
+            Command::Compare(request) => analysis::compare_sets(&self.shared, ctx, &request),
+            Command::Embed(settings) => analysis::embed_cells(&self.shared, ctx, settings),
+            Command::ExportMap { path } => analysis::export_map(&self.shared, ctx, &path),
+            Command::ExportComparison { result, path } => {
+                analysis::export_comparison(&self.shared, ctx, &result, &path)
+            }
             Command::ExportCsv { path } => self.export(ctx, &path),
             Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
                 "a description",
@@ -125,6 +155,7 @@ impl DataWorker {
         let file = OpenFile {
             anndata,
             annotations: Mutex::default(),
+            computed: Mutex::default(),
             input: OnceLock::new(),
             stamp,
             _sample: sample,
@@ -143,8 +174,11 @@ impl DataWorker {
     }
 
     /// Makes a data set the open one and says so.
-    fn publish(&self, ctx: &JobContext, dataset: Dataset, file: Arc<OpenFile>) -> Result<()> {
-        let matrix = file.anndata.matrix(&dataset.matrix.key)?;
+    fn publish(&self, ctx: &JobContext, mut dataset: Dataset, file: Arc<OpenFile>) -> Result<()> {
+        if let Some(computed) = &*lock(&file.computed) {
+            computed.add_to(&mut dataset);
+        }
+        let matrix = Arc::new(file.anndata.matrix(&dataset.matrix.key)?);
         let dataset = Arc::new(dataset);
         // From here on the job counts as done, even if it is stopped: engine and face must not disagree.
         ctx.watch.check()?;
@@ -154,28 +188,28 @@ impl DataWorker {
 
     fn colour(&self, ctx: &JobContext, gene: usize) -> Result<()> {
         let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
-        let Some(symbol) = open.dataset.genes.get(gene).cloned() else {
-            return Err(Error::request(Problem::new(
-                format!("gene {gene}"),
-                "no such row of var",
-                format!("a row below {}", open.dataset.genes.len()),
-                "Choose a gene of the open data set.",
-            )));
-        };
-        ctx.started(format!("Colouring by {symbol}"))?;
-        let mut values = open.matrix.column(gene, &ctx.watch)?;
-        let unit = match open.dataset.matrix.scale {
-            Scale::Counts | Scale::Linear => {
-                for (value, total) in values.iter_mut().zip(open.totals(&ctx.watch)?.iter()) {
-                    *value = log1p_cp10k(*value, *total);
-                }
-                "log1p of counts per 10,000"
-            }
-            Scale::Log1p => "log1p as in the file",
-            Scale::Scaled => "scaled as in the file",
-        };
-        let colour = GeneColour { gene, symbol, values: values.into(), unit };
+        ctx.started(format!("Colouring by {}", open.symbol(gene)?))?;
+        let colour = open.gene(gene, &ctx.watch)?;
         ctx.emit(Event::GeneColoured { job: ctx.id, colour })
+    }
+
+    fn read_genes(&self, ctx: &JobContext, genes: &[usize]) -> Result<()> {
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
+        // What is not there is refused before anything is read.
+        for gene in genes {
+            open.symbol(*gene)?;
+        }
+        ctx.started(match genes {
+            [gene] => format!("Reading {}", open.symbol(*gene)?),
+            genes => format!("Reading {} genes", genes.len()),
+        })?;
+        for (done, gene) in genes.iter().enumerate() {
+            ctx.watch.step("Reading genes", done as u64, Some(genes.len() as u64))?;
+            let quiet = Watch::new(ctx.watch.cancel().clone(), |_| {});
+            let colour = open.gene(*gene, &quiet)?;
+            ctx.emit(Event::GeneRead { job: ctx.id, colour })?;
+        }
+        Ok(())
     }
 
     fn read_cell(&self, ctx: &JobContext, cell: usize) -> Result<()> {
@@ -218,86 +252,87 @@ impl DataWorker {
             )));
         }
         ctx.started(format!("Writing {}", path.display()))?;
-        let input = open.file.input(dataset, &ctx.watch)?;
+        let input = open.input(&ctx.watch)?;
         let export = Export {
             index_name: &dataset.obs.index_name,
             names: &dataset.obs.index,
             annotations: &annotations,
             flags: &dataset::flags(dataset),
             input: &input,
-            data: json!({
-                "changed_since_opened": stamp(&dataset.source) != open.file.stamp,
-                "n_obs": dataset.n_obs,
-                "n_vars": dataset.genes.len(),
-                "known_genes": dataset.known_genes,
-                "species": dataset.species.map(|species| species.label()),
-                "findings": dataset
-                    .findings
-                    .iter()
-                    .map(|f| json!({ "element": f.element, "message": f.message, "serious": f.serious }))
-                    .collect::<Vec<_>>(),
-            }),
+            data: open.provenance(),
         };
         let rows = write_csv(path, &export, &ctx.watch)?;
-        ctx.emit_done(Event::Exported { job: ctx.id, path: path.to_path_buf(), rows })
-    }
-}
-
-impl OpenFile {
-    /// The hash of the input, computed at the first export.
-    fn input(&self, dataset: &Dataset, watch: &Watch) -> Result<InputFile> {
-        if let Some(input) = self.input.get() {
-            return Ok(input.clone());
-        }
-        let input = match &dataset.source {
-            DataSource::Sample => InputFile::sample(assets::SAMPLE_H5AD),
-            DataSource::File(path) => InputFile::hash(path, watch)?,
-        };
-        Ok(self.input.get_or_init(|| input).clone())
+        ctx.emit_done(Event::Exported { job: ctx.id, path: path.to_path_buf(), rows, unit: "cells" })
     }
 }
 
 impl OpenData {
+    /// What the gene is called, where there is such a gene.
+    fn symbol(&self, gene: usize) -> Result<&str> {
+        self.dataset.genes.get(gene).map(String::as_str).ok_or_else(|| {
+            Error::request(Problem::new(
+                format!("gene {gene}"),
+                "no such row of var",
+                format!("a row below {}", self.dataset.genes.len()),
+                "Choose a gene of the open data set.",
+            ))
+        })
+    }
+
+    /// One gene over all cells, as shown: see [`GeneColour::values`].
+    fn gene(&self, gene: usize, watch: &Watch) -> Result<GeneColour> {
+        let symbol = self.symbol(gene)?.to_owned();
+        let mut values = self.matrix.column(gene, watch)?;
+        let unit = match self.dataset.matrix.scale {
+            Scale::Counts | Scale::Linear => {
+                for (value, total) in values.iter_mut().zip(self.totals(watch)?.iter()) {
+                    *value = log1p_cp10k(*value, *total);
+                }
+                "log1p of counts per 10,000"
+            }
+            Scale::Log1p => "log1p as in the file",
+            Scale::Scaled => "scaled as in the file",
+        };
+        Ok(GeneColour { gene, symbol, values: values.into(), unit })
+    }
+
+    /// The file as tables name it; its hash is computed at the first export.
+    pub(super) fn input(&self, watch: &Watch) -> Result<InputFile> {
+        if let Some(input) = self.file.input.get() {
+            return Ok(input.clone());
+        }
+        let input = match &self.dataset.source {
+            DataSource::Sample => InputFile::sample(assets::SAMPLE_H5AD),
+            DataSource::File(path) => InputFile::hash(path, watch)?,
+        };
+        Ok(self.file.input.get_or_init(|| input).clone())
+    }
+
+    /// What tables say of the data set in their provenance.
+    pub(super) fn provenance(&self) -> serde_json::Value {
+        let dataset = &*self.dataset;
+        json!({
+            "changed_since_opened": stamp(&dataset.source) != self.file.stamp,
+            "n_obs": dataset.n_obs,
+            "n_vars": dataset.genes.len(),
+            "known_genes": dataset.known_genes,
+            "species": dataset.species.map(|species| species.label()),
+            "findings": dataset
+                .findings
+                .iter()
+                .map(|f| json!({ "element": f.element, "message": f.message, "serious": f.serious }))
+                .collect::<Vec<_>>(),
+        })
+    }
+
     /// Row sums of the chosen matrix, `[n_obs]`: one pass over the file, the first time.
-    fn totals(&self, watch: &Watch) -> Result<Arc<[f64]>> {
+    pub(super) fn totals(&self, watch: &Watch) -> Result<Arc<[f64]>> {
         if let Some(totals) = self.totals.get() {
             return Ok(totals.clone());
         }
         let totals = row_totals(&self.matrix, watch)?;
         Ok(self.totals.get_or_init(|| totals.into()).clone())
     }
-}
-
-/// Sums every row: row by row where rows lie together in the file, column by column where columns do.
-fn row_totals(matrix: &Matrix, watch: &Watch) -> Result<Vec<f64>> {
-    const WHAT: &str = "Summing each cell's counts";
-    let (n_rows, n_cols) = (matrix.n_rows(), matrix.n_cols());
-    let mut totals = vec![0.0; n_rows];
-    let quiet = Watch::new(watch.cancel().clone(), |_| {});
-    if matrix.layout() == Layout::Csc {
-        for column in 0..n_cols {
-            watch.step(WHAT, column as u64, Some(n_cols as u64))?;
-            for (total, value) in totals.iter_mut().zip(matrix.column(column, &quiet)?) {
-                // A missing value must not make the whole cell missing.
-                *total += if value.is_finite() { f64::from(value) } else { 0.0 };
-            }
-        }
-        return Ok(totals);
-    }
-    for (block, sums) in totals.chunks_mut(ROWS_PER_BLOCK).enumerate() {
-        let first = block * ROWS_PER_BLOCK;
-        watch.step(WHAT, first as u64, Some(n_rows as u64))?;
-        let rows = matrix.rows_watched(first..first + sums.len(), &quiet)?;
-        for (total, row) in sums.iter_mut().zip(rows) {
-            *total = row.total();
-        }
-    }
-    Ok(totals)
-}
-
-/// `ln(1 + 10,000 · value / total)`, scanpy's `normalize_total(target_sum=1e4)` and `log1p`; 0 for an empty cell.
-fn log1p_cp10k(value: f32, total: f64) -> f32 {
-    if total > 0.0 { (f64::from(value) / total * 1e4).ln_1p() as f32 } else { 0.0 }
 }
 
 /// Writes the built-in sample where the reader can open it.

@@ -63,6 +63,29 @@ fn the_sample_shows_its_map_its_labels_and_its_scale() {
 }
 
 #[test]
+fn several_genes_are_read_in_the_order_asked_for_and_as_for_colouring() {
+    let session = Session::start(Settings::default()).unwrap();
+    let dataset = open(&session, DataSource::Sample);
+    let wanted = [400, 3, 764];
+    let read = run(&session, Command::ReadGenes { genes: wanted.into() })
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::GeneRead { colour, .. } => Some(colour),
+            _ => None,
+        })
+        .collect::<Vec<_>>();
+    assert!(read.iter().map(|colour| colour.gene).eq(wanted));
+    for one in &read {
+        let alone = colour(&session, one.gene);
+        assert_eq!((&one.symbol, one.unit), (&dataset.genes[one.gene], alone.unit));
+        assert_eq!(one.values, alone.values);
+    }
+    let events = run(&session, Command::ReadGenes { genes: [1, 765].into() });
+    assert!(failure(&events).contains("row below 765"));
+    assert!(!events.iter().any(|event| matches!(event, Event::GeneRead { .. })));
+}
+
+#[test]
 fn another_matrix_can_be_chosen_and_keeps_the_rest() {
     let session = Session::start(Settings::default()).unwrap();
     let first = open(&session, DataSource::Sample);
