@@ -18,7 +18,7 @@ fn monocyte(window: &Window) -> usize {
 fn annotating_all_cells_is_shown_and_stopped_and_what_is_done_stays() {
     let mut window = sample();
     window.0.state_mut().queue(Action::Run(Command::AnnotateAll));
-    window.step_while(|w| !w.shows(" described"));
+    window.step_while(|w| !w.words().iter().any(|words| words.ends_with(" described")));
     window.assert_shows(&["Stop"]);
     window.0.state_mut().queue(Action::Run(Command::Stop));
     window.settle();
@@ -36,7 +36,7 @@ fn another_matrix_is_chosen_and_named_where_genes_are_counted() {
     window.assert_shows(&["genes detected in raw/X"]);
     assert!(window.app().description(cell).is_some());
     window.act(Action::UseMatrix(MatrixKey::X));
-    window.assert_shows(&["genes detected in X", "X, scaled"]);
+    window.assert_shows(&["genes detected in X"]);
     assert_eq!(window.data().matrix.key, MatrixKey::X);
 }
 
@@ -51,11 +51,11 @@ fn a_file_held_over_the_window_shows_where_it_would_go() {
     window.0.step();
     window.0.step();
     let picture = window.0.render().unwrap();
-    let [r, g, b, _] = picture.get_pixel(640, 300).0;
+    let [r, g, b, _] = picture.get_pixel(25, 400).0;
     window.0.input_mut().hovered_files.clear();
     window.settle();
     let after = window.0.render().unwrap();
-    assert_ne!([r, g, b], after.get_pixel(640, 300).0[..3], "something lies over the window");
+    assert_ne!([r, g, b], after.get_pixel(25, 400).0[..3], "something lies over the window");
 }
 
 #[test]
@@ -69,7 +69,8 @@ fn text_grows_and_shrinks_and_everything_stays_in_reach() {
     assert!((scale - 1.1_f32.powi(5)).abs() < 1e-3, "{scale}");
     window.assert_shows(&["PBMC sample", "Options", "No cell selected"]);
     window.run(Command::NormalText);
-    assert_eq!(window.map_rect(), before);
+    assert_eq!(window.0.ctx.zoom_factor(), 1.0);
+    assert_eq!(window.map_rect().height(), before.height());
 }
 
 #[test]

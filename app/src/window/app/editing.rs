@@ -147,9 +147,16 @@ impl App {
         let said: Vec<(usize, String)> =
             self.work.descriptions.iter().filter_map(|(cell, d)| Some((*cell, cell_type_term(d)?))).collect();
         let labels = self.work.labels.clone();
+        // The cells that the ontology panel counts, also those that the file gives by name alone.
+        let counted = CellSet::from_cells(dataset.n_obs, self.terms.cells_of(&term, &self.work));
+        let label = self.terms.ontology().and_then(|o| o.current(&term)).map(|t| t.label.clone());
         let combine = Combine::of(ctx.input(|i| i.modifiers));
         self.search = Some(Task::start(ctx, "cells of a term", move || {
-            let (label, cells) = cells_of_term(&dataset, &said, &labels, &term)?;
+            let (label, cells) = match (cells_of_term(&dataset, &said, &labels, &term), label) {
+                (Ok((label, cells)), _) => (label, cells.union(&counted)),
+                (Err(_), Some(label)) if !counted.is_empty() => (label, counted),
+                (Err(why), _) => return Err(why),
+            };
             Ok(Found { what: format!("select {label}"), cells, combine, note: None })
         }));
     }

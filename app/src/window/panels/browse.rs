@@ -88,12 +88,16 @@ pub fn browse_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>
 fn search_ui(ui: &mut Ui, ontology: &Ontology, counts: &Counts, state: &mut OntologyLocal, out: Out<'_>) {
     ui.horizontal(|ui| {
         let width = (ui.available_width() - 160.0).clamp(120.0, 320.0);
-        let field = TextEdit::singleline(&mut state.query)
-            .id(egui::Id::unique("ontology search"))
-            .hint_text("Cell type, synonym or CL id")
-            .desired_width(width)
-            .char_limit(80);
-        let response = ui.add(field).on_hover_text(Command::BrowseOntology.tooltip());
+        let response = ui
+            .name_inputs("Search the Cell Ontology", |ui| {
+                let field = TextEdit::singleline(&mut state.query)
+                    .id(egui::Id::unique("ontology search"))
+                    .hint_text("Cell type, synonym or CL id")
+                    .desired_width(width)
+                    .char_limit(80);
+                ui.add(field)
+            })
+            .on_hover_text(Command::BrowseOntology.tooltip());
         if std::mem::take(&mut state.focus_search) {
             response.request_focus();
         }
@@ -143,7 +147,7 @@ fn tree_ui(
             ROW_HEIGHT,
             rows.len(),
             |ui, seen| {
-                for row in rows.get(seen).unwrap_or_default() {
+                for (line, row) in seen.clone().zip(rows.get(seen).unwrap_or_default()) {
                     let label = ontology.term(row.id).map_or(row.id, |t| t.label.as_str());
                     let indent = row.depth as f32 * INDENT;
                     let top = ui.cursor().min;
@@ -158,7 +162,7 @@ fn tree_ui(
                     if row.kinds > 0 {
                         let place =
                             egui::Rect::from_min_size(top + vec2(indent, 0.0), vec2(18.0, ROW_HEIGHT));
-                        if turn_ui(ui, place, label, row) {
+                        if turn_ui(ui, place, line, label, row) {
                             turned = Some(row.id.to_owned());
                         }
                     }
@@ -177,9 +181,9 @@ fn tree_ui(
 }
 
 /// The triangle that lists or hides the kinds of a term.
-fn turn_ui(ui: &mut Ui, place: egui::Rect, label: &str, row: &Row<'_>) -> bool {
+fn turn_ui(ui: &mut Ui, place: egui::Rect, line: usize, label: &str, row: &Row<'_>) -> bool {
     let t = Tokens::of(ui);
-    let response = ui.interact(place, ui.scope_id().with(("turn", row.id, row.depth)), Sense::click());
+    let response = ui.interact(place, ui.scope_id().with(("turn", line)), Sense::click());
     let c = place.center();
     let points = if row.expanded {
         vec![c + vec2(-4.5, -2.5), c + vec2(4.5, -2.5), c + vec2(0.0, 3.5)]

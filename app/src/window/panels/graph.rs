@@ -79,14 +79,7 @@ impl GraphView {
 }
 
 /// Paints the graph into the rest of `ui`.
-pub fn graph_ui(
-    ui: &mut Ui,
-    term: &TermView,
-    counts: &Counts,
-    view: &mut GraphView,
-    whole: bool,
-    out: Out<'_>,
-) {
+pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphView, out: Out<'_>) {
     let t = Tokens::of(ui);
     let canvas = ui.available_rect_before_wrap();
     let canvas = canvas.with_max_x(canvas.right() - space::XS).with_max_y(canvas.bottom() - space::XS);
@@ -138,7 +131,7 @@ pub fn graph_ui(
             node_ui(ui, &response, canvas, place, view.scale, (i, node), counts, out);
         }
     }
-    hints_ui(ui, canvas, &plan, view, term, whole, out);
+    hints_ui(ui, canvas, &plan, view);
     let label = format!("Neighbourhood of {} in the Cell Ontology", term.label);
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, &label));
 }
@@ -247,15 +240,7 @@ fn count_ui(
 }
 
 /// What says that there is more, and how to get there.
-fn hints_ui(
-    ui: &mut Ui,
-    canvas: Rect,
-    plan: &Plan,
-    view: &mut GraphView,
-    term: &TermView,
-    whole: bool,
-    out: Out<'_>,
-) {
+fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, view: &mut GraphView) {
     let seen = Rect::from_min_size((-view.shift / view.scale).to_pos2(), canvas.size() / view.scale);
     let (left, right) = graph_layout::beside(plan, seen);
     let step = canvas.width() * 0.7;
@@ -277,43 +262,32 @@ fn hints_ui(
             view.shift.x += by;
         }
     }
-    // Sizes stand in the upper right corner, as they do on the map.
-    let row = Rect::from_min_size(pos2(canvas.right() - 128.0, canvas.top() + space::XS), vec2(124.0, 24.0));
-    over(ui, row, |ui| {
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            ui.spacing_mut().item_spacing.x = space::XS;
-            let fit = quiet_button(ui, "Fit").on_hover_text("Fit the graph to its panel");
-            if fit.accessible_name("Fit the graph").clicked() {
-                view.fit(term, canvas.size());
-            }
-            let middle = canvas.size() / 2.0;
-            for (text, name, factor) in [("+", "Enlarge the graph", 1.25), ("−", "Shrink the graph", 0.8)] {
-                if quiet_button(ui, text).on_hover_text(name).accessible_name(name).clicked() {
-                    view.zoom(factor, middle);
-                }
-            }
-        });
-    });
-    let more = plan.size.x * view.scale > canvas.width() || plan.size.y * view.scale > canvas.height();
-    let painter = ui.painter_at(canvas);
+}
+
+/// The sizes of the graph and how to move it, for a row above it, from right to left.
+pub fn controls_ui(ui: &mut Ui, term: &TermView, view: &mut GraphView, whole: bool, out: Out<'_>) {
     let t = Tokens::of(ui);
-    if more {
-        let at = canvas.right_bottom() - vec2(space::S, space::XS);
-        let font = FontId::proportional(12.0);
-        let galley = painter.layout_no_wrap("Drag to move, scroll to zoom".to_owned(), font, t.text_muted);
-        let place = Align2::RIGHT_BOTTOM.anchor_size(at, galley.size());
-        painter.rect_filled(place.expand2(vec2(5.0, 2.0)), 4.0, t.canvas.gamma_multiply(0.9));
-        painter.galley(place.min, galley, t.text_muted);
+    let Some((_, size, _)) = view.fitted.clone() else { return };
+    let fit = quiet_button(ui, "Fit").on_hover_text("Fit the graph to its panel");
+    if fit.accessible_name("Fit the graph").clicked() {
+        view.fit(term, size);
     }
+    for (text, name, factor) in [("+", "Enlarge the graph", 1.25), ("−", "Shrink the graph", 0.8)] {
+        if quiet_button(ui, text).on_hover_text(name).accessible_name(name).clicked() {
+            view.zoom(factor, size / 2.0);
+        }
+    }
+    let plan = plan(&term.neighbourhood, view.first_layer, view.gap);
     if plan.hidden_above > 0 && !whole {
-        let rect = Rect::from_min_size(canvas.left_top() + vec2(space::XS, space::XS), vec2(180.0, 22.0));
         let words = format!("{} more above", plan.hidden_above);
         let name = format!("{words}: show them over the whole window");
-        if over(ui, rect, |ui| {
-            quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked()
-        }) {
+        if quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked() {
             out.push(Action::Run(Command::WholeOntology));
         }
+    }
+    let more = plan.size.x * view.scale > size.x || plan.size.y * view.scale > size.y;
+    if more && ui.available_width() > 420.0 {
+        ui.label(egui::RichText::new("Drag to move, scroll to zoom").small().color(t.text_muted));
     }
 }
 

@@ -201,12 +201,14 @@ fn natural(name: &str) -> Vec<(u64, String)> {
 fn categories_ui(ui: &mut Ui, categories: &[Category], scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
     if categories.len() >= FINDABLE {
         let width = ui.available_width();
-        ui.add(
-            TextEdit::singleline(&mut local.legend_query)
-                .hint_text("Find a category")
-                .desired_width(width)
-                .char_limit(80),
-        );
+        ui.name_inputs("Find a category", |ui| {
+            ui.add(
+                TextEdit::singleline(&mut local.legend_query)
+                    .hint_text("Find a category")
+                    .desired_width(width)
+                    .char_limit(80),
+            )
+        });
         ui.add_space(space::XS);
     } else {
         local.legend_query.clear();

@@ -176,8 +176,7 @@ fn content_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
     match local.ontology.mode {
         Mode::Table => term_table::table_ui(ui, term, scope.terms.counts(), out),
         Mode::Graph | Mode::Browse => {
-            let whole = local.ontology.whole;
-            graph::graph_ui(ui, term, scope.terms.counts(), &mut local.ontology.graph, whole, out);
+            graph::graph_ui(ui, term, scope.terms.counts(), &mut local.ontology.graph, out);
         }
     }
 }
@@ -255,7 +254,7 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
 }
 
 /// The term that is shown: its name, its id, its cells.
-fn term_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
+fn term_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
     let t = Tokens::of(ui);
     let Some(term) = scope.terms.shown() else { return };
     ui.horizontal(|ui| {
@@ -266,6 +265,12 @@ fn term_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
             .and_then(|d| cell_type_term(d))
             .filter(|own| *own != term.id);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
+            if local.ontology.mode == Mode::Graph {
+                let whole = local.ontology.whole;
+                graph::controls_ui(ui, term, &mut local.ontology.graph, whole, out);
+                ui.add_space(space::XS);
+            }
             if let Some(own) = own
                 && quiet_button(ui, "Back to this cell's type").clicked()
             {

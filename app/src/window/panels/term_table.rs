@@ -73,15 +73,13 @@ pub fn table_ui(ui: &mut Ui, term: &TermView, counts: &Counts, out: Out<'_>) {
                         let colour = if column == 0 { t.text_strong } else { t.text };
                         elided(ui, cell.left_center(), cell.width(), text, &body, colour);
                     }
-                    let above =
-                        if parents.is_empty() { "nothing shown".to_owned() } else { parents.join(", ") };
-                    let words = format!(
-                        "{}, {}, {}, is a {above}, {}",
-                        node.label,
-                        node.id,
-                        role_words(node.role),
-                        cells_words(counts, &node.id)
-                    );
+                    let above = if parents.is_empty() {
+                        String::new()
+                    } else {
+                        format!("is a {}, ", parents.join(", "))
+                    };
+                    let (id, place) = (&node.id, role_words(node.role));
+                    let words = format!("{}, {id}, {place}, {above}{}", node.label, cells_words(counts, id));
                     response.widget_info(|| WidgetInfo::selected(Role::Row, true, is_shown, &words));
                     if response.clicked() && !is_shown {
                         out.push(Action::ShowTerm(node.id.clone()));
