@@ -1,6 +1,7 @@
 //! The app: session, state, and the queue of actions.
 
 mod actions;
+mod panes;
 
 use eframe::{egui, egui_wgpu};
 use engine::session::{Command as Request, DataSource, JobId, Session};
@@ -33,6 +34,7 @@ pub struct App {
     terms: Terms,
     local: Local,
     dialog: Option<OpenDialog>,
+    chores: Vec<super::background::Task<panes::Chore>>,
     actions: Vec<Action>,
     renderer: String,
     max_cells: usize,
@@ -79,6 +81,7 @@ impl App {
             terms: Terms::default(),
             local: Local::default(),
             dialog: None,
+            chores: Vec::new(),
             actions: Vec::new(),
             renderer: render_state
                 .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
@@ -109,6 +112,9 @@ impl App {
             && !self.map.is_busy()
             && !self.terms.is_busy()
             && self.dialog.is_none()
+            && self.chores.is_empty()
+            && !self.local.plots.is_busy()
+            && !self.local.gene_maps.is_busy()
     }
 
     /// The open data set.
@@ -146,6 +152,7 @@ impl App {
             is_working: !self.work.jobs.is_empty(),
             has_hidden: !self.view.hidden.is_empty(),
             has_recent: !self.saved.recent.is_empty(),
+            has_comparison: self.work.comparison.is_some(),
         }
     }
 
@@ -164,11 +171,24 @@ impl App {
         }
         self.map.update();
         self.terms.update();
+        self.update_panes(ctx);
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
             Some(Answer::Chosen(Purpose::Open, path)) => {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
+            Some(Answer::Chosen(Purpose::Figure(_, pane), path)) => {
+                self.actions.push(Action::WriteFigure(pane, path));
+            }
+            Some(Answer::Chosen(Purpose::GeneLists, path)) => {
+                self.actions.push(Action::ImportGeneLists(path))
+            }
+            Some(Answer::Chosen(Purpose::ExportGeneLists, path)) => {
+                self.actions.push(Action::ExportGeneLists(path));
+            }
+            Some(Answer::Chosen(Purpose::ExportComparison, path)) => {
+                self.actions.push(Action::ExportComparisonTo(path));
+            }
             Some(Answer::Unavailable) => self.work.notify(
                 Severity::Error,
                 "The file dialog could not be shown",
@@ -195,7 +215,10 @@ impl App {
 
     fn panels_ui(&mut self, ui: &mut egui::Ui) {
         let now = self.situation();
+        let mut dock = std::mem::take(&mut self.saved.dock);
+        let shown = dock.in_front();
         let scope = Scope {
+            shown: &shown,
             saved: &self.saved,
             view: &self.view,
             work: &self.work,
@@ -223,7 +246,7 @@ impl App {
         let tokens = Tokens::of(ui);
         egui::CentralPanel::no_frame().show(ui, |ui| {
             if has_data {
-                sizes.2 = panels::centre_ui(ui, &scope, local, out);
+                sizes.2 = panels::centre_ui(ui, &scope, local, &mut dock, out);
             } else {
                 ui.painter().rect_filled(ui.max_rect(), 0.0, tokens.canvas);
                 panels::welcome_ui(ui, &scope, out);
@@ -231,8 +254,9 @@ impl App {
         });
         panels::notices_ui(ui, middle, &scope, local, out);
         panels::palette_ui(ui, &scope, local, out);
-        panels::dialogs_ui(ui, &scope, local);
+        panels::dialogs_ui(ui, &scope, local, out);
         panels::drop_overlay_ui(ui);
+        self.saved.dock = dock;
         (self.saved.data_panel_width, self.saved.cell_panel_width, self.saved.ontology_height) = sizes;
     }
 

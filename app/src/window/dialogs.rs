@@ -30,6 +30,14 @@ pub enum Purpose {
     Open,
     /// The CSV to write.
     Export,
+    /// A figure to write.
+    Figure(super::figure::Format, super::dock::Pane),
+    /// Lists of genes to read.
+    GeneLists,
+    /// Lists of genes to write.
+    ExportGeneLists,
+    /// A comparison to write.
+    ExportComparison,
 }
 
 /// A dialog's end.
@@ -60,7 +68,8 @@ impl Dialogs {
         let since = Instant::now();
         let task = match self {
             Self::Answers { open, save } => {
-                let answer = if purpose == Purpose::Open { open.clone() } else { save.clone() };
+                let reads = matches!(purpose, Purpose::Open | Purpose::GeneLists);
+                let answer = if reads { open.clone() } else { save.clone() };
                 Task::start(ctx, "file dialog", move || answer)
             }
             Self::Native => {
@@ -78,6 +87,34 @@ impl Dialogs {
                         Purpose::Export => Box::pin(
                             dialog
                                 .set_title("Export the described cells")
+                                .add_filter("CSV", &["csv"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::Figure(format, _) => Box::pin(
+                            dialog
+                                .set_title("Export the figure")
+                                .add_filter(format.text(), &[format.extension()])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::GeneLists => Box::pin(
+                            dialog
+                                .set_title("Load lists of genes")
+                                .add_filter("Gene sets (GMT, CSV, text)", &["gmt", "csv", "tsv", "txt"])
+                                .add_filter("All files", &["*"])
+                                .pick_file(),
+                        ),
+                        Purpose::ExportGeneLists => Box::pin(
+                            dialog
+                                .set_title("Export the lists of genes")
+                                .add_filter("CSV or GMT", &["csv", "gmt"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::ExportComparison => Box::pin(
+                            dialog
+                                .set_title("Export the comparison")
                                 .add_filter("CSV", &["csv"])
                                 .set_file_name(name)
                                 .save_file(),

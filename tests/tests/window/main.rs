@@ -6,12 +6,14 @@
 //!
 //! - this file: from the sample to the exported table
 //! - [`files`]: files that cannot be opened or described, and a whole real study
+//! - [`panels`]: plots, lists of genes, comparisons and figures beside the map
 //! - [`pictures`]: pictures of the window, compared with the stored ones
 //! - [`driver`]: how all of them drive the window
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod driver;
 mod files;
+mod panels;
 mod pictures;
 
 use std::collections::BTreeSet;

@@ -5,6 +5,7 @@ use engine::session::{Command as Request, DataSource};
 
 use super::super::command::{Action, Command};
 use super::super::dialogs::Purpose;
+use super::super::dock::{Dock, Pane};
 use super::super::map::{self, Source};
 use super::super::panels::{Dialog, Local, PaletteState};
 use super::super::state::{ColourBy, Layout, View};
@@ -76,6 +77,25 @@ impl App {
             Action::Copy(text) => ctx.copy_text(text),
             Action::DismissHint => self.saved.hint_seen = true,
             Action::ForgetRecent(path) => self.saved.recent.retain(|p| *p != path),
+            Action::OpenPane(pane) => self.open_pane(pane),
+            Action::ClosePane(pane) => self.saved.dock.close(pane),
+            Action::SetPlots(plots) => self.view.plots = *plots,
+            Action::AskFigure(pane) => self.local.dialog = Some(Dialog::Figure(pane)),
+            Action::ChooseFigureFile(pane) => {
+                self.local.dialog = None;
+                self.ask(ctx, Purpose::Figure(self.saved.figure.format, pane));
+            }
+            Action::WriteFigure(pane, path) => self.write_figure(ctx, pane, path),
+            Action::SetFigure(figure) => self.saved.figure = figure,
+            Action::SaveGeneList(list) => self.save_gene_lists(vec![list]),
+            Action::RemoveGeneList(name) => self.saved.gene_lists.retain(|l| l.name != name),
+            Action::AskGeneLists => self.ask(ctx, Purpose::GeneLists),
+            Action::AskExportGeneLists => self.ask(ctx, Purpose::ExportGeneLists),
+            Action::ImportGeneLists(path) => self.import_gene_lists(ctx, path),
+            Action::ExportGeneLists(path) => self.export_gene_lists(ctx, path),
+            Action::SetComparison(spec) => self.view.comparison = spec,
+            Action::Compare => self.compare(),
+            Action::ExportComparisonTo(path) => self.export_comparison(path),
         }
     }
 
@@ -93,11 +113,30 @@ impl App {
             Command::ZoomIn => self.zoom(1.4),
             Command::ZoomOut => self.zoom(1.0 / 1.4),
             Command::NextEmbedding => self.next_embedding(),
-            Command::ShowMap => self.view.layout = Layout::Map,
+            Command::ShowMap => self.open_pane(Pane::Map),
             Command::ShowCellList => {
-                self.view.layout = Layout::List;
+                self.open_pane(Pane::List);
                 self.local.reveal = true;
             }
+            Command::ShowHistogram
+            | Command::ShowViolin
+            | Command::ShowDotPlot
+            | Command::ShowHeatmap
+            | Command::ShowScatter
+            | Command::ShowComposition
+            | Command::ShowGeneMaps
+            | Command::ShowComparison
+            | Command::ShowGeneLists => {
+                if let Some(pane) = command.pane() {
+                    self.open_pane(pane);
+                }
+            }
+            Command::ResetLayout => {
+                self.saved.dock = Dock::default();
+                self.view.layout = Layout::Map;
+            }
+            Command::ExportFigure => self.local.dialog = Some(Dialog::Figure(self.pane_of_figure())),
+            Command::ExportComparison => self.ask(ctx, Purpose::ExportComparison),
             Command::FindGene => {
                 self.saved.data_panel_open = true;
                 self.local.focus_gene_field = true;
@@ -134,10 +173,18 @@ impl App {
         }
     }
 
-    fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
+    pub(super) fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
         if self.dialog.is_none() {
             let name = self.work.dataset.as_ref().map_or("cells", |d| d.name.as_str());
-            let name = format!("{name}_described.csv").replace(['/', '\\', ' '], "_");
+            let name = match purpose {
+                Purpose::Figure(format, pane) => {
+                    format!("{name}_{}.{}", pane.title().to_lowercase(), format.extension())
+                }
+                Purpose::ExportGeneLists => "gene_lists.csv".to_owned(),
+                Purpose::ExportComparison => format!("{name}_comparison.csv"),
+                Purpose::Open | Purpose::Export | Purpose::GeneLists => format!("{name}_described.csv"),
+            };
+            let name = name.replace(['/', '\\', ' '], "_");
             self.dialog = Some(self.dialogs.open(ctx, purpose, &name));
         }
     }
@@ -160,7 +207,11 @@ impl App {
                 ColourBy::Nothing => false,
                 ColourBy::Column(name) => dataset.obs.column(name).is_some(),
                 ColourBy::Gene { gene, symbol } => dataset.genes.get(*gene) == Some(symbol),
+                ColourBy::GeneSet { genes, .. } => {
+                    genes.iter().any(|g| self.work.gene_names.find(g).is_some())
+                }
             };
+            self.open_pane(if self.view.layout == Layout::List { Pane::List } else { Pane::Map });
             if !known {
                 self.view.colour_by = map::first_colour(&dataset);
             }
@@ -189,6 +240,12 @@ impl App {
             self.view.hidden.clear();
         }
         self.view.colour_by = by;
+        if let ColourBy::GeneSet { name, genes } = &self.view.colour_by {
+            let (name, genes) = (name.clone(), genes.clone());
+            if !self.read_gene_set(name, &genes) {
+                return;
+            }
+        }
         if let ColourBy::Gene { gene, symbol } = &self.view.colour_by {
             let n_genes = self.work.dataset.as_ref().map_or(0, |d| d.genes.len());
             if *gene >= n_genes {
@@ -216,6 +273,10 @@ impl App {
             ColourBy::Column(name) => Source::Column(name.clone()),
             ColourBy::Gene { gene, .. } => match &self.work.gene {
                 Some(read) if read.gene == *gene => Source::Gene(read.clone()),
+                _ => Source::Nothing,
+            },
+            ColourBy::GeneSet { name, .. } => match &self.work.gene_set {
+                Some((_, read)) if read.symbol == *name => Source::Gene(read.clone()),
                 _ => Source::Nothing,
             },
         };
@@ -328,6 +389,6 @@ impl App {
 }
 
 /// `path` with an extension, where the user typed none.
-fn with_extension(path: std::path::PathBuf, extension: &str) -> std::path::PathBuf {
+pub(super) fn with_extension(path: std::path::PathBuf, extension: &str) -> std::path::PathBuf {
     if path.extension().is_some() { path } else { path.with_extension(extension) }
 }

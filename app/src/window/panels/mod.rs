@@ -5,24 +5,30 @@ mod cell_list;
 mod centre;
 mod claims;
 mod colour_by;
+mod compare;
 mod data;
+mod figure_dialog;
+mod gene_maps;
+mod genes;
 mod graph;
 mod legend;
 mod menu;
 mod ontology;
 mod overlays;
 mod palette;
+pub mod plots;
 mod status;
 mod welcome;
 mod widgets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use eframe::egui;
 
 use super::background::Task;
 use super::command::{Action, Situation};
+use super::dock::Pane;
 use super::map::Map;
 use super::state::{Saved, View};
 use super::terms::Terms;
@@ -30,10 +36,15 @@ use super::workspace::Workspace;
 
 pub use cell::cell_panel_ui;
 pub use centre::centre_ui;
+pub use compare::{ComparePanel, CompareSide, CompareSpec, request as compare_request};
 pub use data::data_panel_ui;
+pub use figure_dialog::figure_dialog_ui;
+pub use gene_maps::GeneMaps;
+pub use genes::{GeneList, GeneListPanel, MAX_LISTS, gene_lists_csv, parse_gene_lists};
 pub use menu::top_bar_ui;
 pub use overlays::{dialogs_ui, drop_overlay_ui, notices_ui};
 pub use palette::palette_ui;
+pub use plots::{Measure, PlotSettings, Plots};
 pub use status::status_bar_ui;
 pub use welcome::welcome_ui;
 
@@ -55,6 +66,8 @@ pub struct Scope<'a> {
     pub max_cells: usize,
     /// The graphics adapter.
     pub renderer: &'a str,
+    /// Panes that are in front.
+    pub shown: &'a BTreeSet<Pane>,
 }
 
 /// A dialog of the window's own.
@@ -64,6 +77,8 @@ pub enum Dialog {
     Shortcuts,
     /// Version and licence.
     About,
+    /// How the figure of a pane is written.
+    Figure(Pane),
 }
 
 /// The command palette while it is open.
@@ -108,6 +123,16 @@ pub struct Local {
     pub all_findings: bool,
     /// Whether all rows of the legend are shown, or the first many.
     pub all_categories: bool,
+    /// Where the large map was last drawn.
+    pub map_rect: Option<egui::Rect>,
+    /// The plots.
+    pub plots: Plots,
+    /// The small maps.
+    pub gene_maps: GeneMaps,
+    /// The panel of gene lists.
+    pub gene_list_panel: GeneListPanel,
+    /// The panel of comparisons.
+    pub compare_panel: ComparePanel,
     /// When notices were first shown, in seconds of the window's clock.
     pub notice_times: BTreeMap<u64, f64>,
 }

@@ -9,7 +9,7 @@ use super::super::command::{Action, Command, Menu};
 use super::super::theme::{Tokens, space, title_style};
 use super::super::workspace::Severity;
 use super::widgets::{heading, keys, muted, quiet_button, shortcut_words, warning_triangle};
-use super::{Dialog, Local, NOTICE_TIME, Out, Scope};
+use super::{Dialog, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui};
 
 /// Paints the notices in the lower right corner of `area`.
 pub fn notices_ui(ui: &Ui, area: Rect, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
@@ -97,7 +97,7 @@ pub fn drop_overlay_ui(ui: &Ui) {
 }
 
 /// Paints the dialog that is open.
-pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local) {
+pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
     let Some(dialog) = local.dialog else { return };
     let frame = Frame::window(ui.style()).inner_margin(Margin::same(20));
     let id = Id::unique("dialog");
@@ -106,6 +106,7 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local) {
         match dialog {
             Dialog::Shortcuts => shortcuts_ui(ui),
             Dialog::About => about_ui(ui, scope),
+            Dialog::Figure(pane) => figure_dialog_ui(ui, pane, scope, out),
         }
         ui.add_space(space::M);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
@@ -126,7 +127,7 @@ fn shortcuts_ui(ui: &mut Ui) {
         ui.columns(2, |columns| {
             if let [left, right] = columns {
                 shortcuts_of(left, Menu::View);
-                for menu in [Menu::File, Menu::Cell, Menu::Help] {
+                for menu in [Menu::File, Menu::Panels, Menu::Cell, Menu::Help] {
                     shortcuts_of(right, menu);
                 }
             }
