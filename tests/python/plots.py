@@ -2,7 +2,7 @@
 
     python tests/python/plots.py > tests/expected/plots.json
 
-Packages: tests/python/plots-requirements.txt.
+Packages: tests/python/requirements.txt.
 """
 
 import json

@@ -332,8 +332,8 @@ impl Command {
             Self::ShowGeneMaps => (plain(Key::Num7), None),
             Self::ShowComparison => (plain(Key::Num8), None),
             Self::ShowGeneLists => (plain(Key::Num9), None),
-            Self::ResetLayout => (ctrl_shift(Key::L), None),
-            Self::ExportFigure => (ctrl_shift(Key::E), None),
+            Self::ResetLayout => (ctrl_shift(Key::R), None),
+            Self::ExportFigure => (ctrl_shift(Key::G), None),
             Self::ClearRecent
             | Self::ExportComparison
             | Self::ThemeSystem

@@ -400,7 +400,7 @@ fn result_ui(
             .desired_width(150.0)
             .char_limit(64);
         let response = ui.add(field);
-        response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Find a compared gene"));
+        response.accessible_name("Find a compared gene");
         ui.selectable_value(&mut panel.as_volcano, false, "Genes");
         ui.selectable_value(&mut panel.as_volcano, true, "Volcano");
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -1,6 +1,6 @@
 //! How a figure is written: format, size, resolution, ground, legend.
 
-use eframe::egui::{self, DragValue, Grid, RichText, Ui};
+use eframe::egui::{DragValue, Grid, RichText, Ui};
 
 use super::super::command::Action;
 use super::super::dock::Pane;
@@ -87,11 +87,10 @@ pub fn figure_dialog_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, out: Out<'_>
 
 /// The pane in a sentence.
 fn name(pane: Pane) -> String {
-    let title = pane.title();
     match pane {
         Pane::Map => "the map".to_owned(),
         Pane::Comparison => "the volcano plot".to_owned(),
         Pane::GeneMaps => "the maps of genes".to_owned(),
-        _ => format!("the {}", egui::WidgetText::from(title).text().to_lowercase()),
+        _ => format!("the {}", pane.title().to_lowercase()),
     }
 }

@@ -147,9 +147,7 @@ fn editor_ui(ui: &mut Ui, scope: &Scope<'_>, panel: &mut GeneListPanel, out: Out
             .desired_rows((height / 20.0) as usize)
             .char_limit(400_000);
         let response = ui.add(field);
-        response.widget_info(|| {
-            egui::WidgetInfo::labeled(egui::Role::MultilineTextInput, true, "Genes of the list")
-        });
+        response.accessible_name("Genes of the list");
     });
     if panel.resolved.as_ref().is_none_or(|(of, _)| *of != panel.text) {
         let resolved = scope.work.gene_names.resolve(names_in(&panel.text));
@@ -207,7 +205,7 @@ fn editor_ui(ui: &mut Ui, scope: &Scope<'_>, panel: &mut GeneListPanel, out: Out
             .desired_width(180.0)
             .char_limit(80);
         let response = ui.add(field);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Name of the list"));
+        response.accessible_name("Name of the list");
         let name = panel.name.trim().to_owned();
         let genes: Vec<String> =
             names_in(&panel.text).into_iter().take(MAX_GENES).map(str::to_owned).collect();

@@ -82,8 +82,8 @@ pub fn gene_entry_ui(
             .hint_text("Symbol, Ensembl id, or a pasted list")
             .desired_width(width)
             .char_limit(200_000),
-    );
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Genes to add"));
+    )
+    .accessible_name("Genes to add");
     let entered = response.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
     if response.changed() {
         entry.report = None;
