@@ -101,11 +101,13 @@ pub fn write(scene: &Scene, provenance: &Provenance) -> Result<Vec<u8>, FigureEr
         let (colours, opacity) = (pack(&colours)?, pack(&opacity)?);
         let (width, height) = (raster.width as i32, raster.height as i32);
         let mut object = pdf.image_xobject(*image, &colours);
-        object.filter(Filter::FlateDecode).width(width).height(height).bits_per_component(8).s_mask(*mask);
+        object.width(width).height(height).bits_per_component(8).s_mask(*mask);
+        object.filter(Filter::FlateDecode);
         object.color_space().device_rgb();
         object.finish();
         let mut object = pdf.image_xobject(*mask, &opacity);
-        object.filter(Filter::FlateDecode).width(width).height(height).bits_per_component(8);
+        object.width(width).height(height).bits_per_component(8);
+        object.filter(Filter::FlateDecode);
         object.color_space().device_gray();
         object.finish();
     }

@@ -447,7 +447,7 @@ fn genes_ui(ui: &mut Ui, panel: &mut ComparePanel, result: &Arc<Comparison>, out
     for (c, column) in Column::ALL.into_iter().enumerate() {
         let (left, width) = span(c);
         let rect = egui::Rect::from_min_size(head.min + vec2(left, 0.0), vec2(width, ROW));
-        let response = ui.interact(rect, ui.id().with(("sort", c)), Sense::click());
+        let response = ui.interact(rect, ui.scope_id().with(("sort", c)), Sense::click());
         let chosen = panel.sort == column;
         let sign = match (chosen, panel.rising) {
             (true, true) => " ⏶",

@@ -16,15 +16,15 @@ use super::super::background::{Poll, Task};
 use super::super::command::Action;
 use super::super::dock::Pane;
 use super::super::figure::scene::{Paint, Raster};
-use super::super::map::{Camera, Colouring, Meaning, Scene, grouped, number};
+use super::super::map::{Camera, Colouring, Scene, grouped, number};
 use super::super::palette;
 use super::super::selection::CellSet;
 use super::super::state::ColourBy;
-use super::super::theme::{Tokens, space};
+use super::super::theme::Tokens;
 use super::plots::draw::discs;
 use super::plots::picker::genes_menu_ui;
 use super::plots::{no_genes_ui, wanted_genes};
-use super::widgets::{empty_state, muted, quiet_button};
+use super::widgets::{empty_state, muted};
 use super::{Local, Out, Scope};
 
 /// The narrowest map.

@@ -78,7 +78,7 @@ pub fn gene_entry_ui(
     let width = ui.available_width().min(360.0);
     let response = ui.add(
         TextEdit::singleline(&mut entry.text)
-            .id(ui.id().with(("gene entry", id)))
+            .id(ui.scope_id().with(("gene entry", id)))
             .hint_text("Symbol, Ensembl id, or a pasted list")
             .desired_width(width)
             .char_limit(200_000),
