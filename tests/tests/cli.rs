@@ -149,6 +149,52 @@ fn a_real_file_with_ensembl_ids_goes_the_whole_way() {
 }
 
 #[test]
+fn sets_of_cells_are_compared_and_the_table_says_by_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("genes.csv");
+    let compare = |more: &[&str]| {
+        let mut command = cell2text(["compare", "sample", "--column", "bulk_labels", "--json", "-o"]);
+        Run::of(command.arg(&table).args(more))
+    };
+    for (test, name) in [("wilcoxon", "Wilcoxon rank-sum"), ("t", "Welch's t")] {
+        let done = compare(&["--a", "CD14+ Monocyte", "--b", "CD19+ B", "--test", test]).json();
+        assert_eq!((&done["rows"], &done["n_a"], &done["n_b"]), (&765.into(), &129.into(), &95.into()));
+        assert_eq!(done["test"], name);
+        assert!(texts(&done, "highest").contains(&"LYZ"), "{done}");
+        let text = std::fs::read_to_string(&table).unwrap();
+        assert!(text.starts_with("\"gene\",\"gene_name_in_file\",\"ensembl_id\",\"score\","), "{text}");
+        assert_eq!(text.lines().count(), 766);
+        let provenance: Value =
+            serde_json::from_slice(&std::fs::read(folder.path().join("genes.provenance.json")).unwrap())
+                .unwrap();
+        assert_eq!(provenance["analysis"]["test"], name);
+        assert_eq!(provenance["command"][1], "compare");
+    }
+    fails(&compare(&["--a", "Monocytes"]), 2, &["Monocytes", "CD14+ Monocyte"]);
+    let scaled = compare(&["--a", "CD14+ Monocyte", "--matrix", "X"]);
+    fails(&scaled, 1, &["scaled values", "Choose another matrix"]);
+}
+
+#[test]
+fn a_map_is_computed_the_same_every_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let embed = |name: &str| {
+        let table = folder.path().join(name);
+        let done = Run::of(cell2text(["embed", "sample", "--json", "-o"]).arg(&table)).json();
+        assert_eq!(done["rows"], 700);
+        assert!(done["clusters"].as_u64().unwrap() > 2, "{done}");
+        std::fs::read_to_string(table).unwrap()
+    };
+    let table = embed("once.csv");
+    assert!(table.starts_with("\"index\",\"umap_1\",\"umap_2\",\"cluster\"\n"), "{table}");
+    assert_eq!(table, embed("twice.csv"));
+    let provenance: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("once.provenance.json")).unwrap()).unwrap();
+    assert_eq!(provenance["analysis"]["seed"], 0);
+    assert_eq!(provenance["analysis"]["matrix"], "raw/X");
+}
+
+#[test]
 fn what_is_no_cell_file_is_named_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let notes = folder.path().join("notes.h5ad");

@@ -49,6 +49,11 @@ impl Environment {
         Self { folder: target_dir.join("tools").join("python") }
     }
 
+    /// The one with scanpy, which only the benchmarks need.
+    pub fn with_scanpy(target_dir: &Path) -> Self {
+        Self { folder: target_dir.join("tools").join("scanpy") }
+    }
+
     fn program(&self, name: &str) -> PathBuf {
         let folder = if cfg!(windows) { "Scripts" } else { "bin" };
         self.folder.join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))

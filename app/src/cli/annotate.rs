@@ -1,6 +1,6 @@
 //! `cell2text annotate`: many cells into one table.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -12,7 +12,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::input::{EngineArgs, GenerationArgs, InputArgs, at_least_one, cells};
 use super::interrupt;
-use super::output::{Output, tell, tell_findings};
+use super::output::{Output, check_target, tell, tell_findings};
 
 /// Describes many cells and writes them as a CSV table, with a provenance file beside it
 ///
@@ -97,21 +97,5 @@ impl AnnotateArgs {
                 failure.message().map(|message| format!(": {message}")).unwrap_or_default()
             )),
         }
-    }
-}
-
-/// What can be known to fail at the end is better said before hours of work.
-fn check_target(path: &Path) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::Usage(format!(
-            "{}: is a folder; give a file name, as cells.csv",
-            path.display()
-        )));
-    }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Failure::Usage(format!("{}: there is no such folder; make it first", folder.display())))
-        }
-        _ => Ok(()),
     }
 }

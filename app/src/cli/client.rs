@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::analysis::{CompareRequest, Comparison, EmbedSettings};
 use engine::describe::{Description, GenerationSettings};
 use engine::progress::Progress;
 use engine::session::{Command, DataSource, Dataset, Event, ModelReport, Session};
@@ -132,14 +133,65 @@ impl Client {
     /// # Errors
     /// Where it cannot be written.
     pub fn export(&self, path: &Path) -> Result<usize, Failure> {
+        self.written(Command::ExportCsv { path: path.to_path_buf() })
+    }
+
+    /// The rows that a command writes.
+    fn written(&self, command: Command) -> Result<usize, Failure> {
         let mut written = 0;
-        self.run(Command::ExportCsv { path: path.to_path_buf() }, |event| {
+        self.run(command, |event| {
             if let Event::Exported { rows, .. } = event {
                 written = rows;
             }
             Ok(())
         })?;
         Ok(written)
+    }
+
+    /// Compares two sets of cells.
+    ///
+    /// # Errors
+    /// What comparing fails with.
+    pub fn compare(&self, request: CompareRequest) -> Result<Arc<Comparison>, Failure> {
+        let mut compared = None;
+        self.run(Command::Compare(Arc::new(request)), |event| {
+            if let Event::Compared { result, .. } = event {
+                compared = Some(result);
+            }
+            Ok(())
+        })?;
+        compared.ok_or_else(|| Failure::Other(anyhow::anyhow!("the engine compared nothing")))
+    }
+
+    /// Computes a map and clusters of the open data set.
+    ///
+    /// # Errors
+    /// What computing fails with.
+    pub fn embed(&self, settings: &EmbedSettings) -> Result<Arc<Dataset>, Failure> {
+        let mut extended = None;
+        self.run(Command::Embed(settings.clone()), |event| {
+            if let Event::Extended { dataset, .. } = event {
+                extended = Some(dataset);
+            }
+            Ok(())
+        })?;
+        extended.ok_or_else(|| Failure::Other(anyhow::anyhow!("the engine computed no map")))
+    }
+
+    /// Writes the map computed last. Returns the number of rows.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn export_map(&self, path: &Path) -> Result<usize, Failure> {
+        self.written(Command::ExportMap { path: path.to_path_buf() })
+    }
+
+    /// Writes a comparison. Returns the number of rows.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn export_comparison(&self, result: &Arc<Comparison>, path: &Path) -> Result<usize, Failure> {
+        self.written(Command::ExportComparison { result: result.clone(), path: path.to_path_buf() })
     }
 
     /// Sends a command and sees it through: progress to the bar, Ctrl-C to the job, results to `on_event`.

@@ -5,9 +5,11 @@
 
 mod annotate;
 mod client;
+mod compare;
 mod demo;
 mod describe;
 mod devices;
+mod embed;
 mod failure;
 mod info;
 mod input;
@@ -52,6 +54,8 @@ enum Command {
     Info(info::InfoArgs),
     Describe(describe::DescribeArgs),
     Annotate(annotate::AnnotateArgs),
+    Embed(embed::EmbedArgs),
+    Compare(compare::CompareArgs),
     Train(train::TrainArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
@@ -72,6 +76,8 @@ pub fn main() -> ExitCode {
         Some(Command::Info(args)) => args.run(),
         Some(Command::Describe(args)) => args.run(),
         Some(Command::Annotate(args)) => args.run(),
+        Some(Command::Embed(args)) => args.run(),
+        Some(Command::Compare(args)) => args.run(),
         Some(Command::Train(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
@@ -124,6 +130,10 @@ mod tests {
             "cell2text describe cells.h5ad --random 2 --temperature -1",
             "cell2text annotate cells.h5ad",
             "cell2text annotate cells.h5ad -o out.csv --limit 3 --random 3",
+            "cell2text embed cells.h5ad",
+            "cell2text embed cells.h5ad -o out.csv --neighbours 0",
+            "cell2text compare cells.h5ad --column type -o out.csv",
+            "cell2text compare cells.h5ad --column type --a B --test anova -o out.csv",
             "cell2text info",
             "cell2text info cells.h5ad --matrix obs/n_genes",
         ] {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 
 use engine::session::Finding;
 use serde::Serialize;
@@ -63,5 +64,24 @@ pub fn tell_findings(findings: &[Finding]) {
     for finding in findings {
         let weight = if finding.serious { "warning" } else { "note" };
         tell(format_args!("{weight}: {}: {}", finding.element, finding.message));
+    }
+}
+
+/// What can be known to fail at the end is better said before hours of work.
+///
+/// # Errors
+/// [`Failure::Usage`] where no table can be written to `path`.
+pub fn check_target(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(Failure::Usage(format!(
+            "{}: is a folder; give a file name, as cells.csv",
+            path.display()
+        )));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Failure::Usage(format!("{}: there is no such folder; make it first", folder.display())))
+        }
+        _ => Ok(()),
     }
 }

@@ -162,6 +162,7 @@ impl App {
             match self.work.apply(event) {
                 Some(Change::Opened { fresh }) => self.opened(ctx, fresh),
                 Some(Change::GeneRead) => self.recolour(ctx),
+                Some(Change::Extended { embedding }) => self.extended(ctx, embedding),
                 Some(Change::Described { cell, term }) if self.local.selected == Some(cell) => {
                     self.show_term_of_cell(ctx, term.as_deref());
                 }

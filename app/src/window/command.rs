@@ -27,6 +27,7 @@ pub enum Command {
     ZoomIn,
     ZoomOut,
     NextEmbedding,
+    ComputeMap,
     ShowMap,
     ShowCellList,
     FindGene,
@@ -135,7 +136,7 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::Open,
         Self::OpenSample,
         Self::ClearRecent,
@@ -147,6 +148,7 @@ impl Command {
         Self::ZoomIn,
         Self::ZoomOut,
         Self::NextEmbedding,
+        Self::ComputeMap,
         Self::ShowMap,
         Self::ShowCellList,
         Self::FindGene,
@@ -197,6 +199,7 @@ impl Command {
             Self::ZoomIn => "Zoom in",
             Self::ZoomOut => "Zoom out",
             Self::NextEmbedding => "Next embedding",
+            Self::ComputeMap => "Compute a map",
             Self::ShowMap => "Show the map",
             Self::ShowCellList => "Show the list of cells",
             Self::FindGene => "Colour by gene…",
@@ -250,6 +253,9 @@ impl Command {
             Self::ZoomIn => "Look closer at the middle of the map.",
             Self::ZoomOut => "Step back from the middle of the map.",
             Self::NextEmbedding => "Show the next embedding of the file.",
+            Self::ComputeMap => {
+                "Compute a map (UMAP) and clusters (Leiden) of all cells from the chosen matrix."
+            }
             Self::ShowMap => "Show the cells as a map.",
             Self::ShowCellList => "Show the cells as a list with names and values.",
             Self::FindGene => "Find a gene by symbol or Ensembl id and colour the cells by it.",
@@ -302,6 +308,7 @@ impl Command {
             Self::ZoomIn => (plain(Key::Plus), plain(Key::Equals)),
             Self::ZoomOut => (plain(Key::Minus), None),
             Self::NextEmbedding => (plain(Key::E), None),
+            Self::ComputeMap => (ctrl_shift(Key::U), None),
             Self::ShowMap => (plain(Key::M), None),
             Self::ShowCellList => (plain(Key::L), None),
             Self::FindGene => (plain(Key::G), ctrl(Key::F)),
@@ -398,7 +405,7 @@ impl Command {
             Self::ClearRecent => now.has_recent,
             Self::FitMap | Self::ZoomIn | Self::ZoomOut | Self::ShowMap => now.has_map,
             Self::NextEmbedding => now.has_other_embedding,
-            Self::ShowCellList | Self::FindGene | Self::AnnotateAll => now.has_data,
+            Self::ShowCellList | Self::FindGene | Self::AnnotateAll | Self::ComputeMap => now.has_data,
             Self::ToggleDataPanel | Self::ToggleCellPanel | Self::ToggleOntology => now.has_data,
             Self::ShowAllCategories => now.has_hidden,
             Self::DescribeCell | Self::ClearSelection => now.has_selection,

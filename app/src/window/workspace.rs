@@ -109,6 +109,11 @@ pub enum Change {
     },
     /// A gene was read.
     GeneRead,
+    /// The data set has computed maps and clusters more.
+    Extended {
+        /// The map to show.
+        embedding: Option<String>,
+    },
     /// The description of this cell is complete and names this cell type.
     Described {
         /// The cell.
@@ -249,8 +254,28 @@ impl Workspace {
                 self.descriptions.extend(descriptions.into_iter().map(|d| (d.cell, d)));
                 None
             }
-            Event::Exported { path, rows, .. } => {
-                let cells = if rows == 1 { "cell" } else { "cells" };
+            Event::Compared { result, .. } => {
+                self.comparison = Some(result);
+                None
+            }
+            Event::Extended { dataset, .. } => {
+                let known = |name: &str| {
+                    self.dataset.as_ref().is_some_and(|d| d.embeddings.iter().any(|e| e.name == name))
+                };
+                let names = || dataset.embeddings.iter().map(|e| &e.name);
+                // A map computed anew has the name of the one before.
+                let embedding = names()
+                    .find(|name| !known(name))
+                    .or_else(|| {
+                        names().find(|name| name.starts_with("X_umap") && name.ends_with("cell2text"))
+                    })
+                    .or_else(|| names().next())
+                    .cloned();
+                self.dataset = Some(dataset);
+                Some(Change::Extended { embedding })
+            }
+            Event::Exported { path, rows, unit, .. } => {
+                let cells = if rows == 1 { unit.trim_end_matches('s') } else { unit };
                 self.notify(
                     Severity::Done,
                     format!("Wrote {rows} {cells} to {}", file_name(&path)),

@@ -7,9 +7,11 @@
 mod batch;
 mod choose;
 mod provenance;
+mod sheet;
 mod table;
 
 pub use batch::{Batches, annotate_cells};
 pub use choose::{find_cells, sample_cells};
 pub use provenance::{InputFile, Run, provenance_path};
-pub use table::{Annotation, Export, write_csv};
+pub use sheet::{Field, Sheet, write_sheet};
+pub use table::{Annotation, Export, index_label, write_csv};

@@ -133,8 +133,8 @@ pub fn write_csv(path: &Path, export: &Export<'_>, watch: &Watch) -> Result<usiz
     Ok(rows)
 }
 
-/// anndata writes `_index` where the index has no name.
-fn index_label(name: &str) -> &str {
+/// The heading of a column of cell names: obs's own name for its index. anndata writes `_index` where it has none.
+pub fn index_label(name: &str) -> &str {
     if name.is_empty() || name == "_index" { "index" } else { name }
 }
 
@@ -225,11 +225,11 @@ fn number(value: f32) -> String {
 
 /// A text field. It is quoted whatever it holds, so that a cell called `1e5` or `nan` stays text for readers that
 /// look at the quotes. NUL, which no CSV reader agrees on, is dropped.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\0', "").replace('"', "\"\""))
 }
 
-fn record(fields: impl Iterator<Item = String>) -> String {
+pub(super) fn record(fields: impl Iterator<Item = String>) -> String {
     let mut line = fields.collect::<Vec<_>>().join(",");
     line.push('\n');
     line
@@ -255,7 +255,7 @@ fn provenance(path: &Path, export: &Export<'_>, sha256: &str, runs: &BTreeMap<St
     })
 }
 
-fn refuse_bad_target(path: &Path, input: &InputFile) -> Result<()> {
+pub(super) fn refuse_bad_target(path: &Path, input: &InputFile) -> Result<()> {
     let refuse = |found: &str, remedy: &str| {
         Err(Error::request(
             Problem::new("the file to write", found, "a new file, or an older table to replace", remedy)
@@ -284,14 +284,14 @@ fn refuse_bad_target(path: &Path, input: &InputFile) -> Result<()> {
 }
 
 /// A file being written beside the one that it will replace.
-struct Draft {
+pub(super) struct Draft {
     path: PathBuf,
     file: BufWriter<NamedTempFile>,
     hash: Sha256,
 }
 
 impl Draft {
-    fn new(path: &Path) -> Result<Self> {
+    pub(super) fn new(path: &Path) -> Result<Self> {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -308,17 +308,17 @@ impl Draft {
         Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), hash: Sha256::new() })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.hash.update(bytes);
         self.file.write_all(bytes).map_err(|e| Error::io("write the table", &self.path, e))
     }
 
-    fn sha256(&self) -> String {
+    pub(super) fn sha256(&self) -> String {
         format!("{:x}", self.hash.clone().finalize())
     }
 
     /// Puts the file in its place in one step.
-    fn finish(self) -> Result<()> {
+    pub(super) fn finish(self) -> Result<()> {
         let Self { path, file, .. } = self;
         let failed = |source| Error::io("write the table", &path, source);
         let file = file.into_inner().map_err(|e| failed(e.into_error()))?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::analysis::{CompareRequest, Comparison, EmbedSettings};
 use crate::anndata::MatrixKey;
 use crate::describe::GenerationSettings;
 
@@ -55,6 +56,23 @@ pub enum Command {
         cells: Arc<[usize]>,
         /// How to generate.
         settings: GenerationSettings,
+    },
+    /// Compares two sets of cells in every gene; answered by [`super::Event::Compared`]. A newer one replaces an older.
+    Compare(Arc<CompareRequest>),
+    /// Computes a map and clusters from the chosen matrix; answered by [`super::Event::Extended`]. A newer one replaces
+    /// an older.
+    Embed(EmbedSettings),
+    /// Writes the map and the clusters computed last to a CSV with its provenance beside it.
+    ExportMap {
+        /// The CSV to write; replaced atomically where it exists.
+        path: PathBuf,
+    },
+    /// Writes a comparison to a CSV with its provenance beside it.
+    ExportComparison {
+        /// The comparison.
+        result: Arc<Comparison>,
+        /// The CSV to write; replaced atomically where it exists.
+        path: PathBuf,
     },
     /// Writes all cells described so far to a CSV with its provenance beside it.
     ExportCsv {

@@ -9,10 +9,11 @@ use serde_json::json;
 use tempfile::TempPath;
 
 use super::command::{Command, DataSource};
-use super::dataset;
+use super::computed::Computed;
 use super::event::{CellRecord, Dataset, Event, GeneColour, TopGene};
 use super::jobs::{JobContext, lock};
 use super::run::Shared;
+use super::{analysis, dataset};
 use crate::analysis::{log1p_cp10k, row_totals};
 use crate::anndata::{AnnData, Matrix, MatrixKey, Scale, SparseRow};
 use crate::annotate::{Annotation, Export, InputFile, write_csv};
@@ -26,7 +27,7 @@ const TOP_GENES: usize = 30;
 /// The open file and what was made of it.
 pub(super) struct OpenData {
     pub dataset: Arc<Dataset>,
-    pub matrix: Matrix,
+    pub matrix: Arc<Matrix>,
     file: Arc<OpenFile>,
     /// Row sums of the chosen matrix, `[n_obs]`; computed when first needed.
     totals: OnceLock<Arc<[f64]>>,
@@ -36,6 +37,7 @@ pub(super) struct OpenData {
 struct OpenFile {
     anndata: AnnData,
     annotations: Mutex<BTreeMap<usize, Annotation>>,
+    computed: Mutex<Option<Arc<Computed>>>,
     input: OnceLock<InputFile>,
     /// Size and time of the file when it was opened.
     stamp: Option<Stamp>,
@@ -75,6 +77,28 @@ impl OpenData {
         Ok(self.matrix.rows_watched(cell..cell + 1, watch)?.pop().unwrap_or_default())
     }
 
+    /// The same open data set with a computed map more, which from now on stays with the file.
+    pub(super) fn with_computed(&self, computed: Computed) -> Self {
+        let computed = Arc::new(computed);
+        let mut dataset = Dataset::clone(&self.dataset);
+        let before = lock(&self.file.computed).replace(computed.clone());
+        if let Some(before) = before {
+            before.take_from(&mut dataset);
+        }
+        computed.add_to(&mut dataset);
+        Self {
+            dataset: Arc::new(dataset),
+            matrix: self.matrix.clone(),
+            file: self.file.clone(),
+            totals: self.totals.clone(),
+        }
+    }
+
+    /// The map computed last.
+    pub(super) fn computed(&self) -> Option<Arc<Computed>> {
+        lock(&self.file.computed).clone()
+    }
+
     /// Keeps descriptions for the export; a newer one of the same cell replaces the older.
     pub(super) fn keep(&self, annotations: impl Iterator<Item = Annotation>) {
         let mut kept = lock(&self.file.annotations);
@@ -99,6 +123,12 @@ impl DataWorker {
             Command::ColourByGene { gene } => self.colour(ctx, gene),
             Command::ReadGenes { genes } => self.read_genes(ctx, &genes),
             Command::ReadCell { cell } => self.read_cell(ctx, cell),
+            Command::Compare(request) => analysis::compare_sets(&self.shared, ctx, &request),
+            Command::Embed(settings) => analysis::embed_cells(&self.shared, ctx, settings),
+            Command::ExportMap { path } => analysis::export_map(&self.shared, ctx, &path),
+            Command::ExportComparison { result, path } => {
+                analysis::export_comparison(&self.shared, ctx, &result, &path)
+            }
             Command::ExportCsv { path } => self.export(ctx, &path),
             Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
                 "a description",
@@ -125,6 +155,7 @@ impl DataWorker {
         let file = OpenFile {
             anndata,
             annotations: Mutex::default(),
+            computed: Mutex::default(),
             input: OnceLock::new(),
             stamp,
             _sample: sample,
@@ -143,8 +174,11 @@ impl DataWorker {
     }
 
     /// Makes a data set the open one and says so.
-    fn publish(&self, ctx: &JobContext, dataset: Dataset, file: Arc<OpenFile>) -> Result<()> {
-        let matrix = file.anndata.matrix(&dataset.matrix.key)?;
+    fn publish(&self, ctx: &JobContext, mut dataset: Dataset, file: Arc<OpenFile>) -> Result<()> {
+        if let Some(computed) = &*lock(&file.computed) {
+            computed.add_to(&mut dataset);
+        }
+        let matrix = Arc::new(file.anndata.matrix(&dataset.matrix.key)?);
         let dataset = Arc::new(dataset);
         // From here on the job counts as done, even if it is stopped: engine and face must not disagree.
         ctx.watch.check()?;
@@ -218,42 +252,17 @@ impl DataWorker {
             )));
         }
         ctx.started(format!("Writing {}", path.display()))?;
-        let input = open.file.input(dataset, &ctx.watch)?;
+        let input = open.input(&ctx.watch)?;
         let export = Export {
             index_name: &dataset.obs.index_name,
             names: &dataset.obs.index,
             annotations: &annotations,
             flags: &dataset::flags(dataset),
             input: &input,
-            data: json!({
-                "changed_since_opened": stamp(&dataset.source) != open.file.stamp,
-                "n_obs": dataset.n_obs,
-                "n_vars": dataset.genes.len(),
-                "known_genes": dataset.known_genes,
-                "species": dataset.species.map(|species| species.label()),
-                "findings": dataset
-                    .findings
-                    .iter()
-                    .map(|f| json!({ "element": f.element, "message": f.message, "serious": f.serious }))
-                    .collect::<Vec<_>>(),
-            }),
+            data: open.provenance(),
         };
         let rows = write_csv(path, &export, &ctx.watch)?;
-        ctx.emit_done(Event::Exported { job: ctx.id, path: path.to_path_buf(), rows })
-    }
-}
-
-impl OpenFile {
-    /// The hash of the input, computed at the first export.
-    fn input(&self, dataset: &Dataset, watch: &Watch) -> Result<InputFile> {
-        if let Some(input) = self.input.get() {
-            return Ok(input.clone());
-        }
-        let input = match &dataset.source {
-            DataSource::Sample => InputFile::sample(assets::SAMPLE_H5AD),
-            DataSource::File(path) => InputFile::hash(path, watch)?,
-        };
-        Ok(self.input.get_or_init(|| input).clone())
+        ctx.emit_done(Event::Exported { job: ctx.id, path: path.to_path_buf(), rows, unit: "cells" })
     }
 }
 
@@ -287,8 +296,37 @@ impl OpenData {
         Ok(GeneColour { gene, symbol, values: values.into(), unit })
     }
 
+    /// The file as tables name it; its hash is computed at the first export.
+    pub(super) fn input(&self, watch: &Watch) -> Result<InputFile> {
+        if let Some(input) = self.file.input.get() {
+            return Ok(input.clone());
+        }
+        let input = match &self.dataset.source {
+            DataSource::Sample => InputFile::sample(assets::SAMPLE_H5AD),
+            DataSource::File(path) => InputFile::hash(path, watch)?,
+        };
+        Ok(self.file.input.get_or_init(|| input).clone())
+    }
+
+    /// What tables say of the data set in their provenance.
+    pub(super) fn provenance(&self) -> serde_json::Value {
+        let dataset = &*self.dataset;
+        json!({
+            "changed_since_opened": stamp(&dataset.source) != self.file.stamp,
+            "n_obs": dataset.n_obs,
+            "n_vars": dataset.genes.len(),
+            "known_genes": dataset.known_genes,
+            "species": dataset.species.map(|species| species.label()),
+            "findings": dataset
+                .findings
+                .iter()
+                .map(|f| json!({ "element": f.element, "message": f.message, "serious": f.serious }))
+                .collect::<Vec<_>>(),
+        })
+    }
+
     /// Row sums of the chosen matrix, `[n_obs]`: one pass over the file, the first time.
-    fn totals(&self, watch: &Watch) -> Result<Arc<[f64]>> {
+    pub(super) fn totals(&self, watch: &Watch) -> Result<Arc<[f64]>> {
         if let Some(totals) = self.totals.get() {
             return Ok(totals.clone());
         }

@@ -278,6 +278,20 @@ fn embeddings(anndata: &AnnData, watch: &Watch) -> Result<(Vec<Embedding>, Vec<F
         }
         embeddings.push(Embedding { name: name.clone(), positions });
     }
+    in_order_of_use(&mut embeddings);
+    if embeddings.is_empty() && anndata.n_obs() > 0 {
+        findings.push(finding(
+            "obsm",
+            "The file has no embedding with two or more columns, so no map can be drawn; cells can still be chosen by \
+             name and described. Compute a map here (View, Compute a map), or in Python with sc.tl.umap(adata).",
+            false,
+        ));
+    }
+    Ok((embeddings, findings))
+}
+
+/// UMAP first, then t-SNE, then the others; else as they are.
+pub(super) fn in_order_of_use(embeddings: &mut [Embedding]) {
     embeddings.sort_by_key(|embedding| {
         let name = embedding.name.to_lowercase();
         if name.contains("umap") {
@@ -288,13 +302,4 @@ fn embeddings(anndata: &AnnData, watch: &Watch) -> Result<(Vec<Embedding>, Vec<F
             2
         }
     });
-    if embeddings.is_empty() && anndata.n_obs() > 0 {
-        findings.push(finding(
-            "obsm",
-            "The file has no embedding with two or more columns, so no map can be drawn; cells can still be chosen by \
-             name and described. Compute one in Python with sc.pp.neighbors(adata) and sc.tl.umap(adata).",
-            false,
-        ));
-    }
-    Ok((embeddings, findings))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::command::{DataSource, JobId};
 use crate::Error;
+use crate::analysis::Comparison;
 use crate::anndata::{Frame, MatrixChoice, MatrixKey};
 use crate::describe::Description;
 use crate::genes::Species;
@@ -205,6 +206,21 @@ pub enum Event {
         /// Their descriptions.
         descriptions: Vec<Arc<Description>>,
     },
+    /// Two sets of cells were compared.
+    Compared {
+        /// The job.
+        job: JobId,
+        /// What differs.
+        result: Arc<Comparison>,
+    },
+    /// The data set has a computed map and clusters more: the embeddings `X_umap` (`X_umap_cell2text` where the file has
+    /// its own) and `X_pca_cell2text`, and the column `c2t_cluster` of obs. All else is as before, descriptions too.
+    Extended {
+        /// The job.
+        job: JobId,
+        /// The data set with all that was computed of it.
+        dataset: Arc<Dataset>,
+    },
     /// A file was written.
     Exported {
         /// The job.
@@ -213,6 +229,8 @@ pub enum Event {
         path: PathBuf,
         /// Data rows in it.
         rows: usize,
+        /// What a row is, in the plural: "cells" or "genes".
+        unit: &'static str,
     },
     /// The job is done.
     Finished {
@@ -247,6 +265,8 @@ impl Event {
             | Self::DescriptionText { job, .. }
             | Self::Described { job, .. }
             | Self::Annotated { job, .. }
+            | Self::Compared { job, .. }
+            | Self::Extended { job, .. }
             | Self::Exported { job, .. }
             | Self::Finished { job }
             | Self::Failed { job, .. }

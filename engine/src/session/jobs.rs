@@ -43,6 +43,8 @@ pub(super) enum Lane {
     Data,
     /// Reads single cells, which takes milliseconds and must not wait for a gene.
     Cell,
+    /// Compares cells and computes maps, which takes long.
+    Analysis,
     /// Runs the model.
     Model,
 }
@@ -57,6 +59,10 @@ pub(super) enum Kind {
     ReadCell,
     Describe,
     Annotate,
+    Compare,
+    Embed,
+    ExportComparison,
+    ExportMap,
     ExportCsv,
 }
 
@@ -70,6 +76,10 @@ impl Kind {
             Command::ReadCell { .. } => Self::ReadCell,
             Command::Describe { .. } => Self::Describe,
             Command::Annotate { .. } => Self::Annotate,
+            Command::Compare(_) => Self::Compare,
+            Command::Embed(_) => Self::Embed,
+            Command::ExportComparison { .. } => Self::ExportComparison,
+            Command::ExportMap { .. } => Self::ExportMap,
             Command::ExportCsv { .. } => Self::ExportCsv,
         }
     }
@@ -78,9 +88,14 @@ impl Kind {
         match self {
             Self::Describe | Self::Annotate => Lane::Model,
             Self::ReadCell => Lane::Cell,
-            Self::Open | Self::UseMatrix | Self::ColourByGene | Self::ReadGenes | Self::ExportCsv => {
-                Lane::Data
-            }
+            Self::Compare | Self::Embed => Lane::Analysis,
+            Self::Open
+            | Self::UseMatrix
+            | Self::ColourByGene
+            | Self::ReadGenes
+            | Self::ExportComparison
+            | Self::ExportMap
+            | Self::ExportCsv => Lane::Data,
         }
     }
 
@@ -93,11 +108,15 @@ impl Kind {
     fn supersedes(self, older: Self, running: bool) -> bool {
         match self {
             Self::Open => true,
-            Self::UseMatrix => older != Self::ExportCsv && older != Self::Open,
+            Self::UseMatrix => {
+                !matches!(older, Self::ExportCsv | Self::ExportComparison | Self::ExportMap | Self::Open)
+            }
             // A running read ends within milliseconds; stopping it would starve a face that asks on every hover.
             Self::ReadCell => older == Self::ReadCell && !running,
             // Who asks for other genes has no more use for those before.
             Self::ReadGenes => older == Self::ReadGenes,
+            Self::Compare => older == Self::Compare,
+            Self::Embed => older == Self::Embed,
             Self::Describe => older == Self::Describe,
             _ => false,
         }

@@ -3,12 +3,13 @@
 //! A [`Session`] owns the open data set and the loaded model on threads of its own. A face (the window, the
 //! command line) sends [`Command`]s and drains [`Event`]s; it never waits for either.
 //!
-//! Three workers serve one session, so that looking never waits for describing, nor a click for a whole gene:
+//! Four workers serve one session, so that looking never waits for describing, nor a click for a whole gene:
 //!
 //! | worker | commands |
 //! | --- | --- |
-//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ReadGenes`], [`Command::ExportCsv`] |
+//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ReadGenes`], [`Command::ExportCsv`], [`Command::ExportComparison`], [`Command::ExportMap`] |
 //! | cell | [`Command::ReadCell`] |
+//! | analysis | [`Command::Compare`], [`Command::Embed`] |
 //! | model | [`Command::Describe`], [`Command::Annotate`] |
 //!
 //! Each worker takes its commands in the order sent; a description asked for during an annotate job is slipped in
@@ -31,7 +32,9 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
+mod analysis;
 mod command;
+mod computed;
 mod data;
 mod dataset;
 mod event;
@@ -42,6 +45,8 @@ mod run;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_analysis;
 #[cfg(test)]
 mod tests_on_data;
 

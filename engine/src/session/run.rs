@@ -75,6 +75,21 @@ impl Shared {
         drop(before);
     }
 
+    /// Puts `open`, which is `of` with something more, in the place of `of`.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] where `of` is no longer the open data set.
+    pub(super) fn extend_data(&self, of: &Arc<OpenData>, open: OpenData) -> Result<()> {
+        let mut data = lock(&self.data);
+        if !data.open.as_ref().is_some_and(|now| Arc::ptr_eq(now, of)) {
+            return Err(Error::Cancelled);
+        }
+        let before = data.open.replace(Arc::new(open));
+        drop(data);
+        drop(before);
+        Ok(())
+    }
+
     fn settle(&self, epoch: u64) {
         let mut data = lock(&self.data);
         data.epoch = data.epoch.max(epoch);
@@ -96,6 +111,7 @@ fn nothing_open() -> Error {
 struct Queues {
     data: Sender<Job>,
     cell: Sender<Job>,
+    analysis: Sender<Job>,
     model: Sender<Job>,
 }
 
@@ -127,11 +143,16 @@ impl Session {
         let shared = Arc::new(Shared { hub, settings, data: Mutex::default(), settled: Condvar::new() });
         let (data, data_jobs) = bounded(COMMANDS_WAITING);
         let (cell, cell_jobs) = bounded(COMMANDS_WAITING);
+        let (analysis, analysis_jobs) = bounded(COMMANDS_WAITING);
         let (model, model_jobs) = bounded(COMMANDS_WAITING);
         // Built before its threads, so that a failed start of one still ends the others.
-        let queues = Some(Queues { data, cell, model });
+        let queues = Some(Queues { data, cell, analysis, model });
         let mut session = Self { shared: shared.clone(), outlet, queues, threads: Vec::new() };
-        for (name, jobs) in [("cell2text-data", data_jobs), ("cell2text-cell", cell_jobs)] {
+        for (name, jobs) in [
+            ("cell2text-data", data_jobs),
+            ("cell2text-cell", cell_jobs),
+            ("cell2text-analysis", analysis_jobs),
+        ] {
             let shared = shared.clone();
             session.spawn(name, move || serve_data(&shared, &jobs))?;
         }
@@ -146,7 +167,7 @@ impl Session {
                     Error::request(Problem::new(
                         "the engine",
                         format!("no thread to be had ({e})"),
-                        "two threads",
+                        "four threads",
                         "Close other programs and try again.",
                     ))
                 },
@@ -161,6 +182,7 @@ impl Session {
         let queue = self.queues.as_ref().map(|queues| match Kind::of(&command).lane() {
             Lane::Data => &queues.data,
             Lane::Cell => &queues.cell,
+            Lane::Analysis => &queues.analysis,
             Lane::Model => &queues.model,
         });
         match queue {

@@ -68,11 +68,29 @@ fn a_file_named_at_the_start_that_cannot_be_opened_leaves_the_first_page() {
 fn without_an_embedding_the_cells_are_listed_and_described() {
     let Some(path) = shared("data/h5ad_zoo/no_umap.h5ad") else { return };
     let mut window = opened(path);
-    window.assert_shows(&["This file has no map", "scanpy.tl.umap"]);
+    window.assert_shows(&["This file has no map", "Compute a map"]);
     assert!(!window.app().situation().has_map);
     let cell = click_first_in_list(&mut window);
     let text = window.app().description(cell).expect("described without a map").text.clone();
     window.assert_shows(&[&text]);
+}
+
+#[test]
+fn a_map_is_computed_at_a_button_and_shown() {
+    let Some(path) = shared("data/cells/mouse_kidney_tabulamuris215.h5ad") else { return };
+    let mut window = opened(path);
+    window.press("Compute a map");
+    assert!(window.app().situation().has_map);
+    assert_eq!(window.map(), "UMAP, 215 cells, coloured by cell_type");
+    let data = window.data();
+    let names: Vec<_> = data.embeddings.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["X_umap", "X_pca_cell2text"]);
+    assert!(data.obs.column("c2t_cluster").is_some_and(engine::anndata::Column::is_categorical));
+    window.assert_hides(&["This file has no map", "no map can be drawn"]);
+    // A cell is described on it as on any other map.
+    let cell = lonely_cells(&data, "cell_type", "leukocyte")[0];
+    window.click_cell(cell);
+    assert_eq!(window.app().selected_cell(), Some(cell));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What actions and commands do.
 
 use eframe::egui;
+use engine::analysis::EmbedSettings;
 use engine::session::{Command as Request, DataSource};
 
 use super::super::command::{Action, Command};
@@ -113,6 +114,9 @@ impl App {
             Command::ZoomIn => self.zoom(1.4),
             Command::ZoomOut => self.zoom(1.0 / 1.4),
             Command::NextEmbedding => self.next_embedding(),
+            Command::ComputeMap => {
+                self.send(Request::Embed(EmbedSettings::default()));
+            }
             Command::ShowMap => self.open_pane(Pane::Map),
             Command::ShowCellList => {
                 self.open_pane(Pane::List);
@@ -233,6 +237,25 @@ impl App {
             self.select(ctx, cell);
         }
         ctx.send_viewport_cmd(egui::ViewportCommand::Title(format!("{} – Cell2Text", dataset.name)));
+    }
+
+    /// Shows a map that was computed.
+    pub(super) fn extended(&mut self, ctx: &egui::Context, embedding: Option<String>) {
+        if let Some(embedding) = embedding {
+            self.view.embedding = embedding;
+            self.view.camera = None;
+            self.view.layout = Layout::Map;
+        }
+        if self.view.colour_by == ColourBy::Nothing
+            && let Some(dataset) = &self.work.dataset
+        {
+            self.view.colour_by = map::first_colour(dataset);
+        }
+        self.recolour(ctx);
+        // The record of the selected cell names its cluster from now on.
+        if let Some(cell) = self.local.selected {
+            self.work.record_job = Some(self.send(Request::ReadCell { cell }));
+        }
     }
 
     fn colour_by(&mut self, ctx: &egui::Context, by: ColourBy) {

@@ -10,8 +10,11 @@ use super::super::command::{Action, Command};
 use super::super::dock::{Dock, Pane, SIMPLIFICATION};
 use super::super::map::{MapView, embedding_title, grouped, map_ui};
 use super::super::theme::{Tokens, space};
-use super::widgets::{empty_state, muted, panel_frame};
+use super::widgets::{empty_state, muted, panel_frame, primary_button, quiet_button};
 use super::{Local, Out, Scope, cell_list, compare, gene_maps, genes, ontology, plots};
+
+/// What the engine calls the job that computes a map.
+const MAP_JOB: &str = "Computing a map";
 
 /// Paints the middle and returns the height of the ontology panel.
 pub fn centre_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, dock: &mut Dock, out: Out<'_>) -> f32 {
@@ -150,7 +153,7 @@ fn map_pane_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
             map_area_ui(ui, scope, local, out);
         } else {
             list_frame_ui(ui, |ui| {
-                no_map_ui(ui, scope);
+                no_map_ui(ui, scope, out);
                 cell_list::cell_list_ui(ui, scope, local, out);
             });
         }
@@ -257,17 +260,36 @@ fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
     map_ui(ui, scope.map, view, out);
 }
 
-fn no_map_ui(ui: &mut Ui, scope: &Scope<'_>) {
-    let matrix = scope.work.dataset.as_ref().map(|d| d.n_obs).unwrap_or_default();
+fn no_map_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
+    let n_obs = scope.work.dataset.as_ref().map(|d| d.n_obs).unwrap_or_default();
     ui.add_space(space::L);
     empty_state(
         ui,
         "This file has no map",
         &format!(
-            "It holds no embedding such as obsm/X_umap, so the {} cells cannot be drawn. Choose one from the list, or \
-             compute a UMAP, for example with scanpy.pp.neighbors and scanpy.tl.umap, save the file and open it again.",
-            grouped(matrix as i64)
+            "It holds no embedding such as obsm/X_umap, so the {} cells cannot be drawn yet. Compute a map here, or \
+             choose a cell from the list. The file itself is not changed.",
+            grouped(n_obs as i64)
         ),
     );
+    ui.add_space(space::M);
+    ui.vertical_centered(|ui| {
+        let computing = scope.work.jobs.iter().find(|job| job.what == MAP_JOB);
+        match computing {
+            Some(job) => {
+                let step = job.progress.as_ref().map_or(MAP_JOB, |progress| progress.what.as_str());
+                muted(ui, format!("{step}…"));
+                if quiet_button(ui, "Stop").clicked() {
+                    out.push(Action::CancelJob(job.id));
+                }
+            }
+            None => {
+                let button = primary_button(ui, Command::ComputeMap.text());
+                if button.on_hover_text(Command::ComputeMap.tooltip()).clicked() {
+                    out.push(Action::Run(Command::ComputeMap));
+                }
+            }
+        }
+    });
     ui.add_space(space::L);
 }
