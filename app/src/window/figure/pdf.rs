@@ -50,6 +50,8 @@ pub fn write(scene: &Scene, provenance: &Provenance) -> Result<Vec<u8>, FigureEr
     }
     document.finish();
 
+    let whole = |paint| Item::Box { min: [0.0, 0.0], max: [width, height], fill: Some(paint), line: None };
+    let ground = scene.background.map(whole);
     let mut drawing = Drawing {
         content: Content::new(),
         height,
@@ -57,10 +59,7 @@ pub fn write(scene: &Scene, provenance: &Provenance) -> Result<Vec<u8>, FigureEr
         glyphs: BTreeMap::new(),
         images: Vec::new(),
     };
-    if let Some(paint) = scene.background {
-        drawing.item(&Item::Box { min: [0.0, 0.0], max: [width, height], fill: Some(paint), line: None });
-    }
-    for item in &scene.items {
+    for item in ground.iter().chain(&scene.items) {
         drawing.item(item);
     }
     let Drawing { content, opacities, glyphs, images, .. } = drawing;

@@ -173,7 +173,7 @@ fn editor_ui(ui: &mut Ui, scope: &Scope<'_>, panel: &mut GeneListPanel, out: Out
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(space::XS, space::XS);
         let can = !symbols.is_empty();
-        let mut action = |ui: &mut Ui, text: &str, hover: &str| {
+        let action = |ui: &mut Ui, text: &str, hover: &str| {
             ui.add_enabled(can, Button::new(text)).on_hover_text(hover).clicked()
         };
         let shown = |scope: &Scope<'_>| {
