@@ -14,13 +14,13 @@ struct View {
     radius: f32,
     // Opacity of a point.
     opacity: f32,
-    // 1 where the target stores linear light.
-    linear_target: u32,
     // Cells a row of the position texture, and colours a row of the table.
     positions_width: u32,
     colours_width: u32,
     // How much the rim is darkened, so that pale points show on a pale ground.
     rim: f32,
+    // The colour of cells outside of the selection, red in the lowest byte.
+    dim: u32,
 };
 
 @group(0) @binding(0) var<uniform> view: View;
@@ -37,7 +37,12 @@ struct Vertex {
 @vertex
 fn vertex(@builtin(vertex_index) corner: u32, @location(0) instance: vec2<u32>) -> Vertex {
     var out: Vertex;
-    let colour = textureLoad(colours, vec2<u32>(instance.y % view.colours_width, instance.y / view.colours_width), 0);
+    // The highest bit of the colour's number marks cells outside of the selection.
+    let entry = instance.y & 0x7fffffffu;
+    var colour = textureLoad(colours, vec2<u32>(entry % view.colours_width, entry / view.colours_width), 0);
+    if (entry != instance.y) {
+        colour = vec4<f32>(mix(colour.rgb, unpack4x8unorm(view.dim).rgb, 0.88), colour.a * 0.55);
+    }
     let position =
         textureLoad(positions, vec2<u32>(instance.x % view.positions_width, instance.x / view.positions_width), 0).xy;
     // One pixel more than the radius leaves room for the soft edge.
@@ -54,12 +59,6 @@ fn vertex(@builtin(vertex_index) corner: u32, @location(0) instance: vec2<u32>) 
     return out;
 }
 
-fn to_linear(v: vec3<f32>) -> vec3<f32> {
-    let low = v / 12.92;
-    let high = pow((v + vec3<f32>(0.055)) / 1.055, vec3<f32>(2.4));
-    return select(high, low, v <= vec3<f32>(0.04045));
-}
-
 @fragment
 fn fragment(in: Vertex) -> @location(0) vec4<f32> {
     let distance = length(in.from_centre);
@@ -68,10 +67,7 @@ fn fragment(in: Vertex) -> @location(0) vec4<f32> {
         discard;
     }
     let rim = clamp(distance - (view.radius - 1.2), 0.0, 1.0) * view.rim;
-    var rgb = in.colour.rgb * (1.0 - rim);
-    if (view.linear_target == 1u) {
-        rgb = to_linear(rgb);
-    }
+    let rgb = in.colour.rgb * (1.0 - rim);
     let alpha = coverage * view.opacity * in.colour.a;
     return vec4<f32>(rgb * alpha, alpha);
 }

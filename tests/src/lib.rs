@@ -2,10 +2,11 @@
 //!
 //! What a test needs and the machine lacks is said aloud (`SKIPPED: …` on standard error), never passed over in
 //! silence.
-// A test that cannot go on panics; that is how it fails. What it skips must be seen.
-#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr)]
+// A test that cannot go on panics; that is how it fails.
+#![allow(clippy::expect_used, clippy::panic)]
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -118,7 +119,7 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("CELL2TEXT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let path = folder.join(name);
     if !path.exists() {
-        eprintln!("SKIPPED: {} is missing", path.display());
+        skipped(&format!("{} is missing", path.display()));
         return None;
     }
     Some(path)
@@ -127,13 +128,18 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 /// A Python with pandas, named by `CELL2TEXT_PYTHON`. `None`, said aloud, where there is none.
 pub fn python() -> Option<PathBuf> {
     let Some(python) = std::env::var_os("CELL2TEXT_PYTHON").map(PathBuf::from) else {
-        eprintln!("SKIPPED: CELL2TEXT_PYTHON names no Python with pandas");
+        skipped("CELL2TEXT_PYTHON names no Python with pandas");
         return None;
     };
     let import = Command::new(&python).args(["-c", "import pandas"]).output();
     if !import.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: {} cannot import pandas", python.display());
+        skipped(&format!("{} cannot import pandas", python.display()));
         return None;
     }
     Some(python)
+}
+
+/// Says aloud that a test is skipped: the harness swallows what `eprintln!` prints in a test that passes, but not this.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

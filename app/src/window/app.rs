@@ -1,16 +1,21 @@
 //! The app: session, state, and the queue of actions.
 
 mod actions;
+mod editing;
 mod panes;
+mod sessions;
 
 use eframe::{egui, egui_wgpu};
 use engine::session::{Command as Request, DataSource, JobId, Session};
 
+use super::autosave;
+use super::background::Task;
 use super::command::{Action, Command, Situation};
 use super::dialogs::{Answer, Dialogs, OpenDialog, Purpose};
-use super::map::{self, Map};
+use super::document::Document;
+use super::map::{self, Look, Map};
 use super::panels::{self, Local, Scope};
-use super::state::{self, Saved, View};
+use super::state::{self, ColourStyle, Saved, View};
 use super::terms::Terms;
 use super::theme::{self, Tokens};
 use super::workspace::{Change, Severity, Workspace};
@@ -31,10 +36,16 @@ pub struct App {
     view: View,
     work: Workspace,
     map: Map,
+    /// Descriptions that the colours show, and when they were drawn.
+    said_drawn: (usize, f64),
+    /// A file that the window writes itself: what to say of it, or why it failed.
+    writing: Option<Task<Result<(String, String), String>>>,
     terms: Terms,
     local: Local,
     dialog: Option<OpenDialog>,
     chores: Vec<super::background::Task<panes::Chore>>,
+    search: Option<editing::Search>,
+    sessions: sessions::Sessions,
     actions: Vec<Action>,
     renderer: String,
     max_cells: usize,
@@ -77,11 +88,17 @@ impl App {
             changed_at: None,
             view: View::default(),
             work: Workspace::default(),
-            map: Map::default(),
+            map: Map::new(render_state.map_or(usize::MAX, map::cells_while_moving)),
+            said_drawn: (0, 0.0),
+            writing: None,
             terms: Terms::default(),
             local: Local::default(),
             dialog: None,
             chores: Vec::new(),
+            search: None,
+            sessions: sessions::Sessions::new(
+                options.autosave.or_else(|| options.remember.then(autosave::default_folder).flatten()),
+            ),
             actions: Vec::new(),
             renderer: render_state
                 .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
@@ -110,11 +127,15 @@ impl App {
         self.actions.is_empty()
             && self.work.outstanding.is_empty()
             && !self.map.is_busy()
-            && !self.terms.is_busy()
+            && !self.terms.is_working()
+            && self.writing.is_none()
             && self.dialog.is_none()
             && self.chores.is_empty()
             && !self.local.plots.is_busy()
             && !self.local.gene_maps.is_busy()
+            && self.search.is_none()
+            && !self.sessions.is_busy()
+            && !self.local.terms_offered.is_busy()
     }
 
     /// The open data set.
@@ -132,9 +153,40 @@ impl App {
         self.work.descriptions.get(&cell)
     }
 
+    /// How the colours on the map are chosen.
+    fn look(&self) -> Look {
+        let title = &self.map.colouring().title;
+        Look {
+            hidden: self.view.hidden.clone(),
+            scale: self.saved.colours.scale,
+            from_file: self.saved.colours.from_file,
+            own: self.work.colours.get(title).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Whether the picture last painted shows every cell of the map.
+    pub fn is_drawn(&self) -> bool {
+        self.map.is_drawn()
+    }
+
+    /// The selected cells and the named sets.
+    pub fn sets(&self) -> &super::selection::Sets {
+        &self.work.sets
+    }
+
+    /// How the colours are chosen and explained.
+    pub fn colour_style(&self) -> ColourStyle {
+        self.saved.colours
+    }
+
     /// The view of the data set.
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// The selection, the named sets, the labels and the colours of the user.
+    pub fn document(&self) -> Document {
+        self.work.document()
     }
 
     /// What commands can do now.
@@ -153,6 +205,12 @@ impl App {
             has_hidden: !self.view.hidden.is_empty(),
             has_recent: !self.saved.recent.is_empty(),
             has_comparison: self.work.comparison.is_some(),
+            has_term: self.terms.shown().is_some(),
+            has_selected_cells: !self.work.sets.current.is_empty(),
+            has_tool: self.local.tool != map::Tool::Pan,
+            can_undo: self.work.history.undo_name().is_some(),
+            can_redo: self.work.history.redo_name().is_some(),
+            has_labels: !self.work.labels.is_empty(),
         }
     }
 
@@ -173,29 +231,33 @@ impl App {
         self.map.update();
         self.terms.update();
         self.update_panes(ctx);
+        self.terms.update(ctx, &self.work);
+        self.recolour_said(ctx);
+        self.take_written();
+        self.update_search(ctx);
+        self.update_sessions(ctx);
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
             Some(Answer::Chosen(Purpose::Open, path)) => {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
-            Some(Answer::Chosen(Purpose::Figure(_, pane), path)) => {
-                self.actions.push(Action::WriteFigure(pane, path));
+            Some(Answer::Chosen(Purpose::OntologySvg | Purpose::OntologyCsv, path)) => {
+                self.actions.push(Action::ExportOntologyTo(path));
             }
-            Some(Answer::Chosen(Purpose::GeneLists, path)) => {
-                self.actions.push(Action::ImportGeneLists(path))
+            Some(Answer::Chosen(Purpose::Labels, path)) => self.actions.push(Action::ExportLabelsTo(path)),
+            Some(Answer::Chosen(Purpose::OpenSession, path)) => {
+                self.actions.push(Action::OpenSessionFile(path));
             }
-            Some(Answer::Chosen(Purpose::ExportGeneLists, path)) => {
-                self.actions.push(Action::ExportGeneLists(path));
+            Some(Answer::Chosen(Purpose::SaveSession, path)) => {
+                self.actions.push(Action::SaveSessionTo(path))
             }
-            Some(Answer::Chosen(Purpose::ExportComparison, path)) => {
-                self.actions.push(Action::ExportComparisonTo(path));
-            }
+            Some(Answer::Chosen(Purpose::DataOfSession, path)) => self.found_data(Some(path)),
             Some(Answer::Unavailable) => self.work.notify(
                 Severity::Error,
                 "The file dialog could not be shown",
                 "Drop the file on this window, or start the program with it: cell2text FILE.",
             ),
-            Some(Answer::None) => {}
+            Some(Answer::None) => self.found_data(None),
             None => return,
         }
         self.dialog = None;
@@ -208,10 +270,16 @@ impl App {
         self.take_dropped(&ctx);
         self.take_shortcuts(&ctx);
         let tokens = Tokens::of(ui);
-        self.map.update_table(&self.view.hidden, tokens);
+        let look = self.look();
+        self.map.update_table(&look, tokens);
+        self.map.update_selection(&self.work.sets.current);
         self.panels_ui(ui);
         self.run_actions(&ctx);
+        if !ctx.input(|i| i.pointer.any_down()) {
+            self.work.history.end_drag();
+        }
         self.save_later(&ctx);
+        self.save_by_itself(&ctx);
     }
 
     fn panels_ui(&mut self, ui: &mut egui::Ui) {
@@ -235,24 +303,30 @@ impl App {
         panels::top_bar_ui(ui, &scope, out);
         panels::status_bar_ui(ui, &scope, out);
         let has_data = scope.work.dataset.is_some();
-        if has_data {
+        let whole = has_data && local.ontology.whole;
+        if has_data && !whole {
             if scope.saved.data_panel_open {
                 sizes.0 = panels::data_panel_ui(ui, &scope, local, out);
             }
             if scope.saved.cell_panel_open {
-                sizes.1 = panels::cell_panel_ui(ui, &scope, local, out);
+                sizes.1 = panels::side_panel_ui(ui, &scope, local, out);
             }
         }
         let middle = ui.available_rect_before_wrap();
         let tokens = Tokens::of(ui);
         egui::CentralPanel::no_frame().show(ui, |ui| {
-            if has_data {
+            if whole {
+                panels::whole_ontology_ui(ui, &scope, local, out);
+            } else if has_data {
                 sizes.2 = panels::centre_ui(ui, &scope, local, &mut dock, out);
             } else {
                 ui.painter().rect_filled(ui.max_rect(), 0.0, tokens.canvas);
                 panels::welcome_ui(ui, &scope, out);
             }
         });
+        // Notices stand above the ontology, not on it.
+        let above = local.ontology.height * f32::from(u8::from(has_data && scope.saved.ontology_open));
+        let middle = middle.with_max_y((middle.bottom() - above).max(middle.top() + 120.0));
         panels::notices_ui(ui, middle, &scope, local, out);
         panels::palette_ui(ui, &scope, local, out);
         panels::dialogs_ui(ui, &scope, local, out);
@@ -274,6 +348,12 @@ impl App {
         if self.local.palette.is_some() || self.local.dialog.is_some() || egui::Popup::is_any_open(ctx) {
             return;
         }
+        // Escape leaves the whole-window ontology before it lets go of a cell.
+        if self.local.ontology.whole
+            && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, egui::Key::Escape))
+        {
+            self.actions.push(Action::Run(Command::WholeOntology));
+        }
         let now = self.situation();
         let typing = ctx.text_edit_focused();
         // Space, Enter and the arrows belong to a focused button; the map hands them on.
@@ -294,7 +374,9 @@ impl App {
                     | egui::Key::ArrowUp
                     | egui::Key::ArrowDown
             );
-            if (plain && typing) || (plain && is_of_widgets && on_widget) {
+            // A text field has its own undo.
+            let is_of_fields = matches!(command, Command::Undo | Command::Redo);
+            if ((plain || is_of_fields) && typing) || (plain && is_of_widgets && on_widget) {
                 continue;
             }
             if command.is_enabled(now) && ctx.input_mut(|i| i.consume_shortcut(&shortcut)) {
@@ -352,6 +434,7 @@ impl eframe::App for App {
 
     fn on_exit(&mut self) {
         self.session.cancel_all();
+        self.save_at_exit();
         if self.remember && self.saved != self.stored {
             state::store(&self.saved);
         }

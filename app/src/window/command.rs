@@ -10,9 +10,11 @@ use engine::anndata::MatrixKey;
 use engine::session::{DataSource, JobId};
 
 use super::dock::Pane;
-use super::map::{Camera, Step};
+use super::document::Edit;
+use super::map::{Camera, NumberRange, Step};
 use super::panels::{CompareSpec, GeneList, PlotSettings};
-use super::state::ColourBy;
+use super::selection::Combine;
+use super::state::{ColourBy, ColourStyle};
 
 /// A request without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +23,11 @@ pub enum Command {
     Open,
     OpenSample,
     ExportCsv,
+    ExportOntologySvg,
+    ExportOntologyCsv,
+    ExportLabels,
+    OpenSession,
+    SaveSession,
     ClearRecent,
     Quit,
     FitMap,
@@ -32,9 +39,12 @@ pub enum Command {
     ShowCellList,
     FindGene,
     ShowAllCategories,
+    ToggleLabels,
     ToggleDataPanel,
     ToggleCellPanel,
     ToggleOntology,
+    BrowseOntology,
+    WholeOntology,
     ThemeSystem,
     ThemeLight,
     ThemeDark,
@@ -50,6 +60,23 @@ pub enum Command {
     WalkRight,
     WalkUp,
     WalkDown,
+    Undo,
+    Redo,
+    ShowHistory,
+    NewLabels,
+    LabelCells,
+    UnlabelCells,
+    PanTool,
+    LassoTool,
+    BoxTool,
+    SelectAllCells,
+    SelectNoCells,
+    InvertSelection,
+    PasteCellNames,
+    SaveSet,
+    ShowSets,
+    ShowLabels,
+    ShowCell,
     ShowPalette,
     ShowShortcuts,
     ShowHint,
@@ -73,6 +100,10 @@ pub enum Command {
 pub enum Menu {
     /// Files.
     File,
+    /// Undo, redo and labels given by hand.
+    Edit,
+    /// Which cells are selected.
+    Select,
     /// What is seen, and how.
     View,
     /// Plots and other panels beside the map.
@@ -85,12 +116,15 @@ pub enum Menu {
 
 impl Menu {
     /// All menus, in order.
-    pub const ALL: [Self; 5] = [Self::File, Self::View, Self::Panels, Self::Cell, Self::Help];
+    pub const ALL: [Self; 7] =
+        [Self::File, Self::Edit, Self::Select, Self::View, Self::Panels, Self::Cell, Self::Help];
 
     /// Its title.
     pub fn text(self) -> &'static str {
         match self {
             Self::File => "File",
+            Self::Edit => "Edit",
+            Self::Select => "Select",
             Self::View => "View",
             Self::Panels => "Panels",
             Self::Cell => "Cell",
@@ -122,6 +156,18 @@ pub struct Situation {
     pub has_recent: bool,
     /// Two sets of cells were compared.
     pub has_comparison: bool,
+    /// A term of the Cell Ontology is shown.
+    pub has_term: bool,
+    /// Cells are selected, as a set.
+    pub has_selected_cells: bool,
+    /// The lasso or the box is in hand.
+    pub has_tool: bool,
+    /// There is a step to take back.
+    pub can_undo: bool,
+    /// There is a step to do again.
+    pub can_redo: bool,
+    /// There is a column of labels given by hand.
+    pub has_labels: bool,
 }
 
 const fn plain(key: Key) -> Option<KeyboardShortcut> {
@@ -136,13 +182,32 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 73] = [
         Self::Open,
         Self::OpenSample,
         Self::ClearRecent,
         Self::ExportCsv,
         Self::ExportFigure,
+        Self::ExportOntologySvg,
+        Self::ExportOntologyCsv,
+        Self::ExportLabels,
+        Self::OpenSession,
+        Self::SaveSession,
         Self::Quit,
+        Self::Undo,
+        Self::Redo,
+        Self::ShowHistory,
+        Self::NewLabels,
+        Self::LabelCells,
+        Self::UnlabelCells,
+        Self::PanTool,
+        Self::LassoTool,
+        Self::BoxTool,
+        Self::SelectAllCells,
+        Self::SelectNoCells,
+        Self::InvertSelection,
+        Self::PasteCellNames,
+        Self::SaveSet,
         Self::ShowPalette,
         Self::FitMap,
         Self::ZoomIn,
@@ -153,9 +218,15 @@ impl Command {
         Self::ShowCellList,
         Self::FindGene,
         Self::ShowAllCategories,
+        Self::ToggleLabels,
         Self::ToggleDataPanel,
         Self::ToggleCellPanel,
         Self::ToggleOntology,
+        Self::BrowseOntology,
+        Self::WholeOntology,
+        Self::ShowCell,
+        Self::ShowSets,
+        Self::ShowLabels,
         Self::ThemeSystem,
         Self::ThemeLight,
         Self::ThemeDark,
@@ -193,6 +264,26 @@ impl Command {
             Self::Open => "Open…",
             Self::OpenSample => "Open the PBMC sample",
             Self::ExportCsv => "Export CSV…",
+            Self::ExportLabels => "Export labels…",
+            Self::OpenSession => "Open session…",
+            Self::SaveSession => "Save session…",
+            Self::Undo => "Undo",
+            Self::Redo => "Redo",
+            Self::ShowHistory => "History…",
+            Self::NewLabels => "New labels…",
+            Self::LabelCells => "Label selected cells…",
+            Self::UnlabelCells => "Take labels from selected cells",
+            Self::PanTool => "Move tool",
+            Self::LassoTool => "Lasso tool",
+            Self::BoxTool => "Box tool",
+            Self::SelectAllCells => "Select all cells",
+            Self::SelectNoCells => "Select no cells",
+            Self::InvertSelection => "Invert selection",
+            Self::PasteCellNames => "Select cells by name…",
+            Self::SaveSet => "Save selection as a set",
+            Self::ShowCell => "Cell tab",
+            Self::ShowSets => "Sets tab",
+            Self::ShowLabels => "Labels tab",
             Self::ClearRecent => "Clear recent files",
             Self::Quit => "Quit",
             Self::FitMap => "Fit map",
@@ -206,7 +297,12 @@ impl Command {
             Self::ShowAllCategories => "Show all categories",
             Self::ToggleDataPanel => "Data panel",
             Self::ToggleCellPanel => "Cell panel",
+            Self::ToggleLabels => "Names on the map",
             Self::ToggleOntology => "Cell Ontology panel",
+            Self::BrowseOntology => "Search the Cell Ontology",
+            Self::WholeOntology => "Whole-window ontology",
+            Self::ExportOntologySvg => "Export ontology as SVG…",
+            Self::ExportOntologyCsv => "Export ontology as CSV…",
             Self::ThemeSystem => "System theme",
             Self::ThemeLight => "Light theme",
             Self::ThemeDark => "Dark theme",
@@ -217,7 +313,7 @@ impl Command {
             Self::Stop => "Stop",
             Self::AnnotateAll => "Annotate all cells",
             Self::CopyDescription => "Copy description",
-            Self::ClearSelection => "Clear selection",
+            Self::ClearSelection => "Let go",
             Self::WalkLeft => "Nearest cell to the left",
             Self::WalkRight => "Nearest cell to the right",
             Self::WalkUp => "Nearest cell above",
@@ -247,6 +343,30 @@ impl Command {
             Self::Open => "Open an h5ad file. The file is only read, never changed.",
             Self::OpenSample => "Open the 700 blood cells that ship with the program.",
             Self::ExportCsv => "Write all described cells to a CSV file, with its provenance beside it.",
+            Self::ExportLabels => {
+                "Write the labels given by hand to a CSV file, with its provenance beside it."
+            }
+            Self::OpenSession => {
+                "Open a session: the data with its sets, labels and view as they were saved."
+            }
+            Self::SaveSession => "Save sets, labels and view to a file. The data stay where they are.",
+            Self::Undo => "Take the last change of selection, sets, labels or colours back.",
+            Self::Redo => "Do again what was taken back.",
+            Self::ShowHistory => "List all changes and go back to any of them.",
+            Self::NewLabels => "Begin a column of labels that you give to cells by hand.",
+            Self::LabelCells => "Give the selected cells a label.",
+            Self::UnlabelCells => "Take the label of the shown column from the selected cells.",
+            Self::PanTool => "Drag to move the map.",
+            Self::LassoTool => "Draw a line around cells to select them. Shift adds, Alt takes away.",
+            Self::BoxTool => "Draw a box around cells to select them. Shift adds, Alt takes away.",
+            Self::SelectAllCells => "Select every cell of the data set.",
+            Self::SelectNoCells => "Let the selected cells go.",
+            Self::InvertSelection => "Select the cells that are not selected.",
+            Self::PasteCellNames => "Select cells by a list of their names.",
+            Self::SaveSet => "Keep the selected cells as a named set.",
+            Self::ShowCell => "Show the record and the description of one cell.",
+            Self::ShowSets => "Show the selection and the named sets.",
+            Self::ShowLabels => "Show the labels given by hand.",
             Self::ClearRecent => "Forget which files were opened before.",
             Self::Quit => "Close the program.",
             Self::FitMap => "Show all cells.",
@@ -263,6 +383,15 @@ impl Command {
             Self::ToggleDataPanel => "Show or hide the panel with the data set, colours and legend.",
             Self::ToggleCellPanel => "Show or hide the panel with the selected cell.",
             Self::ToggleOntology => "Show or hide the neighbourhood of the cell type in the Cell Ontology.",
+            Self::ToggleLabels => "Name the categories on the map.",
+            Self::BrowseOntology => {
+                "Search and walk through the Cell Ontology, with counts of your own cells."
+            }
+            Self::WholeOntology => "Give the Cell Ontology the whole window, or take it back.",
+            Self::ExportOntologySvg => "Write the ontology terms shown to a picture with text as text.",
+            Self::ExportOntologyCsv => {
+                "Write the ontology terms shown, their relations and your cells in them to a table."
+            }
             Self::ThemeSystem => "Follow the system in light and dark.",
             Self::ThemeLight => "Dark text on a light ground.",
             Self::ThemeDark => "Light text on a dark ground.",
@@ -273,7 +402,7 @@ impl Command {
             Self::Stop => "Stop the running work. What is done stays.",
             Self::AnnotateAll => "Describe every cell that has no description yet.",
             Self::CopyDescription => "Copy the description of the selected cell.",
-            Self::ClearSelection => "Select no cell.",
+            Self::ClearSelection => "Put the tool away, then let the cell go, then the selected cells.",
             Self::WalkLeft => "Select the nearest cell to the left.",
             Self::WalkRight => "Select the nearest cell to the right.",
             Self::WalkUp => "Select the nearest cell above.",
@@ -303,6 +432,26 @@ impl Command {
             Self::Open => (ctrl(Key::O), None),
             Self::OpenSample => (ctrl_shift(Key::O), None),
             Self::ExportCsv => (ctrl(Key::E), None),
+            Self::ExportLabels => (ctrl_shift(Key::E), None),
+            Self::OpenSession => (ctrl(Key::L), None),
+            Self::SaveSession => (ctrl(Key::S), None),
+            Self::Undo => (ctrl(Key::Z), None),
+            Self::Redo => (ctrl_shift(Key::Z), ctrl(Key::Y)),
+            Self::ShowHistory => (ctrl_shift(Key::Y), None),
+            Self::NewLabels => (ctrl_shift(Key::L), None),
+            Self::LabelCells => (plain(Key::T), None),
+            Self::UnlabelCells => (plain(Key::Delete), None),
+            Self::PanTool => (plain(Key::H), None),
+            Self::LassoTool => (plain(Key::S), None),
+            Self::BoxTool => (plain(Key::B), None),
+            Self::SelectAllCells => (plain(Key::A), None),
+            Self::SelectNoCells => (plain(Key::D), None),
+            Self::InvertSelection => (plain(Key::I), None),
+            Self::PasteCellNames => (ctrl_shift(Key::V), None),
+            Self::SaveSet => (ctrl_shift(Key::S), None),
+            Self::ShowCell => (ctrl(Key::Num4), None),
+            Self::ShowSets => (ctrl(Key::Num5), None),
+            Self::ShowLabels => (ctrl(Key::Num6), None),
             Self::Quit => (ctrl(Key::Q), None),
             Self::FitMap => (plain(Key::F), plain(Key::Space)),
             Self::ZoomIn => (plain(Key::Plus), plain(Key::Equals)),
@@ -316,6 +465,9 @@ impl Command {
             Self::ToggleDataPanel => (ctrl(Key::Num1), None),
             Self::ToggleCellPanel => (ctrl(Key::Num2), None),
             Self::ToggleOntology => (ctrl(Key::Num3), None),
+            Self::ToggleLabels => (plain(Key::N), None),
+            Self::BrowseOntology => (ctrl_shift(Key::F), None),
+            Self::WholeOntology => (ctrl_shift(Key::Num3), None),
             Self::LargerText => (ctrl(Key::Plus), ctrl(Key::Equals)),
             Self::SmallerText => (ctrl(Key::Minus), None),
             Self::NormalText => (ctrl(Key::Num0), None),
@@ -343,6 +495,8 @@ impl Command {
             Self::ExportFigure => (ctrl_shift(Key::G), None),
             Self::ClearRecent
             | Self::ExportComparison
+            | Self::ExportOntologySvg
+            | Self::ExportOntologyCsv
             | Self::ThemeSystem
             | Self::ThemeLight
             | Self::ThemeDark
@@ -358,9 +512,26 @@ impl Command {
             Self::Open
             | Self::OpenSample
             | Self::ExportCsv
+            | Self::ExportOntologySvg
+            | Self::ExportOntologyCsv
             | Self::ClearRecent
             | Self::Quit
             | Self::ExportFigure => Menu::File,
+            Self::ExportLabels | Self::OpenSession | Self::SaveSession => Menu::File,
+            Self::Undo
+            | Self::Redo
+            | Self::ShowHistory
+            | Self::NewLabels
+            | Self::LabelCells
+            | Self::UnlabelCells => Menu::Edit,
+            Self::PanTool
+            | Self::LassoTool
+            | Self::BoxTool
+            | Self::SelectAllCells
+            | Self::SelectNoCells
+            | Self::InvertSelection
+            | Self::PasteCellNames
+            | Self::SaveSet => Menu::Select,
             Self::ResetLayout | Self::ExportComparison => Menu::Panels,
             _ if self.pane().is_some_and(|p| !matches!(p, Pane::Map | Pane::List)) => Menu::Panels,
             Self::DescribeCell
@@ -382,6 +553,11 @@ impl Command {
         matches!(
             self,
             Self::ExportCsv
+                | Self::OpenSession
+                | Self::NewLabels
+                | Self::SelectAllCells
+                | Self::PasteCellNames
+                | Self::ShowCell
                 | Self::Quit
                 | Self::FitMap
                 | Self::ShowMap
@@ -408,7 +584,20 @@ impl Command {
             Self::ShowCellList | Self::FindGene | Self::AnnotateAll | Self::ComputeMap => now.has_data,
             Self::ToggleDataPanel | Self::ToggleCellPanel | Self::ToggleOntology => now.has_data,
             Self::ShowAllCategories => now.has_hidden,
-            Self::DescribeCell | Self::ClearSelection => now.has_selection,
+            Self::ToggleLabels => now.has_map,
+            Self::BrowseOntology | Self::WholeOntology => now.has_data,
+            Self::ExportOntologySvg | Self::ExportOntologyCsv => now.has_term,
+            Self::DescribeCell => now.has_selection,
+            Self::ClearSelection => now.has_selection || now.has_selected_cells || now.has_tool,
+            Self::ExportLabels => now.has_labels,
+            Self::SaveSession | Self::ShowHistory | Self::NewLabels => now.has_data,
+            Self::Undo => now.can_undo,
+            Self::Redo => now.can_redo,
+            Self::LabelCells | Self::SaveSet | Self::SelectNoCells => now.has_selected_cells,
+            Self::UnlabelCells => now.has_selected_cells && now.has_labels,
+            Self::PanTool | Self::LassoTool | Self::BoxTool => now.has_map,
+            Self::SelectAllCells | Self::InvertSelection | Self::PasteCellNames => now.has_data,
+            Self::ShowCell | Self::ShowSets | Self::ShowLabels => now.has_data,
             Self::Stop => now.is_working,
             Self::ShowHistogram
             | Self::ShowViolin
@@ -425,6 +614,7 @@ impl Command {
             Self::CopyDescription => now.has_description,
             Self::WalkLeft | Self::WalkRight | Self::WalkUp | Self::WalkDown => now.has_map,
             Self::Open
+            | Self::OpenSession
             | Self::OpenSample
             | Self::Quit
             | Self::ThemeSystem
@@ -491,10 +681,47 @@ pub enum Action {
     ToggleCategory(usize),
     /// Show only this category; a second time, all.
     IsolateCategory(usize),
+    /// Give this row of the legend a colour of the user's; `None` gives its own one back.
+    SetCategoryColour(usize, Option<[u8; 3]>),
+    /// Choose and explain colours like this.
+    SetColourStyle(ColourStyle),
+    /// Span this part of the range of numbers by colours.
+    SetRange(NumberRange),
     /// Read counts from this matrix.
     UseMatrix(MatrixKey),
     /// Show the neighbourhood of this term.
     ShowTerm(String),
+    /// Write the terms shown to this SVG or CSV.
+    ExportOntologyTo(PathBuf),
+    /// Select the cells inside an area of the map, given by its corners.
+    SelectArea {
+        /// The name of the step.
+        what: &'static str,
+        /// The corners in the coordinates of the embedding.
+        area: Vec<[f32; 2]>,
+        /// How they are joined with the selection.
+        combine: Combine,
+    },
+    /// Select the cells of this row of the legend; Shift adds, Alt subtracts.
+    SelectCategory(usize),
+    /// Select the cells whose number lies from the first to the second, both included.
+    SelectRange(f32, f32),
+    /// Select the cells named in this text.
+    SelectNames(String),
+    /// Select the cells whose type is this term of the Cell Ontology or a kind of it.
+    SelectTerm(String),
+    /// Join the cells of a named set with the selection.
+    SelectSet(usize, Combine),
+    /// Change the selection, sets, labels or colours, as one step of the history.
+    Edit(Edit),
+    /// Go to this step of the history.
+    GoToStep(usize),
+    /// Write the labels given by hand here.
+    ExportLabelsTo(PathBuf),
+    /// Save the session here.
+    SaveSessionTo(PathBuf),
+    /// Open this session file.
+    OpenSessionFile(PathBuf),
     /// Stop one job.
     CancelJob(JobId),
     /// Remove one notice.

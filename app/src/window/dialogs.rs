@@ -38,6 +38,25 @@ pub enum Purpose {
     ExportGeneLists,
     /// A comparison to write.
     ExportComparison,
+    /// The picture of the ontology to write.
+    OntologySvg,
+    /// The table of the ontology to write.
+    OntologyCsv,
+    /// The CSV of labels to write.
+    Labels,
+    /// A session file to open.
+    OpenSession,
+    /// The session file to write.
+    SaveSession,
+    /// The data file of a session, which was not found.
+    DataOfSession,
+}
+
+impl Purpose {
+    /// Whether a file is chosen that is there.
+    fn opens(self) -> bool {
+        matches!(self, Self::Open | Self::GeneLists | Self::OpenSession | Self::DataOfSession)
+    }
 }
 
 /// A dialog's end.
@@ -68,8 +87,7 @@ impl Dialogs {
         let since = Instant::now();
         let task = match self {
             Self::Answers { open, save } => {
-                let reads = matches!(purpose, Purpose::Open | Purpose::GeneLists);
-                let answer = if reads { open.clone() } else { save.clone() };
+                let answer = if purpose.opens() { open.clone() } else { save.clone() };
                 Task::start(ctx, "file dialog", move || answer)
             }
             Self::Native => {
@@ -118,6 +136,48 @@ impl Dialogs {
                                 .add_filter("CSV", &["csv"])
                                 .set_file_name(name)
                                 .save_file(),
+                        ),
+                        Purpose::OntologySvg => Box::pin(
+                            dialog
+                                .set_title("Export the ontology terms shown")
+                                .add_filter("SVG", &["svg"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::OntologyCsv => Box::pin(
+                            dialog
+                                .set_title("Export the ontology terms shown")
+                                .add_filter("CSV", &["csv"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::Labels => Box::pin(
+                            dialog
+                                .set_title("Export labels")
+                                .add_filter("CSV", &["csv"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::OpenSession => Box::pin(
+                            dialog
+                                .set_title("Open a session")
+                                .add_filter("Cell2Text session", &["json"])
+                                .add_filter("All files", &["*"])
+                                .pick_file(),
+                        ),
+                        Purpose::SaveSession => Box::pin(
+                            dialog
+                                .set_title("Save the session")
+                                .add_filter("Cell2Text session", &["json"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::DataOfSession => Box::pin(
+                            dialog
+                                .set_title("Where is the data file of this session?")
+                                .add_filter("AnnData (h5ad)", &["h5ad"])
+                                .add_filter("All files", &["*"])
+                                .pick_file(),
                         ),
                     };
                 Task::start(ctx, "file dialog", move || {

@@ -6,19 +6,25 @@
 //!
 //! The same [`App`] runs in a native window ([`run`]), off screen into an image ([`offscreen`]), and under test.
 
+mod annotating;
 mod app;
+mod autosave;
 mod background;
 mod command;
 mod dialogs;
 mod dock;
+mod document;
 mod figure;
 mod fuzzy;
 mod gene_names;
+mod history;
 mod map;
 pub mod offscreen;
 mod palette;
 mod panels;
+mod said;
 mod selection;
+mod session_file;
 mod state;
 mod terms;
 #[cfg(test)]
@@ -27,20 +33,24 @@ mod theme;
 mod wait;
 mod workspace;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use eframe::{egui, egui_wgpu};
 use engine::session::{DataSource, Session, Settings};
 
+pub use annotating::{LabelCategory, LabelColumn};
 pub use app::App;
 pub use command::{Action, Command, Menu, Situation};
 pub use dialogs::Dialogs;
 pub use dock::{Dock, Pane};
-pub use map::{Camera, Step};
+pub use document::{Document, Edit};
+pub use map::{Camera, NumberRange, Step, Tool};
+pub use palette::Scale;
 pub use panels::{CompareSide, CompareSpec, GeneList, Measure, PlotSettings};
-pub use selection::{CellSet, NamedSet, Sets};
-pub use state::{ColourBy, Layout, Saved, View};
+pub use selection::{CellSet, Combine, NamedSet, Sets};
+pub use state::{ColourBy, ColourStyle, Layout, LegendOrder, Said, Saved, View};
 pub use theme::ThemeChoice;
 
 /// How the window starts.
@@ -56,6 +66,9 @@ pub struct WindowOptions {
     pub remember: bool,
     /// Who answers the file dialogs.
     pub dialogs: Dialogs,
+    /// Where labels and sets are saved by themselves; the user's data folder where it is `None` and the window
+    /// remembers, else nowhere.
+    pub autosave: Option<PathBuf>,
 }
 
 impl Default for WindowOptions {
@@ -66,6 +79,7 @@ impl Default for WindowOptions {
             theme: None,
             remember: true,
             dialogs: Dialogs::Native,
+            autosave: None,
         }
     }
 }
@@ -76,6 +90,23 @@ impl Default for WindowOptions {
 /// Where there is no display, or no graphics adapter can draw the window; the message says what to do.
 pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let session = Session::start(options.settings.clone()).context("the engine could not start")?;
+    // eframe calls the creator at most once, but its type does not say so.
+    let parts = Arc::new(Mutex::new(Some((session, options))));
+    let first = show(&parts, Adapters::All);
+    let failed_before_use = parts.lock().is_ok_and(|parts| parts.is_some());
+    let shown = match first {
+        // A driver that is there and does not work: the processor can draw in its place.
+        Err(eframe::Error::Wgpu(error)) if failed_before_use => {
+            tracing::warn!("drawing in software, because: {error}");
+            show(&parts, Adapters::Software).map_err(|_| eframe::Error::Wgpu(error))
+        }
+        other => other,
+    };
+    shown.map_err(|error| anyhow::anyhow!("{}", explain(&error)))
+}
+
+/// Makes the window and runs it.
+fn show(parts: &Arc<Mutex<Option<(Session, WindowOptions)>>>, adapters: Adapters) -> eframe::Result<()> {
     let native = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("Cell2Text")
@@ -83,11 +114,10 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
             .with_inner_size([1280.0, 800.0])
             .with_min_inner_size([720.0, 480.0])
             .with_drag_and_drop(true),
-        wgpu_options: wgpu_options(),
+        wgpu_options: wgpu_options(adapters),
         ..Default::default()
     };
-    // eframe calls the creator at most once, but its type does not say so.
-    let parts = Arc::new(Mutex::new(Some((session, options))));
+    let parts = parts.clone();
     eframe::run_native(
         "Cell2Text",
         native,
@@ -97,15 +127,26 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
             Ok(Box::new(App::new(cc, session, options)))
         }),
     )
-    .map_err(|error| anyhow::anyhow!("{}", explain(&error)))
+}
+
+/// Which adapters may draw the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adapters {
+    /// Any, real ones first.
+    All,
+    /// Those that draw with the processor.
+    Software,
 }
 
 /// The graphics set-up: any backend, a real adapter before a software one.
-pub(crate) fn wgpu_options() -> egui_wgpu::WgpuConfiguration {
+pub(crate) fn wgpu_options(adapters: Adapters) -> egui_wgpu::WgpuConfiguration {
     let mut setup = egui_wgpu::WgpuSetupCreateNew::without_display_handle();
-    setup.native_adapter_selector = Some(Arc::new(|adapters, surface| {
-        let usable = |a: &&wgpu::Adapter| surface.is_none_or(|s| a.is_surface_supported(s));
-        adapters
+    setup.native_adapter_selector = Some(Arc::new(move |found, surface| {
+        let usable = |a: &&wgpu::Adapter| {
+            let is_software = a.get_info().device_type == wgpu::DeviceType::Cpu;
+            surface.is_none_or(|s| a.is_surface_supported(s)) && (adapters == Adapters::All || is_software)
+        };
+        found
             .iter()
             .filter(usable)
             .min_by_key(|a| {

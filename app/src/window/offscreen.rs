@@ -8,7 +8,7 @@ use eframe::{egui, egui_wgpu};
 use engine::session::Session;
 
 use super::wait::wait_for;
-use super::{Action, App, ThemeChoice, WindowOptions, wgpu_options};
+use super::{Action, Adapters, App, ThemeChoice, WindowOptions, wgpu_options};
 
 /// Bytes that a row of a texture copy must be a multiple of.
 const ROW_ALIGNMENT: u32 = wgpu::COPY_BYTES_PER_ROW_ALIGNMENT;
@@ -37,7 +37,7 @@ impl Offscreen {
         [width, height]: [u32; 2],
         pixels_per_point: f32,
     ) -> anyhow::Result<Self> {
-        let config = wgpu_options();
+        let config = wgpu_options(Adapters::All);
         let state = wait_for(async {
             let instance = config.wgpu_setup.new_instance().await;
             egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE)
@@ -122,11 +122,21 @@ impl Offscreen {
         Ok(())
     }
 
-    /// Paints one frame and returns it.
+    /// Paints frames until every cell is on the map, and returns the last.
     ///
     /// # Errors
     /// Where the graphics adapter fails.
     pub fn paint(&mut self) -> anyhow::Result<image::RgbaImage> {
+        loop {
+            let was_drawn = self.app.is_drawn();
+            let image = self.paint_frame()?;
+            if was_drawn && self.app.is_drawn() {
+                return Ok(image);
+            }
+        }
+    }
+
+    fn paint_frame(&mut self) -> anyhow::Result<image::RgbaImage> {
         let output = self.step();
         let primitives = self.ctx.tessellate(output.shapes, output.pixels_per_point);
         let device = &self.state.device;

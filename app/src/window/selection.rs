@@ -2,6 +2,44 @@
 
 use std::sync::Arc;
 
+use eframe::egui::Modifiers;
+
+/// How newly chosen cells are joined with those selected before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Combine {
+    /// They take the place of the selection.
+    #[default]
+    Replace,
+    /// They are added to it.
+    Add,
+    /// They are taken from it.
+    Subtract,
+    /// Only cells that are in both stay.
+    Intersect,
+}
+
+impl Combine {
+    /// What the keys that are held mean: Shift adds, Alt subtracts, both keep what is in both.
+    pub fn of(modifiers: Modifiers) -> Self {
+        match (modifiers.shift, modifiers.alt) {
+            (false, false) => Self::Replace,
+            (true, false) => Self::Add,
+            (false, true) => Self::Subtract,
+            (true, true) => Self::Intersect,
+        }
+    }
+
+    /// The selection that follows from `before` and the cells chosen.
+    pub fn join(self, before: &CellSet, chosen: &Arc<CellSet>) -> Arc<CellSet> {
+        match self {
+            Self::Replace => chosen.clone(),
+            Self::Add => Arc::new(before.union(chosen)),
+            Self::Subtract => Arc::new(before.difference(chosen)),
+            Self::Intersect => Arc::new(before.intersection(chosen)),
+        }
+    }
+}
+
 /// A set of cells of one data set, one bit a cell.
 ///
 /// Sets of different data sets must not be mixed: the operations look only at the cells that both have.
@@ -114,6 +152,43 @@ impl CellSet {
     /// Cells in this and not in `other`.
     pub fn difference(&self, other: &Self) -> Self {
         self.merged(other, |a, b| a & !b)
+    }
+
+    /// The cells of words as [`CellSet::words`] gives them; `None` where they do not fit `n_obs`.
+    pub fn from_words(n_obs: usize, words: Vec<u64>) -> Option<Self> {
+        let set = Self { words, n_obs, len: 0 }.counted();
+        let fits = set.words.len() == n_obs.div_ceil(64);
+        (fits && set.clone().trimmed() == set).then_some(set)
+    }
+
+    /// The runs of neighbouring cells in it, rising: where each begins and how many cells it has.
+    pub fn runs(&self) -> Vec<(usize, usize)> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for cell in self.iter() {
+            match runs.last_mut() {
+                Some((start, len)) if *start + *len == cell => *len += 1,
+                _ => runs.push((cell, 1)),
+            }
+        }
+        runs
+    }
+
+    /// The cells of runs; what lies beyond `n_obs` is left out.
+    pub fn from_runs(n_obs: usize, runs: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let mut set = Self::none(n_obs);
+        for (start, len) in runs {
+            let end = start.saturating_add(len).min(n_obs);
+            let mut cell = start.min(n_obs);
+            while cell < end {
+                // A word at a time: runs of a sorted file are long.
+                let bit = cell % 64;
+                let many = (64 - bit).min(end - cell);
+                let mask = if many == 64 { u64::MAX } else { ((1u64 << many) - 1) << bit };
+                set.words[cell / 64] |= mask;
+                cell += many;
+            }
+        }
+        set.counted()
     }
 
     /// Every cell that is not in it.

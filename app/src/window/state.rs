@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dock::Dock;
 use super::figure;
-use super::map::Camera;
+use super::map::{Camera, NumberRange};
+use super::palette;
 use super::panels::{CompareSpec, GeneList, PlotSettings};
 use super::theme::ThemeChoice;
 
@@ -37,6 +38,89 @@ pub enum ColourBy {
         /// Its genes, by name.
         genes: Vec<String>,
     },
+    /// What the descriptions say of the cells.
+    Said(Said),
+    /// Labels given by hand, by name.
+    Labels(String),
+}
+
+/// Something that descriptions say of cells, or how sure they are of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// The cell type.
+    CellType,
+    /// The tissue.
+    Tissue,
+    /// The disease.
+    Disease,
+    /// The stage of life.
+    Stage,
+    /// The first pathway.
+    Pathway,
+    /// How probable the cell type was to the model.
+    Probability,
+    /// Whether the cell's genes support the cell type.
+    Support,
+}
+
+impl Said {
+    /// All of them, in the order of lists.
+    pub const ALL: [Self; 7] = [
+        Self::CellType,
+        Self::Tissue,
+        Self::Disease,
+        Self::Stage,
+        Self::Pathway,
+        Self::Probability,
+        Self::Support,
+    ];
+
+    /// Its name in lists and above the legend.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::CellType => "Described cell type",
+            Self::Tissue => "Described tissue",
+            Self::Disease => "Described disease",
+            Self::Stage => "Described stage",
+            Self::Pathway => "Described pathway",
+            Self::Probability => "Probability of the cell type",
+            Self::Support => "Support of the cell type",
+        }
+    }
+}
+
+/// How rows of the legend are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegendOrder {
+    /// As the file has them.
+    #[default]
+    File,
+    /// By name, numbers within names by size.
+    Name,
+    /// The largest first.
+    Count,
+}
+
+/// How colours are chosen and explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ColourStyle {
+    /// The scale of numbers.
+    pub scale: palette::Scale,
+    /// Whether the file's own colours of categories are used.
+    pub from_file: bool,
+    /// Whether categories are named on the map.
+    pub labels: bool,
+    /// How the legend is sorted.
+    pub order: LegendOrder,
+}
+
+impl Default for ColourStyle {
+    fn default() -> Self {
+        Self { scale: palette::Scale::default(), from_file: true, labels: true, order: LegendOrder::File }
+    }
 }
 
 /// How the cells are shown.
@@ -66,6 +150,8 @@ pub struct View {
     pub plots: PlotSettings,
     /// What is compared with what.
     pub comparison: CompareSpec,
+    /// Which part of the range of numbers the colours span.
+    pub range: NumberRange,
     /// Hidden categories of the current column, by number in the legend.
     #[serde(skip)]
     pub hidden: BTreeSet<usize>,
@@ -101,6 +187,8 @@ pub struct Saved {
     pub gene_lists: Vec<GeneList>,
     /// How figures are written.
     pub figure: figure::Settings,
+    /// How colours are chosen and explained.
+    pub colours: ColourStyle,
     /// The last file and how it was looked at.
     pub last_view: Option<(PathBuf, View)>,
 }
@@ -112,7 +200,7 @@ impl Default for Saved {
             recent: Vec::new(),
             data_panel_width: 272.0,
             cell_panel_width: 352.0,
-            ontology_height: 252.0,
+            ontology_height: 300.0,
             data_panel_open: true,
             cell_panel_open: true,
             ontology_open: true,
@@ -121,6 +209,7 @@ impl Default for Saved {
             dock: Dock::default(),
             gene_lists: Vec::new(),
             figure: figure::Settings::default(),
+            colours: ColourStyle::default(),
             last_view: None,
         }
     }
@@ -153,8 +242,8 @@ impl Saved {
         let keep = |v: f32, range: std::ops::RangeInclusive<f32>, otherwise: f32| {
             if v.is_finite() { v.clamp(*range.start(), *range.end()) } else { otherwise }
         };
-        self.data_panel_width = keep(self.data_panel_width, 220.0..=480.0, default.data_panel_width);
-        self.cell_panel_width = keep(self.cell_panel_width, 280.0..=640.0, default.cell_panel_width);
+        self.data_panel_width = keep(self.data_panel_width, 140.0..=480.0, default.data_panel_width);
+        self.cell_panel_width = keep(self.cell_panel_width, 180.0..=640.0, default.cell_panel_width);
         self.ontology_height = keep(self.ontology_height, 140.0..=640.0, default.ontology_height);
         self.scale = keep(self.scale, 0.5..=3.0, 1.0);
         self.recent.truncate(MAX_RECENT);
@@ -162,6 +251,7 @@ impl Saved {
         self.figure = self.figure.sane();
         if let Some((_, view)) = &mut self.last_view {
             view.camera = view.camera.filter(Camera::is_sound);
+            view.range = view.range.sound();
         }
     }
 

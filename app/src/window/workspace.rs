@@ -9,8 +9,11 @@ use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
 
+use super::annotating::LabelColumn;
+use super::document::{CategoryColours, Document};
 use super::gene_names::GeneIndex;
-use super::selection::{CellSet, Sets};
+use super::history::History;
+use super::selection::Sets;
 
 /// A job that is running.
 #[derive(Debug, Clone)]
@@ -132,6 +135,12 @@ pub struct Workspace {
     pub dataset: Option<Arc<Dataset>>,
     /// Selected cells and named sets of the open data set.
     pub sets: Sets,
+    /// Labels given by hand to cells of the open data set.
+    pub labels: Vec<Arc<LabelColumn>>,
+    /// Colours that the user gave to categories of obs.
+    pub colours: Arc<CategoryColours>,
+    /// The steps that led to the selection, the sets, the labels and the colours.
+    pub history: History,
     /// The data set on its way.
     pub opening: Option<(JobId, DataSource)>,
     /// Jobs sent that have not ended.
@@ -202,7 +211,7 @@ impl Workspace {
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
                 if fresh {
-                    self.sets = Sets { current: Arc::new(CellSet::none(dataset.n_obs)), named: Vec::new() };
+                    self.begin_document("Opened", Document::new(dataset.n_obs));
                 }
                 self.dataset = Some(dataset);
                 if is_open_job {
@@ -239,6 +248,10 @@ impl Workspace {
             Event::DescriptionText { job, text, .. } => {
                 if let Some(streaming) = self.streaming.as_mut().filter(|s| s.job == job) {
                     streaming.text.push_str(&text);
+                }
+                // What came before the text, as the loading of the model, is over.
+                if let Some(running) = self.jobs.iter_mut().find(|j| j.id == job) {
+                    running.progress = None;
                 }
                 None
             }
@@ -309,6 +322,24 @@ impl Workspace {
                 }
             }
         }
+    }
+
+    /// What the user made of the data set.
+    pub fn document(&self) -> Document {
+        Document { sets: self.sets.clone(), labels: self.labels.clone(), colours: self.colours.clone() }
+    }
+
+    /// Puts `document` in the place of what is there.
+    pub fn set_document(&mut self, document: Document) {
+        self.sets = document.sets;
+        self.labels = document.labels;
+        self.colours = document.colours;
+    }
+
+    /// Begins a new history with `document`.
+    pub fn begin_document(&mut self, step: &str, document: Document) {
+        self.history = History::new(step, document.clone());
+        self.set_document(document);
     }
 
     fn end(&mut self, job: JobId) {
@@ -402,6 +433,17 @@ mod tests {
         assert_eq!(w.description_text(5), Some("A cell"));
         assert!(w.is_describing(5));
         assert_eq!(w.description_text(4), None);
+    }
+
+    #[test]
+    fn the_progress_of_loading_ends_when_text_comes() {
+        let mut w = Workspace { streaming: Some(streaming(2, 5)), ..Workspace::default() };
+        w.apply(Event::Started { job: JobId(2), what: "Describing a cell".into() });
+        let progress = Progress { what: "Loading the model".into(), done: 3, total: Some(3) };
+        w.apply(Event::Progressed { job: JobId(2), progress });
+        assert!(w.jobs[0].progress.is_some());
+        w.apply(text(2, 5, "A "));
+        assert!(w.jobs[0].progress.is_none());
     }
 
     #[test]

@@ -8,6 +8,14 @@ const ORDER_SWEEPS: usize = 12;
 /// Sweeps that draw nodes towards their neighbours.
 const COLUMN_SWEEPS: usize = 16;
 
+/// Where everything stands.
+pub(super) struct Places {
+    /// The column of each node, the leftmost 0.
+    pub columns: Vec<f32>,
+    /// Of each edge the columns in which it passes the layers between its ends, from the lower to the upper.
+    pub bends: Vec<Vec<f32>>,
+}
+
 struct Layered {
     /// The nodes of each layer, in their order; bends have numbers from `real` on.
     order: Vec<Vec<usize>>,
@@ -15,18 +23,28 @@ struct Layered {
     above: Vec<Vec<usize>>,
     /// Of each node the neighbours in the layer below.
     below: Vec<Vec<usize>>,
+    /// Of each edge its bends, from the upper end to the lower.
+    bends: Vec<Vec<usize>>,
 }
 
-/// The column of each node, the leftmost 0. `edges` lead from the lower node to the upper; nodes of one layer
+/// Columns for nodes and for the bends of edges. `edges` lead from the lower node to the upper; nodes of one layer
 /// begin in the order in which `start` names them.
-pub(super) fn columns(layers: &[usize], edges: &[(usize, usize)], start: &[usize]) -> Vec<f32> {
+pub(super) fn places(layers: &[usize], edges: &[(usize, usize)], start: &[usize]) -> Places {
     let real = layers.len();
     let mut graph = Layered::new(layers, edges, start);
     graph.reduce_crossings();
-    let places = graph.places(real);
-    let columns: Vec<f32> = (0..real).map(|node| places[node] as f32).collect();
-    let least = columns.iter().copied().fold(f32::INFINITY, f32::min);
-    columns.into_iter().map(|column| column - least).collect()
+    let mut places = graph.places(real);
+    graph.keep_bends_beside_nodes(real, &mut places);
+    let least = (0..real).map(|node| places[node]).fold(f64::INFINITY, f64::min);
+    let column = |node: usize| (places[node] - least) as f32;
+    Places {
+        columns: (0..real).map(column).collect(),
+        bends: graph
+            .bends
+            .iter()
+            .map(|bends| bends.iter().rev().map(|bend| column(*bend)).collect())
+            .collect(),
+    }
 }
 
 impl Layered {
@@ -36,21 +54,25 @@ impl Layered {
             order: vec![Vec::new(); depth],
             above: vec![Vec::new(); layers.len()],
             below: vec![Vec::new(); layers.len()],
+            bends: Vec::with_capacity(edges.len()),
         };
         for node in start {
             graph.order[layers[*node]].push(*node);
         }
         for (lower, upper) in edges {
             let mut from = *upper;
+            let mut bends = Vec::new();
             for layer in layers[*upper] + 1..layers[*lower] {
                 let bend = graph.above.len();
                 graph.above.push(Vec::new());
                 graph.below.push(Vec::new());
                 graph.order[layer].push(bend);
                 graph.join(from, bend);
+                bends.push(bend);
                 from = bend;
             }
             graph.join(from, *lower);
+            graph.bends.push(bends);
         }
         graph
     }
@@ -165,6 +187,24 @@ impl Layered {
     }
 }
 
+impl Layered {
+    /// Moves bends that came to lie under a node to the free column beside it.
+    fn keep_bends_beside_nodes(&self, real: usize, places: &mut [f64]) {
+        const BESIDE: f64 = 0.5;
+        for layer in &self.order {
+            for (at, bend) in layer.iter().enumerate().filter(|(_, node)| **node >= real) {
+                let node = |node: &&usize| **node < real;
+                let low = layer[..at].iter().rev().find(node).map(|left| places[*left] + BESIDE);
+                let high = layer[at + 1..].iter().find(node).map(|right| places[*right] - BESIDE);
+                places[*bend] = match (low, high) {
+                    (Some(low), Some(high)) if low > high => 0.5 * (low + high),
+                    (low, high) => places[*bend].max(low.unwrap_or(f64::MIN)).min(high.unwrap_or(f64::MAX)),
+                };
+            }
+        }
+    }
+}
+
 /// The place of each node of a layer in its order; other nodes have 0.
 fn positions(layer: &[usize], nodes: usize) -> Vec<f64> {
     let mut at = vec![0.0; nodes];
@@ -215,6 +255,19 @@ fn spread(wished: &[f64], gaps: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn columns(layers: &[usize], edges: &[(usize, usize)], start: &[usize]) -> Vec<f32> {
+        places(layers, edges, start).columns
+    }
+
+    #[test]
+    fn an_edge_over_several_layers_passes_beside_the_nodes_between() {
+        // 0 over 1 over 2, and an edge from 2 straight to 0.
+        let places = places(&[0, 1, 2], &[(1, 0), (2, 1), (2, 0)], &[0, 1, 2]);
+        assert!(places.bends[0].is_empty() && places.bends[1].is_empty());
+        let [bend] = places.bends[2][..] else { panic!("{:?}", places.bends) };
+        assert!((bend - places.columns[1]).abs() > 0.49, "{bend} {:?}", places.columns);
+    }
 
     #[test]
     fn crossed_relations_are_uncrossed() {

@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod counts;
 mod formats;
 mod graph;
 mod layout;
@@ -20,6 +21,7 @@ mod names;
 mod neighbourhood;
 mod similarity;
 
+pub use counts::CellCounts;
 pub use graph::{Ontology, Term};
 pub use names::Hit;
 pub use neighbourhood::{Limits, Neighbourhood, Node, Role};

@@ -66,6 +66,9 @@ pub struct Neighbourhood {
     pub nodes: Vec<Node>,
     /// The `is_a` relations among them, as indices into `nodes`: the kind, and what it is a kind of.
     pub edges: Vec<(usize, usize)>,
+    /// Where each edge passes the layers between its ends, from the kind upwards: x and y as in [`Node::position`].
+    /// Empty for an edge between neighbouring layers.
+    pub bends: Vec<Vec<[f32; 2]>>,
 }
 
 impl Ontology {
@@ -126,10 +129,18 @@ impl Ontology {
             .chain(&children)
             .filter_map(|at| slots.get(at).copied())
             .collect();
-        let columns = layout::columns(&layers, &edges, &order);
+        let places = layout::places(&layers, &edges, &order);
+        let bends = edges
+            .iter()
+            .zip(&places.bends)
+            .map(|((child, _), columns)| {
+                let lowest = layers.get(*child).copied().unwrap_or_default();
+                columns.iter().enumerate().map(|(up, x)| [*x, lowest as f32 - 1.0 - up as f32]).collect()
+            })
+            .collect();
         let nodes = shown
             .iter()
-            .zip(layers.iter().zip(columns))
+            .zip(layers.iter().zip(places.columns))
             .map(|((at, role), (layer, column))| Node {
                 id: self.id(*at).to_owned(),
                 label: self.terms()[*at].label.clone(),
@@ -139,7 +150,7 @@ impl Ontology {
                 hidden_children: self.children_of(*at).filter(|child| !slots.contains_key(child)).count(),
             })
             .collect();
-        Ok(Neighbourhood { focus: self.id(focus).to_owned(), nodes, edges })
+        Ok(Neighbourhood { focus: self.id(focus).to_owned(), nodes, edges, bends })
     }
 
     fn chosen_children(&self, focus: usize, limit: usize) -> Vec<usize> {
@@ -227,6 +238,17 @@ mod tests {
         }
         for (child, parent) in &picture.edges {
             assert!(picture.nodes[*child].layer > picture.nodes[*parent].layer);
+        }
+        assert_eq!(picture.edges.len(), picture.bends.len());
+        for ((child, parent), bends) in picture.edges.iter().zip(&picture.bends) {
+            let (from, to) = (picture.nodes[*child].layer, picture.nodes[*parent].layer);
+            assert_eq!(bends.len(), from - to - 1);
+            for (up, bend) in bends.iter().enumerate() {
+                assert_eq!(bend[1], (from - 1 - up) as f32);
+                for node in picture.nodes.iter().filter(|n| n.position[1] == bend[1]) {
+                    assert!((node.position[0] - bend[0]).abs() > 0.49, "an edge runs through {}", node.label);
+                }
+            }
         }
         for (at, a) in picture.nodes.iter().enumerate() {
             for b in &picture.nodes[at + 1..] {

@@ -68,6 +68,13 @@ pub struct Dataset {
     pub findings: Vec<Finding>,
 }
 
+impl Dataset {
+    /// Whether the cells were noticed to be of another species than the models know.
+    pub fn is_of_another_species(&self) -> bool {
+        self.species.is_some_and(|species| species != Species::Human)
+    }
+}
+
 /// One gene over all cells.
 #[derive(Debug, Clone)]
 pub struct GeneColour {

@@ -5,16 +5,25 @@
 //! must hold for any model is tested: it streams, it stops, its claims stand beside it, its type is in the ontology.
 //!
 //! - this file: from the sample to the exported table
+//! - [`colours`]: colours, legend and names on the map
+//! - [`habits`]: what one does every day
+//! - [`ontology`]: the Cell Ontology with the user's own cells
 //! - [`files`]: files that cannot be opened or described, and a whole real study
 //! - [`panels`]: plots, lists of genes, comparisons and figures beside the map
+//! - [`selecting`]: choosing cells and going back; [`labelling`]: labels by hand and sessions
 //! - [`pictures`]: pictures of the window, compared with the stored ones
 //! - [`driver`]: how all of them drive the window
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod colours;
 mod driver;
 mod files;
+mod habits;
+mod labelling;
+mod ontology;
 mod panels;
 mod pictures;
+mod selecting;
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 //! None shows what a model said, so that a model trained anew leaves them as they are. After a change that is meant,
 //! `UPDATE_SNAPSHOTS=1 cargo test --workspace --test window pictures` writes them anew: look at each one.
 
-use app::window::{Action, Command, ThemeChoice, WindowOptions};
+use app::window::{Action, ColourBy, Combine, Command, Edit, ThemeChoice, WindowOptions};
 use eframe::egui::{Key, pos2, vec2};
 use engine::session::{DataSource, Settings};
 
@@ -16,7 +16,9 @@ fn is_software(window: &Window) -> bool {
     if drawn_by.contains("software") {
         return true;
     }
-    eprintln!("SKIPPED: pictures are compared on software Vulkan only, and this window is \"{drawn_by}\"");
+    tests::skipped(&format!(
+        "pictures are compared on software Vulkan only, and this window is \"{drawn_by}\""
+    ));
     false
 }
 
@@ -67,6 +69,41 @@ fn pictures_of_a_cell_its_record_and_a_term_of_the_ontology() {
     window.press("Dismiss");
     window.act(Action::ShowTerm("CL:0000576".into()));
     compare(&mut window, "cell_light");
+}
+
+#[test]
+fn pictures_of_a_selection_its_sets_and_labels_by_hand() {
+    let mut window = without_model(ThemeChoice::Light);
+    for (row, name) in [(5, "CD14 monocytes"), (6, "B cells"), (9, "Dendritic cells of both batches")] {
+        window.act(Action::SelectCategory(row));
+        window.act(Action::Edit(Edit::SaveSet(name.into())));
+    }
+    window.act(Action::SelectSet(0, Combine::Add));
+    window.run(Command::LassoTool);
+    window.run(Command::ShowSets);
+    compare(&mut window, "sets_light");
+    window.run(Command::ThemeDark);
+    window.run(Command::FindGene);
+    window.type_in("LYZ");
+    window.key(Key::Enter);
+    window.act(Action::SelectRange(3.0, 6.0));
+    compare(&mut window, "sets_dark");
+
+    window.act(Action::ColourBy(ColourBy::Column("bulk_labels".into())));
+    for (row, name) in [(5, "monocyte"), (6, "B cell"), (8, "odd ones")] {
+        window.act(Action::SelectCategory(row));
+        window.run(Command::LabelCells);
+        window.type_in(name);
+        window.key(Key::Enter);
+        window.act(Action::ColourBy(ColourBy::Column("bulk_labels".into())));
+    }
+    window.act(Action::ColourBy(ColourBy::Labels("cell_type_by_hand".into())));
+    window.run(Command::LabelCells);
+    window.type_in("natural k");
+    compare(&mut window, "labels_dark");
+    window.run(Command::ThemeLight);
+    window.run(Command::ShowHistory);
+    compare(&mut window, "history_light");
 }
 
 #[test]

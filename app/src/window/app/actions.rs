@@ -4,15 +4,22 @@ use eframe::egui;
 use engine::analysis::EmbedSettings;
 use engine::session::{Command as Request, DataSource};
 
+use super::super::background::{Poll, Task};
 use super::super::command::{Action, Command};
 use super::super::dialogs::Purpose;
 use super::super::dock::{Dock, Pane};
-use super::super::map::{self, Source};
-use super::super::panels::{Dialog, Local, PaletteState};
+use super::super::document::Edit;
+use super::super::history::History;
+use super::super::map::{self, Source, Tool};
+use super::super::panels::{self, Dialog, Local, PaletteState, Side};
+use super::super::said;
+use super::super::selection::{CellSet, Combine};
+use super::super::session_file::EXTENSION;
 use super::super::state::{ColourBy, Layout, View};
 use super::super::theme::ThemeChoice;
-use super::super::workspace::{Severity, Streaming, cell_type_term};
+use super::super::workspace::{Severity, Streaming, cell_type_term, file_name};
 use super::App;
+use super::sessions::is_session;
 
 impl App {
     /// Does what was asked for in this frame.
@@ -33,6 +40,18 @@ impl App {
     fn run_action(&mut self, ctx: &egui::Context, action: Action) {
         match action {
             Action::Run(command) => self.run_command(ctx, command),
+            Action::OpenSource(DataSource::File(path)) if is_session(&path) => self.open_session(ctx, path),
+            Action::SelectArea { what, area, combine } => self.select_area(ctx, what, &area, combine),
+            Action::SelectCategory(row) => self.select_category(ctx, row),
+            Action::SelectRange(low, high) => self.select_range(ctx, low, high),
+            Action::SelectNames(text) => self.select_names(ctx, text),
+            Action::SelectTerm(term) => self.select_term(ctx, term),
+            Action::SelectSet(number, combine) => self.select_set(ctx, number, combine),
+            Action::Edit(edit) => self.edit(ctx, &edit),
+            Action::GoToStep(step) => self.travel(ctx, |history| history.go_to(step)),
+            Action::ExportLabelsTo(path) => self.export_labels(ctx, &path),
+            Action::SaveSessionTo(path) => self.save_session(ctx, &path),
+            Action::OpenSessionFile(path) => self.open_session(ctx, path),
             Action::OpenSource(source) => {
                 let job = self.send(Request::Open(source.clone()));
                 self.work.opening = Some((job, source));
@@ -66,6 +85,15 @@ impl App {
                 self.view.hidden =
                     if all_hidden || self.view.hidden == others { Default::default() } else { others };
             }
+            Action::SetCategoryColour(row, colour) => self.set_category_colour(ctx, row, colour),
+            Action::SetColourStyle(style) => self.saved.colours = style,
+            Action::SetRange(range) => {
+                let range = range.sound();
+                if self.view.range != range {
+                    self.view.range = range;
+                    self.recolour(ctx);
+                }
+            }
             Action::UseMatrix(key) => {
                 self.send(Request::UseMatrix(key));
             }
@@ -73,6 +101,7 @@ impl App {
                 self.saved.ontology_open = true;
                 self.terms.ask(ctx, &term);
             }
+            Action::ExportOntologyTo(path) => self.export_ontology(ctx, &path),
             Action::CancelJob(job) => self.session.cancel(job),
             Action::DismissNotice(id) => self.work.notices.retain(|n| n.id != id),
             Action::Copy(text) => ctx.copy_text(text),
@@ -107,6 +136,32 @@ impl App {
         match command {
             Command::Open => self.ask(ctx, Purpose::Open),
             Command::ExportCsv => self.ask(ctx, Purpose::Export),
+            Command::ExportLabels => self.ask(ctx, Purpose::Labels),
+            Command::OpenSession => self.ask(ctx, Purpose::OpenSession),
+            Command::SaveSession => self.ask(ctx, Purpose::SaveSession),
+            Command::Undo => self.travel(ctx, History::undo),
+            Command::Redo => self.travel(ctx, History::redo),
+            Command::ShowHistory => self.local.dialog = Some(Dialog::History),
+            Command::NewLabels => self.new_labels(ctx),
+            Command::LabelCells => self.label_cells(ctx),
+            Command::UnlabelCells => {
+                let column = self.local.labels_at.min(self.work.labels.len().saturating_sub(1));
+                self.edit(ctx, &Edit::Assign { column, category: None });
+            }
+            Command::PanTool => self.take_tool(Tool::Pan),
+            Command::LassoTool => self.take_tool(Tool::Lasso),
+            Command::BoxTool => self.take_tool(Tool::Box),
+            Command::SelectAllCells => {
+                let all = CellSet::all(self.work.sets.current.n_obs());
+                self.select_cells(ctx, "select all", all, Combine::Replace);
+            }
+            Command::SelectNoCells => self.select_none(ctx),
+            Command::InvertSelection => self.edit(ctx, &Edit::Invert),
+            Command::PasteCellNames => self.local.dialog = Some(Dialog::CellNames),
+            Command::SaveSet => self.save_set(ctx),
+            Command::ShowCell => self.show_side(Side::Cell),
+            Command::ShowSets => self.show_side(Side::Sets),
+            Command::ShowLabels => self.show_side(Side::Labels),
             Command::OpenSample => self.actions.push(Action::OpenSource(DataSource::Sample)),
             Command::ClearRecent => self.saved.recent.clear(),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
@@ -146,6 +201,19 @@ impl App {
                 self.local.focus_gene_field = true;
             }
             Command::ShowAllCategories => self.view.hidden.clear(),
+            Command::ToggleLabels => self.saved.colours.labels = !self.saved.colours.labels,
+            Command::BrowseOntology => {
+                self.saved.ontology_open = true;
+                self.local.ontology.open();
+            }
+            Command::WholeOntology => {
+                self.saved.ontology_open = true;
+                self.local.ontology.whole = !self.local.ontology.whole;
+                // The whole window has room for more.
+                self.terms.widen(ctx, self.local.ontology.whole);
+            }
+            Command::ExportOntologySvg => self.ask(ctx, Purpose::OntologySvg),
+            Command::ExportOntologyCsv => self.ask(ctx, Purpose::OntologyCsv),
             Command::ToggleDataPanel => self.saved.data_panel_open = !self.saved.data_panel_open,
             Command::ToggleCellPanel => self.saved.cell_panel_open = !self.saved.cell_panel_open,
             Command::ToggleOntology => self.saved.ontology_open = !self.saved.ontology_open,
@@ -163,7 +231,7 @@ impl App {
                     ctx.copy_text(text.to_owned());
                 }
             }
-            Command::ClearSelection => self.clear_selection(),
+            Command::ClearSelection => self.let_go(ctx),
             Command::WalkLeft | Command::WalkRight | Command::WalkUp | Command::WalkDown => {
                 self.walk(ctx, command);
             }
@@ -180,13 +248,18 @@ impl App {
     pub(super) fn ask(&mut self, ctx: &egui::Context, purpose: Purpose) {
         if self.dialog.is_none() {
             let name = self.work.dataset.as_ref().map_or("cells", |d| d.name.as_str());
+            let term = self.terms.shown().map_or("ontology", |t| t.label.as_str());
             let name = match purpose {
                 Purpose::Figure(format, pane) => {
                     format!("{name}_{}.{}", pane.title().to_lowercase(), format.extension())
                 }
                 Purpose::ExportGeneLists => "gene_lists.csv".to_owned(),
                 Purpose::ExportComparison => format!("{name}_comparison.csv"),
-                Purpose::Open | Purpose::Export | Purpose::GeneLists => format!("{name}_described.csv"),
+                Purpose::OntologySvg => format!("{term}.svg"),
+                Purpose::OntologyCsv => format!("{term}.csv"),
+                Purpose::Labels => format!("{name}_labels.csv"),
+                Purpose::SaveSession => format!("{name}{EXTENSION}"),
+                _ => format!("{name}_described.csv"),
             };
             let name = name.replace(['/', '\\', ' '], "_");
             self.dialog = Some(self.dialogs.open(ctx, purpose, &name));
@@ -196,6 +269,7 @@ impl App {
     pub(super) fn opened(&mut self, ctx: &egui::Context, fresh: bool) {
         let Some(dataset) = self.work.dataset.clone() else { return };
         if fresh {
+            self.begin_session(ctx, &dataset);
             self.local = Local::default();
             self.terms.clear();
             self.view = View::default();
@@ -214,6 +288,9 @@ impl App {
                 ColourBy::GeneSet { genes, .. } => {
                     genes.iter().any(|g| self.work.gene_names.find(g).is_some())
                 }
+                // Nothing is described yet.
+                ColourBy::Said(_) => false,
+                ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
             };
             self.open_pane(if self.view.layout == Layout::List { Pane::List } else { Pane::Map });
             if !known {
@@ -261,6 +338,8 @@ impl App {
     fn colour_by(&mut self, ctx: &egui::Context, by: ColourBy) {
         if self.view.colour_by != by {
             self.view.hidden.clear();
+            self.local.legend_query.clear();
+            self.view.range.log = false;
         }
         self.view.colour_by = by;
         if let ColourBy::GeneSet { name, genes } = &self.view.colour_by {
@@ -302,16 +381,87 @@ impl App {
                 Some((_, read)) if read.symbol == *name => Source::Gene(read.clone()),
                 _ => Source::Nothing,
             },
+            ColourBy::Said(said) => {
+                self.said_drawn = (self.work.descriptions.len(), ctx.time());
+                said::source(&self.work.descriptions, *said, dataset.n_obs)
+            }
+            ColourBy::Labels(name) => self
+                .work
+                .labels
+                .iter()
+                .find(|c| c.name == *name)
+                .map_or(Source::Nothing, |column| Source::Labels(column.clone())),
         };
         let embedding = dataset.embeddings.iter().position(|e| e.name == self.view.embedding).unwrap_or(0);
-        self.map.show(ctx, dataset, embedding, source);
+        self.map.show(ctx, dataset, embedding, source, self.view.range);
+    }
+
+    /// Draws what descriptions say anew while they come, but not with every one of them.
+    pub(super) fn recolour_said(&mut self, ctx: &egui::Context) {
+        const AGAIN_AFTER_SECS: f64 = 0.5;
+        let (drawn, at) = self.said_drawn;
+        if !matches!(self.view.colour_by, ColourBy::Said(_)) || self.work.descriptions.len() == drawn {
+            return;
+        }
+        if ctx.time() - at >= AGAIN_AFTER_SECS {
+            self.recolour(ctx);
+        } else {
+            ctx.request_repaint_after_secs(AGAIN_AFTER_SECS as f32);
+        }
+    }
+
+    fn set_category_colour(&mut self, ctx: &egui::Context, row: usize, colour: Option<[u8; 3]>) {
+        let colouring = self.map.colouring();
+        let map::Meaning::Categories { categories, .. } = &colouring.meaning else { return };
+        let Some(category) = categories.get(row) else { return };
+        let (column, category) = (colouring.title.clone(), category.name.clone());
+        let labels = self.work.labels.iter().position(|c| c.name == column);
+        let number = labels
+            .and_then(|at| self.work.labels.get(at)?.categories.iter().position(|c| c.name == category));
+        let edit = match (labels, number, colour) {
+            (Some(column), Some(category), Some(colour)) => Edit::ColourLabel { column, category, colour },
+            _ => Edit::ColourCategory { column, category, colour },
+        };
+        self.edit(ctx, &edit);
+    }
+
+    fn export_ontology(&mut self, ctx: &egui::Context, path: &std::path::Path) {
+        let Some(term) = self.terms.shown().cloned() else { return };
+        let as_svg = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"));
+        let path = if as_svg { path.to_path_buf() } else { with_extension(path.to_path_buf(), "csv") };
+        let (counts, column) = (self.terms.counts().clone(), self.terms.file().column.clone());
+        self.writing = Some(Task::start(ctx, "export", move || {
+            let text = if as_svg {
+                panels::ontology_svg(&term, &counts, column.as_deref())
+            } else {
+                panels::ontology_csv(&term, &counts)
+            };
+            engine::files::write_atomically(&path, text.as_bytes()).map_err(|e| e.to_string())?;
+            let terms = term.neighbourhood.nodes.len();
+            Ok((format!("Wrote {terms} terms to {}", file_name(&path)), path.display().to_string()))
+        }));
+    }
+
+    /// Says what became of a file that the window wrote itself.
+    pub(super) fn take_written(&mut self) {
+        let (severity, title, detail) = match self.writing.as_ref().map(Task::poll) {
+            None | Some(Poll::Running) => return,
+            Some(Poll::Done(Ok((title, detail)))) => (Severity::Done, title, detail),
+            Some(Poll::Done(Err(error))) => (Severity::Error, "Export failed".to_owned(), error),
+            Some(Poll::Lost) => {
+                (Severity::Error, "Export failed".to_owned(), "It ended without an answer.".to_owned())
+            }
+        };
+        self.writing = None;
+        self.work.notify(severity, title, detail);
     }
 
     fn select(&mut self, ctx: &egui::Context, cell: usize) {
-        let Some(dataset) = &self.work.dataset else { return };
+        let Some(dataset) = self.work.dataset.clone() else { return };
         if cell >= dataset.n_obs {
             return;
         }
+        self.local.side = Side::Cell;
         if self.local.selected != Some(cell) {
             // What stands there is said of another cell.
             self.terms.clear();
@@ -329,6 +479,12 @@ impl App {
                 }
             }
             None if self.work.is_describing(cell) => {}
+            // A model of human cells has nothing to say of others: it is asked only by hand.
+            None if dataset.is_of_another_species() => {
+                if let Some(streaming) = self.work.streaming.take() {
+                    self.session.cancel(streaming.job);
+                }
+            }
             None => self.describe(),
         }
     }
@@ -358,7 +514,7 @@ impl App {
         }
     }
 
-    fn clear_selection(&mut self) {
+    pub(super) fn clear_selection(&mut self) {
         self.local.selected = None;
         self.work.record = None;
         self.work.record_job = None;

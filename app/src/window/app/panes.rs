@@ -241,7 +241,7 @@ impl App {
                 let map = |colouring: Arc<Colouring>| MapFigure {
                     cells: cells.clone(),
                     colouring,
-                    hidden: self.view.hidden.clone(),
+                    look: self.look(),
                     camera: self.view.camera,
                     window: self.local.map_rect,
                     embedding: self.view.embedding.clone(),

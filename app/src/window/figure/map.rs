@@ -1,11 +1,11 @@
 //! Maps as figures: the cells as shapes where they are few and as pixels where they are many, with their legend.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use eframe::egui::{Rect, pos2, vec2};
 
-use super::super::map::{Camera, Colouring, Meaning, Scene as Cells, embedding_title};
+use super::super::map::{Camera, Colouring, Look, Meaning, Scene as Cells, embedding_title};
+use super::super::palette;
 use super::super::panels::plots::aggregate::Group;
 use super::super::panels::plots::draw::{self, Style};
 use super::scene::{Across, Item, Paint, Point, Scene};
@@ -18,8 +18,8 @@ pub struct MapFigure {
     pub cells: Arc<Cells>,
     /// The colours.
     pub colouring: Arc<Colouring>,
-    /// Hidden categories.
-    pub hidden: BTreeSet<usize>,
+    /// How the colours are chosen, and which categories are hidden.
+    pub look: Look,
     /// Where the window looks; `None` shows all cells.
     pub camera: Option<Camera>,
     /// Where the map lies in the window, for what is in sight.
@@ -68,7 +68,7 @@ impl MapFigure {
             Meaning::Categories { categories, .. } => categories
                 .iter()
                 .enumerate()
-                .filter(|(i, _)| !self.hidden.contains(i))
+                .filter(|(i, _)| !self.look.hidden.contains(i))
                 .map(|(_, c)| Group {
                     name: c.name.clone(),
                     paint: if c.is_missing { style.missing } else { c.colour.into() },
@@ -115,7 +115,7 @@ impl MapFigure {
                 let title = [self.colouring.title.as_str(), unit.as_str()];
                 let skip = usize::from(titled);
                 draw::colour_bar(&mut scene, style, at, &title[skip..], [*low, *high], |share| {
-                    style.scale(share)
+                    palette::scale_of(self.look.scale, share, style.dark).into()
                 });
             } else if !groups.is_empty() {
                 let mut key = Scene::new([0.0; 2]);
@@ -141,7 +141,7 @@ impl MapFigure {
             let [r, g, b, a] = paint.0;
             eframe::egui::Color32::from_rgba_unmultiplied(r, g, b, a)
         };
-        let table = self.colouring.table(&self.hidden, style.dark, colour(style.missing), colour(style.bar));
+        let table = self.colouring.table(&self.look, style.dark, colour(style.missing), colour(style.bar));
         let order = self.colouring.drawing_order(positions);
         let zoom = camera.points_per_unit / fitted.points_per_unit;
         let room = (area.area() / positions.len().max(1) as f32).sqrt();

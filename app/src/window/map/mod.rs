@@ -2,8 +2,13 @@
 
 mod camera;
 mod colouring;
+#[cfg(test)]
+mod frame_times;
+mod gestures;
 mod gpu;
+mod labels;
 mod picking;
+mod pipelines;
 mod view;
 
 use std::collections::BTreeSet;
@@ -14,15 +19,19 @@ use engine::anndata::Values;
 use engine::session::{Dataset, GeneColour};
 
 pub use camera::{Bounds, Camera};
-pub use colouring::{Category, Colouring, Meaning, grouped, number};
-pub use gpu::{install, max_cells};
+pub use colouring::{Category, Colouring, Look, Meaning, NumberRange, Words, grouped, number};
+pub use gestures::Tool;
+pub use gpu::{cells_while_moving, install, max_cells};
+pub use labels::Anchor;
 pub use picking::Step;
 pub use view::{MapView, focus_key, map_ui};
 
+use super::annotating::LabelColumn;
 use super::background::{Poll, Task};
+use super::selection::CellSet;
 use super::state::ColourBy;
 use super::theme::Tokens;
-use gpu::Versioned;
+use gpu::{DIM, Drawing, Versioned};
 use picking::CellIndex;
 
 /// Cells up to which colours are worked out at once; above, on another thread.
@@ -36,6 +45,8 @@ pub struct Scene {
     gpu: Arc<Versioned<[f32; 2]>>,
     index: Option<CellIndex>,
     unplaced: usize,
+    /// The share of the box around all cells in which there are any.
+    occupied: f32,
 }
 
 impl Scene {
@@ -46,7 +57,8 @@ impl Scene {
         let gpu = positions.iter().map(|p| if p[0].is_finite() && p[1].is_finite() { *p } else { [0.0; 2] });
         let gpu = Versioned::new(gpu.collect());
         let unplaced = positions.iter().filter(|p| !(p[0].is_finite() && p[1].is_finite())).count();
-        Self { dataset, embedding, gpu, index, unplaced }
+        let occupied = index.as_ref().map_or(1.0, CellIndex::occupied);
+        Self { dataset, embedding, gpu, index, unplaced, occupied }
     }
 
     /// x and y of every cell.
@@ -69,6 +81,8 @@ struct Prepared {
     scene: Arc<Scene>,
     colouring: Arc<Colouring>,
     order: Arc<Versioned<[u32; 2]>>,
+    sample: Arc<Versioned<[u32; 2]>>,
+    anchors: Vec<Anchor>,
 }
 
 /// What the cells are coloured by, with the values.
@@ -80,6 +94,19 @@ pub enum Source {
     Column(String),
     /// A gene that was read.
     Gene(GeneColour),
+    /// Categories worked out elsewhere.
+    Words(Words),
+    /// Numbers worked out elsewhere.
+    Numbers {
+        /// Above the legend.
+        title: String,
+        /// Values, NaN where missing.
+        values: Arc<[f32]>,
+        /// What the values are.
+        unit: String,
+    },
+    /// Labels given by hand.
+    Labels(Arc<LabelColumn>),
 }
 
 /// Everything drawn on the map, made anew when the embedding or the colours change.
@@ -87,10 +114,21 @@ pub struct Map {
     scene: Option<Arc<Scene>>,
     colouring: Arc<Colouring>,
     order: Arc<Versioned<[u32; 2]>>,
+    sample: Arc<Versioned<[u32; 2]>>,
+    anchors: Vec<Anchor>,
     table: Arc<Versioned<[u8; 4]>>,
-    /// What the table was made from: hidden categories, dark, the colouring's order.
-    table_of: Option<(BTreeSet<usize>, bool, u64)>,
+    /// What the table was made from: the look, dark, the colouring's order.
+    table_of: Option<(Look, bool, u64)>,
     task: Option<Task<Prepared>>,
+    drawing: Arc<Drawing>,
+    /// Cells drawn while the map moves.
+    while_moving: usize,
+    /// The cells drawn as selected, and the version of the order that was marked with them.
+    selected: Option<(Arc<CellSet>, u64)>,
+    /// The drawing order with the cells outside of the selection marked; `order` itself where none is selected.
+    drawn: Arc<Versioned<[u32; 2]>>,
+    /// The sample in the same way.
+    drawn_sample: Arc<Versioned<[u32; 2]>>,
 }
 
 impl Default for Map {
@@ -99,32 +137,63 @@ impl Default for Map {
             scene: None,
             colouring: Arc::new(Colouring::plain()),
             order: Versioned::new(Vec::new()),
+            sample: Versioned::new(Vec::new()),
+            anchors: Vec::new(),
             table: Versioned::new(Vec::new()),
             table_of: None,
             task: None,
+            drawing: Drawing::new(),
+            while_moving: usize::MAX,
+            selected: None,
+            drawn: Versioned::new(Vec::new()),
+            drawn_sample: Versioned::new(Vec::new()),
         }
     }
 }
 
 impl Map {
-    /// Shows an embedding of a data set, coloured by `source`. What is shown stays until the new is ready.
-    pub fn show(&mut self, ctx: &egui::Context, dataset: &Arc<Dataset>, embedding: usize, source: Source) {
+    /// A map of which at most `while_moving` cells are drawn while it moves.
+    pub fn new(while_moving: usize) -> Self {
+        Self { while_moving, ..Self::default() }
+    }
+
+    /// Shows an embedding of a data set, coloured by `source` over the part `range` of its numbers. What is shown stays
+    /// until the new is ready.
+    pub fn show(
+        &mut self,
+        ctx: &egui::Context,
+        dataset: &Arc<Dataset>,
+        embedding: usize,
+        source: Source,
+        range: NumberRange,
+    ) {
         let same =
             self.scene.clone().filter(|s| Arc::ptr_eq(&s.dataset, dataset) && s.embedding == embedding);
         let dataset = dataset.clone();
         let n_obs = dataset.n_obs;
+        let while_moving = self.while_moving;
         let work = move || {
             let scene = same.unwrap_or_else(|| Arc::new(Scene::new(dataset.clone(), embedding)));
             let colouring = match &source {
                 Source::Nothing => Colouring::plain(),
-                Source::Column(name) => dataset
-                    .obs
-                    .column(name)
-                    .map_or_else(Colouring::plain, |column| Colouring::by_column(&dataset, column)),
-                Source::Gene(gene) => Colouring::by_gene(gene),
+                Source::Column(name) => dataset.obs.column(name).map_or_else(Colouring::plain, |column| {
+                    Colouring::by_column_over(&dataset, column, range)
+                }),
+                Source::Gene(gene) => Colouring::by_gene_over(gene, range),
+                Source::Words(words) => Colouring::by_words(words.clone()),
+                Source::Numbers { title, values, unit } => {
+                    Colouring::by_numbers(title.clone(), values.clone(), unit.clone(), range)
+                }
+                Source::Labels(column) => Colouring::by_labels(column, dataset.n_obs),
             };
             let order = Versioned::new(colouring.drawing_order(scene.positions()));
-            Prepared { scene, colouring: Arc::new(colouring), order }
+            let sample = if order.data.len() <= while_moving {
+                order.clone()
+            } else {
+                Versioned::new(colouring.sample(&order.data, while_moving))
+            };
+            let anchors = labels::anchors(&colouring, scene.positions());
+            Prepared { scene, colouring: Arc::new(colouring), order, sample, anchors }
         };
         if n_obs <= AT_ONCE {
             self.task = None;
@@ -139,13 +208,15 @@ impl Map {
 
     /// Shows nothing.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.while_moving);
     }
 
     fn take(&mut self, prepared: Prepared) {
         self.scene = Some(prepared.scene);
         self.colouring = prepared.colouring;
         self.order = prepared.order;
+        self.sample = prepared.sample;
+        self.anchors = prepared.anchors;
     }
 
     /// Takes up finished work. Called every frame.
@@ -170,6 +241,23 @@ impl Map {
         &self.colouring
     }
 
+    /// Where the names of categories stand, the largest category first.
+    pub fn anchors(&self) -> &[Anchor] {
+        &self.anchors
+    }
+
+    /// Whether every cell with a place is in the picture that was last painted.
+    pub fn is_drawn(&self) -> bool {
+        self.drawing.is_complete()
+    }
+
+    /// What to say while not every cell is drawn: one of how many is, and that small groups are whole.
+    fn moving_words(&self) -> String {
+        let (all, some) = (self.order.data.len(), self.sample.data.len().max(1));
+        let one_of = ((all as f64 / some as f64).round() as usize).max(2);
+        format!("Showing 1 of {one_of} cells while moving, small groups whole")
+    }
+
     /// The places of the cells.
     pub fn scene(&self) -> Option<&Arc<Scene>> {
         self.scene.as_ref()
@@ -180,14 +268,68 @@ impl Map {
         self.scene.as_ref().is_some_and(|s| Arc::ptr_eq(&s.dataset, dataset))
     }
 
-    /// Brings the colour table in line with the theme and the hidden categories. Called every frame.
-    pub fn update_table(&mut self, hidden: &BTreeSet<usize>, tokens: &Tokens) {
-        let wanted = (hidden.clone(), tokens.dark, self.order.version);
-        if self.table_of.as_ref() != Some(&wanted) {
-            self.table =
-                Versioned::new(self.colouring.table(hidden, tokens.dark, tokens.missing, tokens.bar));
-            self.table_of = Some(wanted);
+    /// Brings the colours in line with the theme and the look. Called every frame.
+    pub fn update_table(&mut self, look: &Look, tokens: &Tokens) {
+        let version = self.order.version;
+        let same =
+            self.table_of.as_ref().is_some_and(|(l, d, v)| l == look && *d == tokens.dark && *v == version);
+        if !same {
+            self.colouring = Arc::new(self.colouring.restyled(look));
+            self.table = Versioned::new(self.colouring.table(look, tokens.dark, tokens.missing, tokens.bar));
+            self.table_of = Some((look.clone(), tokens.dark, version));
         }
+    }
+
+    /// Draws these cells as selected. Called every frame; costs nothing where they are the same as before.
+    pub fn update_selection(&mut self, cells: &Arc<CellSet>) {
+        let version = self.order.version;
+        if self.selected.as_ref().is_some_and(|(drawn, of)| Arc::ptr_eq(drawn, cells) && *of == version) {
+            return;
+        }
+        self.drawn = if cells.is_empty() {
+            self.order.clone()
+        } else {
+            Versioned::new(marked(&self.order.data, cells))
+        };
+        self.drawn_sample = if cells.is_empty() {
+            self.sample.clone()
+        } else if self.sample.version == version {
+            self.drawn.clone()
+        } else {
+            Versioned::new(marked(&self.sample.data, cells))
+        };
+        self.selected = Some((cells.clone(), version));
+    }
+
+    /// The drawing order as it is to be drawn.
+    fn drawn(&self) -> &Arc<Versioned<[u32; 2]>> {
+        // An order that came since the last update is not marked yet.
+        let is_marked = self.selected.as_ref().is_some_and(|(_, of)| *of == self.order.version);
+        if is_marked { &self.drawn } else { &self.order }
+    }
+
+    /// The sample as it is to be drawn.
+    fn drawn_sample(&self) -> &Arc<Versioned<[u32; 2]>> {
+        let is_marked = self.selected.as_ref().is_some_and(|(_, of)| *of == self.order.version);
+        if is_marked { &self.drawn_sample } else { &self.sample }
+    }
+
+    /// How many cells are drawn as selected.
+    pub fn n_selected(&self) -> usize {
+        self.selected.as_ref().map_or(0, |(cells, _)| cells.len())
+    }
+
+    /// The cells inside an area of the embedding shown that are neither hidden nor without a place.
+    pub fn cells_inside(&self, area: &[[f32; 2]], hidden: &BTreeSet<usize>) -> Option<CellSet> {
+        let scene = self.scene.as_ref()?;
+        let positions = scene.positions();
+        let mut cells = Vec::new();
+        scene.index.as_ref()?.inside(positions, area, |cell| {
+            if self.colouring.shows(cell, hidden) {
+                cells.push(cell);
+            }
+        });
+        Some(CellSet::from_cells(positions.len(), cells))
     }
 
     /// The cell that a walking step leads to: from the selected cell, or the one nearest to the middle.
@@ -207,6 +349,15 @@ impl Map {
             }
         }
     }
+}
+
+/// A drawing order with the cells outside of `selected` marked and drawn first, so that they cover none of the others.
+fn marked(order: &[[u32; 2]], selected: &CellSet) -> Vec<[u32; 2]> {
+    let is_in = |instance: &&[u32; 2]| selected.contains(instance[0] as usize);
+    let mut out = Vec::with_capacity(order.len());
+    out.extend(order.iter().filter(|i| !is_in(i)).map(|[cell, entry]| [*cell, entry | DIM]));
+    out.extend(order.iter().filter(is_in));
+    out
 }
 
 /// The column that cells are coloured by when a file is opened: a cell type if there is one, else clusters, else the
@@ -290,7 +441,7 @@ mod tests {
         let ctx = egui::Context::default();
         let data = Arc::new(dataset());
         let mut map = Map::default();
-        map.show(&ctx, &data, 0, Source::Column("louvain".into()));
+        map.show(&ctx, &data, 0, Source::Column("louvain".into()), NumberRange::default());
         assert!(map.shows(&data) && !map.is_busy());
         assert_eq!(map.scene().unwrap().unplaced(), 1);
         assert_eq!(map.order.data.len(), 2);
@@ -298,6 +449,14 @@ mod tests {
         assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::new()), Some(1));
         assert_eq!(map.walk(Some(1), Step::Left, &camera, &BTreeSet::new()), Some(0));
         assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::from([1])), Some(0));
+    }
+
+    #[test]
+    fn selected_cells_are_drawn_last_and_the_others_are_marked() {
+        let order = [[2, 5], [0, 1], [1, 3]];
+        let drawn = marked(&order, &CellSet::from_cells(3, [2, 1]));
+        assert_eq!(drawn, [[0, 1 | DIM], [2, 5], [1, 3]]);
+        assert_eq!(marked(&order, &CellSet::all(3)), order);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use eframe::egui_wgpu;
 
 use super::super::command::{Action, Command};
 use super::super::theme::{Tokens, space};
+use super::gestures::{Tool, area_ui, tools_ui};
 use super::gpu::{PointsCallback, Uniforms};
-use super::{Camera, Map, embedding_title, grouped};
+use super::{Camera, Map, Scene, embedding_title, grouped, labels};
 
 /// How far from a cell's centre the pointer may be, in points, beyond the drawn radius.
 const REACH: f32 = 5.0;
@@ -26,8 +27,12 @@ pub struct MapView<'a> {
     pub reveal: bool,
     /// A zoom about the middle that was asked for.
     pub zoom: Option<f32>,
+    /// What dragging does.
+    pub tool: Tool,
     /// Cells that the GPU can hold; 0 without a GPU.
     pub max_cells: usize,
+    /// Whether categories are named on the map.
+    pub labels: bool,
 }
 
 /// Where the id of the map's widget is kept, for who asks whether the map has the keyboard.
@@ -52,7 +57,12 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     let before = camera;
 
     // Move and zoom.
-    if response.dragged() {
+    let pans = match view.tool {
+        Tool::Pan => response.dragged(),
+        // With a tool in hand the middle button moves the map.
+        Tool::Lasso | Tool::Box => response.dragged_by(egui::PointerButton::Middle),
+    };
+    if pans {
         camera.pan(response.drag_delta());
     }
     if response.contains_pointer()
@@ -67,7 +77,7 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     if let Some(factor) = view.zoom {
         camera.zoom(rect, rect.center(), factor, &fitted);
     }
-    if response.double_clicked() {
+    if response.double_clicked() && view.tool == Tool::Pan {
         out.push(Action::Run(Command::FitMap));
     }
     if view.reveal
@@ -81,7 +91,8 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     }
 
     // Point and click.
-    let radius = point_radius(scene.positions().len(), rect, camera.points_per_unit / fitted.points_per_unit);
+    let zoom = camera.points_per_unit / fitted.points_per_unit;
+    let radius = point_radius(scene.positions().len(), rect, zoom);
     let pick = |place: egui::Pos2| {
         scene.index.as_ref()?.nearest(
             scene.positions(),
@@ -119,20 +130,29 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
         let pixels = ui.pixels_per_point();
         let per_unit = vec2(2.0 / rect.width(), 2.0 / rect.height()) * camera.points_per_unit;
         let callback = PointsCallback {
+            rect,
             uniforms: Uniforms {
                 scale: [per_unit.x, per_unit.y],
                 offset: [-camera.centre[0] * per_unit.x, -camera.centre[1] * per_unit.y],
                 viewport: [rect.width() * pixels, rect.height() * pixels],
                 radius: radius * pixels,
-                opacity: if n > 20_000 { 0.8 } else { 0.95 },
+                opacity: opacity(&scene, &fitted, radius, zoom),
                 rim: if radius >= 2.5 { 0.22 } else { 0.0 },
+                dim: u32::from_le_bytes(t.missing.to_array()),
                 ..Uniforms::default()
             },
             positions: scene.gpu.clone(),
-            order: map.order.clone(),
+            order: map.drawn().clone(),
+            sample: map.drawn_sample().clone(),
             colours: map.table.clone(),
+            drawing: map.drawing.clone(),
         };
         painter.add(egui_wgpu::Callback::new_paint_callback(rect, callback));
+        if !map.is_drawn() {
+            labels::corner_note(ui, rect, &map.moving_words());
+            // The next frames draw the rest.
+            ui.ctx().request_repaint();
+        }
     } else {
         let text = if view.max_cells == 0 {
             "No graphics adapter can draw the map.\nUse the list of cells, or update the graphics driver."
@@ -155,9 +175,15 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
     if let Some(cell) = view.selected {
         ring(cell, 2.5, t.text_strong);
     }
+    if view.labels {
+        labels::labels_ui(ui, map, &camera, rect, |row| !view.hidden.contains(&row), out);
+    }
     if response.has_focus() {
         painter.rect_stroke(rect.shrink(1.0), 0.0, Stroke::new(1.0, t.accent), egui::StrokeKind::Inside);
     }
+
+    area_ui(ui, &response, rect, &camera, view.tool, out);
+    tools_ui(ui, response.id, rect, view.tool, out);
 
     // Say.
     if let Some(cell) = hovered {
@@ -170,7 +196,20 @@ pub fn map_ui(ui: &mut Ui, map: &Map, view: MapView<'_>, out: &mut Vec<Action>) 
 /// The radius of a point, in points: smaller the more cells there are, larger when zoomed in.
 fn point_radius(n_cells: usize, rect: Rect, zoom: f32) -> f32 {
     let room = (rect.area() / n_cells.max(1) as f32).sqrt();
-    (room * 0.19).clamp(1.2, 3.8) * zoom.max(0.2).powf(0.33).clamp(0.7, 3.0)
+    (room * 0.19).clamp(0.8, 3.8) * zoom.max(0.2).powf(0.33).clamp(0.7, 3.0)
+}
+
+/// The opacity of a point: full while points lie side by side, less the more of them lie on one another.
+fn opacity(scene: &Scene, fitted: &Camera, radius: f32, zoom: f32) -> f32 {
+    const MOST: f32 = 0.95;
+    const LEAST: f32 = 0.35;
+    let Some(bounds) = scene.bounds() else { return MOST };
+    let [width, height] = bounds.size();
+    // The area in points on which there are cells, at this zoom.
+    let area = width * height * (fitted.points_per_unit * zoom).powi(2) * scene.occupied;
+    let covered = scene.positions().len() as f32 * std::f32::consts::PI * radius * radius;
+    let layers = covered / area.max(1.0);
+    if layers.is_finite() { (MOST * (3.0 / layers.max(3.0)).sqrt()).clamp(LEAST, MOST) } else { MOST }
 }
 
 fn tooltip(ui: &Ui, response: &egui::Response, map: &Map, cell: usize, centre: egui::Pos2, radius: f32) {
@@ -205,6 +244,9 @@ fn summary(map: &Map, selected: Option<usize>) -> String {
     let mut text = format!("{title}, {} cells", grouped(scene.positions().len() as i64));
     if !colouring.title.is_empty() {
         text += &format!(", coloured by {}", colouring.title);
+    }
+    if map.n_selected() > 0 {
+        text += &format!("; {} selected", grouped(map.n_selected() as i64));
     }
     if let Some(cell) = selected {
         let name = scene.dataset.obs.index.get(cell).map_or("", String::as_str);

@@ -1,4 +1,4 @@
-//! The panel at the right: the selected cell, its description with evidence, and its record.
+//! The selected cell: its description with evidence, and its record.
 
 use eframe::egui::text::LayoutJob;
 use eframe::egui::{
@@ -14,53 +14,74 @@ use super::super::map::{grouped, number};
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
 use super::widgets::{
-    bar_row, empty_state, key_value, muted, panel_frame, quiet_button, section, section_with,
+    bar_row, empty_state, key_number, key_value, muted, quiet_button, section, section_with, severity_mark,
 };
 use super::{Local, Out, Scope, claims};
 
-/// Paints the panel and returns its width.
-pub fn cell_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) -> f32 {
-    let t = Tokens::of(ui);
-    let Some(dataset) = &scope.work.dataset else { return scope.saved.cell_panel_width };
-    egui::Panel::right("cell panel")
-        .default_size(scope.saved.cell_panel_width)
-        .size_range(280.0..=640.0)
-        .frame(panel_frame(t, Margin { left: 14, right: 4, top: 12, bottom: 0 }))
+/// Paints the selected cell.
+pub fn cell_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
+    let Some(dataset) = &scope.work.dataset else { return };
+    let Some(cell) = local.selected else {
+        ui.take_available_space();
+        let rect = ui.max_rect();
+        let top = rect.top() + rect.height() * 0.36;
+        let middle = egui::Rect::from_min_max(
+            egui::pos2(rect.left() + space::M, top),
+            egui::pos2(rect.right() - space::M - 10.0, rect.bottom()),
+        );
+        ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
+            empty_state(
+                ui,
+                "No cell selected",
+                "Click a cell on the map. Its record and a description of what it is appear here.",
+            );
+        });
+        return;
+    };
+    egui::Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO }).show(ui, |ui| {
+        header_ui(ui, scope, dataset, cell);
+    });
+    let record = scope.work.record.as_ref().filter(|r| r.cell == cell);
+    let Some(record) = record else {
+        section_ui(ui, "description", |ui| description_ui(ui, scope, dataset, cell, out));
+        return;
+    };
+    // Text that grows must not push the record about: from its beginning on it has a place of its own.
+    let has_text = scope.work.description_text(cell).is_some();
+    if !has_text {
+        section_ui(ui, "record", |ui| {
+            description_ui(ui, scope, dataset, cell, out);
+            top_genes_ui(ui, dataset, record, out);
+            obs_ui(ui, record);
+        });
+        return;
+    }
+    let height = ui.available_height();
+    egui::Panel::bottom("record of the cell")
+        .resizable(true)
+        .default_size(height * 0.42)
+        .size_range(60.0..=(height - 120.0).max(60.0))
+        .frame(egui::Frame::new())
         .show(ui, |ui| {
-            let Some(cell) = local.selected else {
-                ui.take_available_space();
-                let rect = ui.max_rect();
-                let top = rect.top() + rect.height() * 0.36;
-                let middle = egui::Rect::from_min_max(
-                    egui::pos2(rect.left() + space::M, top),
-                    egui::pos2(rect.right() - space::M - 10.0, rect.bottom()),
-                );
-                ui.scope_builder(egui::UiBuilder::new().max_rect(middle), |ui| {
-                    empty_state(
-                        ui,
-                        "No cell selected",
-                        "Click a cell on the map. Its record and a description of what it is appear here.",
-                    );
-                });
-                return;
-            };
-            ScrollArea::vertical().id_salt(cell).auto_shrink([false, false]).show(ui, |ui| {
-                egui::Frame::new().inner_margin(Margin { right: 10, bottom: 16, ..Margin::ZERO }).show(
-                    ui,
-                    |ui| {
-                        header_ui(ui, scope, dataset, cell);
-                        description_ui(ui, scope, cell, out);
-                        if let Some(record) = scope.work.record.as_ref().filter(|r| r.cell == cell) {
-                            top_genes_ui(ui, dataset, record, out);
-                            obs_ui(ui, record);
-                        }
-                    },
-                );
+            section_ui(ui, "record", |ui| {
+                top_genes_ui(ui, dataset, record, out);
+                obs_ui(ui, record);
             });
-        })
-        .response
-        .rect
-        .width()
+        });
+    let running = scope.work.is_describing(cell);
+    let area = ScrollArea::vertical().id_salt(("description", cell)).auto_shrink([false, false]);
+    area.stick_to_bottom(running).show(ui, |ui| {
+        egui::Frame::new().inner_margin(Margin { right: 10, bottom: 8, ..Margin::ZERO }).show(ui, |ui| {
+            description_ui(ui, scope, dataset, cell, out);
+        });
+    });
+}
+
+/// A part of the panel that scrolls by itself.
+fn section_ui(ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui)) {
+    ScrollArea::vertical().id_salt(name).auto_shrink([false, false]).show(ui, |ui| {
+        egui::Frame::new().inner_margin(Margin { right: 10, bottom: 16, ..Margin::ZERO }).show(ui, add);
+    });
 }
 
 fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
@@ -76,10 +97,15 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
             } else {
                 String::new()
             };
+            let matrix = &dataset.matrix.key;
             ui.label(
-                RichText::new(format!("{} genes detected{total}", grouped(record.n_genes as i64)))
+                RichText::new(format!("{} genes detected{total} in {matrix}", grouped(record.n_genes as i64)))
                     .color(t.text),
-            );
+            )
+            .on_hover_text(format!(
+                "Counted in {matrix}, which holds {} genes. A number of genes recorded in the file may count others.",
+                grouped(dataset.genes.len() as i64)
+            ));
         }
         None if scope.work.record_job.is_some() => {
             ui.label(RichText::new("Reading the cell").color(t.text_muted));
@@ -88,7 +114,31 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize) {
     }
 }
 
-fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
+/// What makes any description doubtful, where the description stands.
+fn warnings_ui(ui: &mut Ui, dataset: &Dataset) {
+    let t = Tokens::of(ui);
+    let mut serious = dataset.findings.iter().filter(|f| f.serious).peekable();
+    if serious.peek().is_none() {
+        return;
+    }
+    egui::Frame::new().fill(t.warn_soft).corner_radius(8).inner_margin(Margin::same(10)).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.spacing_mut().item_spacing.y = space::XS;
+        for finding in serious {
+            ui.horizontal_top(|ui| {
+                ui.spacing_mut().item_spacing.x = space::XS;
+                severity_mark(ui, true);
+                // The first sentence says what is wrong; the data panel has the rest.
+                let first = finding.message.split_inclusive(". ").next().unwrap_or_default().trim_end();
+                let label = Label::new(RichText::new(first).small().color(t.text)).wrap();
+                ui.add(label).on_hover_text(&finding.message);
+            });
+        }
+    });
+    ui.add_space(space::XS);
+}
+
+fn description_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize, out: Out<'_>) {
     let t = Tokens::of(ui);
     let work = scope.work;
     let running = work.is_describing(cell);
@@ -107,12 +157,14 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, cell: usize, out: Out<'_>) {
             {
                 out.push(Action::CancelJob(streaming.job));
             }
-        } else if complete.is_none()
-            && quiet_button(ui, "Describe").on_hover_text(Command::DescribeCell.tooltip()).clicked()
-        {
-            out.push(Action::Run(Command::DescribeCell));
+        } else if complete.is_none() {
+            let words = if dataset.is_of_another_species() { "Describe anyway" } else { "Describe" };
+            if quiet_button(ui, words).on_hover_text(Command::DescribeCell.tooltip()).clicked() {
+                out.push(Action::Run(Command::DescribeCell));
+            }
         }
     });
+    warnings_ui(ui, dataset);
     if text.is_empty() {
         if running {
             ui.horizontal(|ui| {
@@ -246,6 +298,54 @@ fn obs_ui(ui: &mut Ui, record: &CellRecord) {
         .fold(0.0, f32::max);
     let key_width = (longest + space::S).clamp(72.0, ui.available_width() * 0.45);
     for (name, value) in &record.obs {
-        key_value(ui, name, value.as_deref(), key_width);
+        match value.as_deref().and_then(|exact| Some((exact, shortened(exact)?))) {
+            Some((exact, short)) => key_number(ui, name, exact, &short, key_width),
+            None => key_value(ui, name, value.as_deref(), key_width),
+        }
+    }
+}
+
+/// A number of many digits in six that matter; `None` for what is short enough or no number.
+fn shortened(text: &str) -> Option<String> {
+    const DIGITS: i32 = 6;
+    let digits = text.chars().filter(char::is_ascii_digit).count() as i32;
+    if digits <= DIGITS || !text.contains('.') {
+        return None;
+    }
+    let value: f64 = text.parse().ok().filter(|v: &f64| v.is_finite())?;
+    let size = value.abs();
+    let trimmed = |text: String| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    };
+    if size != 0.0 && !(1e-4..1e9).contains(&size) {
+        return Some(format!("{value:.5e}"));
+    }
+    // Digits before the point; less than one where zeros follow it.
+    let before = if size > 0.0 { size.log10().floor() as i32 + 1 } else { 1 };
+    let decimals = (DIGITS - before).clamp(0, 12) as usize;
+    let short = trimmed(format!("{value:.decimals$}"));
+    (short.len() < text.len()).then_some(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn numbers_of_the_file_are_shown_in_six_digits() {
+        for (exact, short) in [
+            ("-0.17993157", Some("-0.179932")),
+            ("0.0081919255", Some("0.00819193")),
+            ("3418.0", None),
+            ("1234567.875", Some("1234568")),
+            ("0.1", None),
+            ("1.2345678e-07", Some("1.23457e-7")),
+            ("CD4.123456789", None),
+            ("12345678", None),
+            ("0.30000000000000004", Some("0.3")),
+        ] {
+            assert_eq!(shortened(exact).as_deref(), short, "{exact}");
+        }
     }
 }

@@ -130,6 +130,9 @@ fn header_ui(ui: &mut Ui, value: &str) {
     for (column, text) in ["Cell", value, "Described as"].into_iter().enumerate() {
         let (left, width) = column_span(rect, column);
         elided(ui, pos2(left, rect.center().y), width, text, &small, t.text_muted);
+        let place = Rect::from_min_size(pos2(left, rect.top()), vec2(width, rect.height()));
+        let heading = ui.interact(place, ui.scope_id().with(("heading", column)), Sense::hover());
+        heading.widget_info(|| WidgetInfo::labeled(Role::ColumnHeader, true, text));
     }
     ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, (1.0, t.outline));
 }

@@ -255,7 +255,9 @@ fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
         selected: local.selected,
         reveal: std::mem::take(&mut local.reveal),
         zoom: local.zoom.take(),
+        tool: local.tool,
         max_cells: scope.max_cells,
+        labels: scope.saved.colours.labels,
     };
     map_ui(ui, scope.map, view, out);
 }

@@ -7,7 +7,7 @@ use engine::session::Dataset;
 use super::super::command::{Action, Command};
 use super::super::gene_names::GeneIndex;
 use super::super::map::grouped;
-use super::super::state::ColourBy;
+use super::super::state::{ColourBy, Said};
 use super::super::theme::{Tokens, space};
 use super::plots::picker::gene_row_ui;
 use super::{Local, Out, Scope};
@@ -23,11 +23,22 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
         ColourBy::Column(name) => name.clone(),
         ColourBy::Gene { symbol, .. } => format!("Gene {symbol}"),
         ColourBy::GeneSet { name, .. } => format!("Mean of {name}"),
+        ColourBy::Said(said) => said.text().to_owned(),
+        ColourBy::Labels(name) => name.clone(),
     };
     ui.name_inputs("Column to colour by", |ui| {
         egui::ComboBox::from_id_salt("column").selected_text(selected).width(width).truncate().show_ui(
             ui,
             |ui| {
+                for column in &scope.work.labels {
+                    let chosen =
+                        matches!(&scope.view.colour_by, ColourBy::Labels(name) if *name == column.name);
+                    let button = Button::selectable(chosen, column.name.as_str())
+                        .right_text(RichText::new("by hand").small().weak());
+                    if ui.add(button).clicked() {
+                        out.push(Action::ColourBy(ColourBy::Labels(column.name.clone())));
+                    }
+                }
                 for column in &dataset.obs.columns {
                     let chosen =
                         matches!(&scope.view.colour_by, ColourBy::Column(name) if *name == column.name);
@@ -35,6 +46,17 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
                         .right_text(RichText::new(kind_words(&column.values)).small().weak());
                     if ui.add(button).clicked() {
                         out.push(Action::ColourBy(ColourBy::Column(column.name.clone())));
+                    }
+                }
+                if !scope.work.descriptions.is_empty() {
+                    ui.separator();
+                    for said in Said::ALL {
+                        let chosen = scope.view.colour_by == ColourBy::Said(said);
+                        let button = Button::selectable(chosen, said.text())
+                            .right_text(RichText::new("described").small().weak());
+                        if ui.add(button).clicked() {
+                            out.push(Action::ColourBy(ColourBy::Said(said)));
+                        }
                     }
                 }
                 if dataset.obs.columns.is_empty() {

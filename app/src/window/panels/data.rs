@@ -7,7 +7,7 @@ use engine::session::{Dataset, Finding};
 use super::super::command::Action;
 use super::super::map::grouped;
 use super::super::theme::{Tokens, space};
-use super::widgets::{muted, panel_frame, section, severity_mark};
+use super::widgets::{muted, panel_frame, section, severity_mark, side_widths};
 use super::{Local, Out, Scope, colour_by, legend};
 
 /// Notes shown before "Show all".
@@ -19,7 +19,7 @@ pub fn data_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
     let Some(dataset) = &scope.work.dataset else { return scope.saved.data_panel_width };
     egui::Panel::left("data panel")
         .default_size(scope.saved.data_panel_width)
-        .size_range(220.0..=480.0)
+        .size_range(side_widths(ui, 220.0, 480.0))
         .frame(panel_frame(t, Margin { left: 12, right: 4, top: 12, bottom: 0 }))
         .show(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {

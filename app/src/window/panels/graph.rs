@@ -1,139 +1,325 @@
 //! The ontology neighbourhood as a graph in layers, painted by hand.
 
 use eframe::egui::{
-    self, Align2, Color32, Mesh, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo,
-    epaint::CubicBezierShape, pos2, vec2,
+    self, Align2, Color32, FontFamily, FontId, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2,
+    WidgetInfo, emath::TSTransform, pos2, vec2,
 };
 use engine::ontology::{Node, Role as Place};
 
-use super::super::command::Action;
-use super::super::terms::TermView;
+use super::super::command::{Action, Command};
+use super::super::map::grouped;
+use super::super::terms::{Counts, TermView};
 use super::super::theme::{Tokens, space};
 use super::Out;
-use super::widgets::elided;
+use super::graph_layout::{self, GAP, NODE, Plan, plan, rounded};
+use super::widgets::{elided, quiet_button};
 
-/// A node's height.
-const NODE_HEIGHT: f32 = 24.0;
-/// A node's largest width.
-const NODE_WIDTH: f32 = 184.0;
-/// Between the tops of two layers, at least.
-const LAYER_STEP: f32 = 36.0;
-/// Between the centres of two columns.
-const COLUMN_STEP: f32 = NODE_WIDTH + 12.0;
+/// How small terms are made on their own so that more of them fit.
+const LEAST_FITTED: f32 = 0.85;
+/// How small and how large the user can make them.
+const ZOOM: std::ops::RangeInclusive<f32> = 0.35..=2.0;
 
-/// Paints the graph into the rest of `ui`. `pan` keeps how far it was dragged, for the term it was dragged on.
-pub fn graph_ui(ui: &mut Ui, term: &TermView, pan: &mut (String, Vec2), out: Out<'_>) {
+/// Where the graph looks: kept while its term and the size of its canvas stay.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GraphView {
+    /// The term, the canvas and the number of terms it was fitted for.
+    fitted: Option<(String, Vec2, usize)>,
+    /// From the plan to the canvas, whose upper left corner is the origin.
+    scale: f32,
+    shift: Vec2,
+    first_layer: usize,
+    gap: f32,
+}
+
+impl GraphView {
+    /// Looks at the whole height of the graph with the term in the middle.
+    fn fit(&mut self, term: &TermView, size: Vec2) {
+        let picture = &term.neighbourhood;
+        let height = size.y - 2.0 * space::S;
+        self.first_layer = graph_layout::first_layer(picture, height, LEAST_FITTED);
+        let rows = graph_layout::layers(picture).saturating_sub(self.first_layer).max(1) as f32;
+        // At full size with as much room between layers as there is; where that is too little, smaller.
+        let gap = if rows > 1.0 { (height - rows * NODE.y) / (rows - 1.0) } else { *GAP.end() };
+        self.gap = gap.clamp(*GAP.start(), *GAP.end());
+        let plan = plan(picture, self.first_layer, self.gap);
+        self.scale = (height / plan.size.y.max(1.0)).clamp(LEAST_FITTED, 1.0);
+        let content = plan.size * self.scale;
+        let focus = plan.boxes.first().copied().flatten().map_or(plan.size / 2.0, |b| b.center().to_vec2())
+            * self.scale;
+        let place = |content: f32, size: f32, focus: f32| {
+            if content <= size {
+                (size - content) / 2.0
+            } else {
+                (size / 2.0 - focus).clamp(size - content - space::S, space::S)
+            }
+        };
+        let x = place(content.x, size.x, focus.x);
+        // What does not fit in height begins at the top.
+        let y = if content.y <= size.y { (size.y - content.y) / 2.0 } else { space::S };
+        self.shift = vec2(x, y);
+        self.fitted = Some((term.id.clone(), size, picture.nodes.len()));
+    }
+
+    /// Keeps a part of the graph on the canvas.
+    fn keep_in_sight(&mut self, plan: &Plan, size: Vec2) {
+        let content = plan.size * self.scale;
+        let keep = |shift: f32, content: f32, size: f32| {
+            let least = (size - content - space::S).min((size - content) / 2.0);
+            let most = space::S.max((size - content) / 2.0);
+            shift.clamp(least, most)
+        };
+        self.shift = vec2(keep(self.shift.x, content.x, size.x), keep(self.shift.y, content.y, size.y));
+    }
+
+    fn zoom(&mut self, factor: f32, about: Vec2) {
+        let scale = (self.scale * factor).clamp(*ZOOM.start(), *ZOOM.end());
+        self.shift = about + (self.shift - about) * (scale / self.scale);
+        self.scale = scale;
+    }
+}
+
+/// Paints the graph into the rest of `ui`.
+pub fn graph_ui(
+    ui: &mut Ui,
+    term: &TermView,
+    counts: &Counts,
+    view: &mut GraphView,
+    whole: bool,
+    out: Out<'_>,
+) {
     let t = Tokens::of(ui);
-    let canvas =
-        ui.available_rect_before_wrap().with_max_x(ui.available_rect_before_wrap().right() - space::XS);
-    let response = ui.allocate_rect(canvas, Sense::drag());
-    if pan.0 != term.id {
-        *pan = (term.id.clone(), Vec2::ZERO);
+    let canvas = ui.available_rect_before_wrap();
+    let canvas = canvas.with_max_x(canvas.right() - space::XS).with_max_y(canvas.bottom() - space::XS);
+    if canvas.width() < 40.0 || canvas.height() < 30.0 {
+        return;
+    }
+    let response = ui.allocate_rect(canvas, Sense::click_and_drag());
+    let picture = &term.neighbourhood;
+    let fits = view.fitted.as_ref().is_some_and(|(id, size, n)| {
+        *id == term.id && (*size - canvas.size()).length() < 1.0 && *n == picture.nodes.len()
+    });
+    if !fits || response.double_clicked() {
+        view.fit(term, canvas.size());
     }
     if response.dragged() {
-        pan.1 += response.drag_delta();
+        view.shift += response.drag_delta();
         ui.ctx().set_cursor_icon(egui::CursorIcon::Grabbing);
+    } else if response.hovered() {
+        ui.ctx().set_cursor_icon(egui::CursorIcon::Grab);
     }
-    let nodes = &term.neighbourhood.nodes;
-    let Some(places) = places(nodes, canvas, &mut pan.1) else { return };
+    if response.contains_pointer()
+        && let Some(pointer) = ui.ctx().pointer_hover_pos()
+    {
+        let (scroll, pinch) = ui.input(|i| (i.smooth_scroll_delta().y, i.zoom_delta()));
+        let factor = (scroll * 0.004).exp() * pinch;
+        if factor != 1.0 {
+            view.zoom(factor, pointer - canvas.min);
+        }
+    }
+    let plan = plan(picture, view.first_layer, view.gap);
+    view.keep_in_sight(&plan, canvas.size());
+    let to_screen = TSTransform::new(canvas.min.to_vec2() + view.shift, view.scale);
+
     let painter = ui.painter_at(canvas);
-    let focus = nodes.iter().position(|n| n.role == Place::Focus);
-
-    for &(child, parent) in &term.neighbourhood.edges {
-        let (Some(from), Some(to)) = (places.get(child), places.get(parent)) else { continue };
-        let near = Some(child) == focus || Some(parent) == focus;
-        let colour = if near { t.text_muted } else { t.outline };
-        let (a, b) = (from.center_top(), to.center_bottom());
-        let bend = vec2(0.0, ((a.y - b.y) * 0.5).max(8.0));
-        painter.add(Shape::CubicBezier(CubicBezierShape::from_points_stroke(
-            [a, a - bend, b + bend, b],
-            false,
-            Color32::TRANSPARENT,
-            Stroke::new(if near { 1.5 } else { 1.0 }, colour),
-        )));
-    }
-
-    let font = TextStyle::Small.resolve(ui.style());
-    for (i, (node, rect)) in nodes.iter().zip(&places).enumerate() {
-        let id = response.id.with((&node.id, i));
-        let seen = rect.intersect(canvas);
-        if !seen.is_positive() {
-            continue;
+    painter.rect_filled(canvas, 6.0, t.canvas);
+    let focus = picture.nodes.iter().position(|n| n.role == Place::Focus);
+    // Lines of the term itself over the others.
+    for near in [false, true] {
+        for line in plan.lines.iter().filter(|l| (Some(l.child) == focus || Some(l.parent) == focus) == near)
+        {
+            let stroke = if near { Stroke::new(1.5, t.text_muted) } else { Stroke::new(1.0, t.outline) };
+            let points = rounded(&line.corners).into_iter().map(|p| to_screen * p).collect();
+            painter.add(Shape::line(points, stroke));
         }
-        let click = ui.interact(seen, id, Sense::click());
-        let is_focus = node.role == Place::Focus;
-        let hot = click.hovered() || click.has_focus();
-        let (fill, text, stroke) = if is_focus {
-            (t.accent, t.on_accent, Stroke::new(1.0, t.accent))
-        } else {
-            let fill = if hot { t.control_hover } else { t.raised };
-            (fill, t.text, Stroke::new(1.0, if hot { t.accent } else { t.outline }))
-        };
-        painter.rect(*rect, 6.0, fill, stroke, egui::StrokeKind::Inside);
-        let more = (node.hidden_children > 0).then(|| format!("+{}", node.hidden_children));
-        let more_width = more.as_ref().map_or(0.0, |more| {
-            let at = pos2(rect.right() - 8.0, rect.center().y);
-            let colour = if is_focus { t.on_accent } else { t.text_muted };
-            painter.text(at, Align2::RIGHT_CENTER, more, font.clone(), colour).width() + 6.0
-        });
-        let inner = rect.shrink2(vec2(8.0, 0.0));
-        let clip = ui.clip_rect();
-        ui.set_clip_rect(canvas);
-        elided(ui, inner.left_center(), inner.width() - more_width, &node.label, &font, text);
-        ui.set_clip_rect(clip);
-        let role = place_words(node.role);
-        let label = format!("{}, {role}", node.label);
-        click.widget_info(|| WidgetInfo::labeled(Role::Button, true, &label));
-        if click.clicked() && !is_focus {
-            out.push(Action::ShowTerm(node.id.clone()));
-        }
-        click.on_hover_ui(|ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
-            ui.label(egui::RichText::new(&node.label).color(t.text_strong));
-            ui.label(egui::RichText::new(format!("{}, {role}", node.id)).small().color(t.text_muted));
-            if node.hidden_children > 0 {
-                let text = format!("{} more subtypes are not drawn", node.hidden_children);
-                ui.label(egui::RichText::new(text).small().color(t.text_muted));
-            }
-        });
     }
-    fade_edges(&painter, canvas, t.panel);
-    let label = format!("Neighbourhood of {} in the Cell Ontology, {} terms", term.label, nodes.len());
+    for (i, (node, rect)) in picture.nodes.iter().zip(&plan.boxes).enumerate() {
+        if let Some(rect) = rect {
+            let place = to_screen * *rect;
+            node_ui(ui, &response, canvas, place, view.scale, (i, node), counts, out);
+        }
+    }
+    hints_ui(ui, canvas, &plan, view, term, whole, out);
+    let label = format!("Neighbourhood of {} in the Cell Ontology", term.label);
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, &label));
 }
 
-/// Lets what is cut off at the edges fade, so that it reads as going on.
-fn fade_edges(painter: &egui::Painter, canvas: Rect, ground: Color32) {
-    const DEPTH: f32 = 18.0;
-    let clear = Color32::TRANSPARENT;
-    let mut mesh = Mesh::default();
-    let mut strip = |outer: [egui::Pos2; 2], inner: [egui::Pos2; 2]| {
-        let k = mesh.vertices.len() as u32;
-        for (place, colour) in [(outer[0], ground), (outer[1], ground), (inner[0], clear), (inner[1], clear)]
-        {
-            mesh.colored_vertex(place, colour);
-        }
-        mesh.add_triangle(k, k + 1, k + 2);
-        mesh.add_triangle(k + 1, k + 2, k + 3);
+#[allow(clippy::too_many_arguments)] // Where, what and how large: each is one thing.
+fn node_ui(
+    ui: &mut Ui,
+    graph: &egui::Response,
+    canvas: Rect,
+    rect: Rect,
+    scale: f32,
+    (number, node): (usize, &Node),
+    counts: &Counts,
+    out: Out<'_>,
+) {
+    let t = Tokens::of(ui);
+    let seen = rect.intersect(canvas);
+    if !seen.is_positive() {
+        return;
+    }
+    let painter = ui.painter_at(canvas);
+    let click = ui.interact(seen, graph.id.with((&node.id, number)), Sense::click());
+    let is_focus = node.role == Place::Focus;
+    let hot = click.hovered() || click.has_focus();
+    let cells = counts.of(&node.id);
+    let (fill, text, stroke) = if is_focus {
+        (t.accent, t.on_accent, Stroke::new(1.0, t.accent))
+    } else {
+        let fill = if hot { t.control_hover } else { t.raised };
+        // What holds cells of the user's stands out from what does not.
+        let text = if cells > 0 { t.text_strong } else { t.text_muted };
+        (fill, text, Stroke::new(1.0, if hot { t.accent } else { t.outline }))
     };
-    let inner = canvas.shrink(DEPTH);
-    strip(
-        [canvas.left_top(), canvas.left_bottom()],
-        [pos2(inner.left(), canvas.top()), pos2(inner.left(), canvas.bottom())],
-    );
-    strip(
-        [canvas.right_top(), canvas.right_bottom()],
-        [pos2(inner.right(), canvas.top()), pos2(inner.right(), canvas.bottom())],
-    );
-    strip(
-        [canvas.left_top(), canvas.right_top()],
-        [pos2(canvas.left(), canvas.top() + 10.0), pos2(canvas.right(), canvas.top() + 10.0)],
-    );
-    strip(
-        [canvas.left_bottom(), canvas.right_bottom()],
-        [pos2(canvas.left(), canvas.bottom() - 10.0), pos2(canvas.right(), canvas.bottom() - 10.0)],
-    );
-    painter.add(Shape::mesh(mesh));
+    painter.rect(rect, 6.0 * scale, fill, stroke, StrokeKind::Inside);
+    let font = FontId::new(12.5 * scale, FontFamily::Proportional);
+    let mut right = rect.right() - 8.0 * scale;
+    if cells > 0 {
+        right = count_ui(ui, &click, canvas, rect, scale, node, cells, out) - 6.0 * scale;
+    }
+    if node.hidden_children > 0 {
+        let colour = if is_focus { t.on_accent } else { t.text_muted };
+        let more = format!("+{}", node.hidden_children);
+        let at = pos2(right, rect.center().y);
+        right -= painter.text(at, Align2::RIGHT_CENTER, more, font.clone(), colour).width() + 6.0 * scale;
+    }
+    let left = rect.left() + 8.0 * scale;
+    let clip = ui.clip_rect();
+    ui.set_clip_rect(canvas);
+    elided(ui, pos2(left, rect.center().y), right - left, &node.label, &font, text);
+    ui.set_clip_rect(clip);
+    let role = place_words(node.role);
+    let label = format!("{}, {role}", node.label);
+    click.widget_info(|| WidgetInfo::labeled(Role::Button, true, &label));
+    if click.clicked() && !is_focus {
+        out.push(Action::ShowTerm(node.id.clone()));
+    }
+    click.on_hover_cursor(egui::CursorIcon::PointingHand).on_hover_ui(|ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        ui.label(egui::RichText::new(&node.label).color(t.text_strong));
+        let small = |text: String| egui::RichText::new(text).small().color(t.text_muted);
+        ui.label(small(format!("{}, {role}", node.id)));
+        if node.hidden_children > 0 {
+            ui.label(small(format!("{} more kinds, not shown", grouped(node.hidden_children as i64))));
+        }
+        ui.label(small(cells_words(counts, &node.id)));
+    });
+}
+
+/// The number of the user's cells in a term, at its right end: a click selects them. Where it begins.
+#[allow(clippy::too_many_arguments)] // Where, what and how large: each is one thing.
+fn count_ui(
+    ui: &mut Ui,
+    node_response: &egui::Response,
+    canvas: Rect,
+    rect: Rect,
+    scale: f32,
+    node: &Node,
+    cells: u64,
+    out: Out<'_>,
+) -> f32 {
+    let t = Tokens::of(ui);
+    let painter = ui.painter_at(canvas);
+    let font = FontId::new(12.0 * scale, FontFamily::Name("strong".into()));
+    let galley = painter.layout_no_wrap(short_count(cells), font, Color32::PLACEHOLDER);
+    let size = vec2(galley.size().x + 10.0 * scale, 18.0 * scale);
+    let place = Align2::RIGHT_CENTER.anchor_size(pos2(rect.right() - 4.0 * scale, rect.center().y), size);
+    let seen = place.intersect(canvas);
+    if seen.is_positive() {
+        let chip = ui.interact(seen, node_response.id.with("cells"), Sense::click());
+        let hot = chip.hovered() || chip.has_focus();
+        let (fill, text) = if hot { (t.accent, t.on_accent) } else { (t.accent_soft, t.text_strong) };
+        painter.rect_filled(place, 9.0 * scale, fill);
+        painter.galley_with_override_text_color(
+            Align2::CENTER_CENTER.anchor_size(place.center(), galley.size()).min,
+            galley,
+            text,
+        );
+        let words = format!("Select {} of {}", cell_words(cells), node.label);
+        chip.widget_info(|| WidgetInfo::labeled(Role::Button, true, &words));
+        if chip.clicked() {
+            out.push(Action::SelectTerm(node.id.clone()));
+        }
+        chip.on_hover_cursor(egui::CursorIcon::PointingHand).on_hover_text(words);
+    }
+    place.left()
+}
+
+/// What says that there is more, and how to get there.
+fn hints_ui(
+    ui: &mut Ui,
+    canvas: Rect,
+    plan: &Plan,
+    view: &mut GraphView,
+    term: &TermView,
+    whole: bool,
+    out: Out<'_>,
+) {
+    let seen = Rect::from_min_size((-view.shift / view.scale).to_pos2(), canvas.size() / view.scale);
+    let (left, right) = graph_layout::beside(plan, seen);
+    let step = canvas.width() * 0.7;
+    for (count, words, at, by) in [
+        (left, format!("◀ {left}"), canvas.left_center() + vec2(space::XS, 0.0), step),
+        (right, format!("{right} ▶"), canvas.right_center() - vec2(space::XS, 0.0), -step),
+    ] {
+        if count == 0 {
+            continue;
+        }
+        let align = if by > 0.0 { Align2::LEFT_CENTER } else { Align2::RIGHT_CENTER };
+        let rect = align.anchor_size(at, vec2(46.0, 22.0));
+        let side = if by > 0.0 { "left" } else { "right" };
+        let name = format!("Show {count} more terms to the {side}");
+        let clicked = over(ui, rect, |ui| {
+            quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked()
+        });
+        if clicked {
+            view.shift.x += by;
+        }
+    }
+    // Sizes stand in the upper right corner, as they do on the map.
+    let row = Rect::from_min_size(pos2(canvas.right() - 128.0, canvas.top() + space::XS), vec2(124.0, 24.0));
+    over(ui, row, |ui| {
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
+            let fit = quiet_button(ui, "Fit").on_hover_text("Fit the graph to its panel");
+            if fit.accessible_name("Fit the graph").clicked() {
+                view.fit(term, canvas.size());
+            }
+            let middle = canvas.size() / 2.0;
+            for (text, name, factor) in [("+", "Enlarge the graph", 1.25), ("−", "Shrink the graph", 0.8)] {
+                if quiet_button(ui, text).on_hover_text(name).accessible_name(name).clicked() {
+                    view.zoom(factor, middle);
+                }
+            }
+        });
+    });
+    let more = plan.size.x * view.scale > canvas.width() || plan.size.y * view.scale > canvas.height();
+    let painter = ui.painter_at(canvas);
+    let t = Tokens::of(ui);
+    if more {
+        let at = canvas.right_bottom() - vec2(space::S, space::XS);
+        let font = FontId::proportional(12.0);
+        let galley = painter.layout_no_wrap("Drag to move, scroll to zoom".to_owned(), font, t.text_muted);
+        let place = Align2::RIGHT_BOTTOM.anchor_size(at, galley.size());
+        painter.rect_filled(place.expand2(vec2(5.0, 2.0)), 4.0, t.canvas.gamma_multiply(0.9));
+        painter.galley(place.min, galley, t.text_muted);
+    }
+    if plan.hidden_above > 0 && !whole {
+        let rect = Rect::from_min_size(canvas.left_top() + vec2(space::XS, space::XS), vec2(180.0, 22.0));
+        let words = format!("{} more above", plan.hidden_above);
+        let name = format!("{words}: show them over the whole window");
+        if over(ui, rect, |ui| {
+            quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked()
+        }) {
+            out.push(Action::Run(Command::WholeOntology));
+        }
+    }
+}
+
+/// Adds something at a place of its own.
+fn over<R>(ui: &mut Ui, rect: Rect, add: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.scope_builder(egui::UiBuilder::new().max_rect(rect), add).inner
 }
 
 fn place_words(place: Place) -> &'static str {
@@ -145,93 +331,96 @@ fn place_words(place: Place) -> &'static str {
     }
 }
 
-/// Where the nodes stand. `pan` is kept so small that the graph never leaves the canvas.
-fn places(nodes: &[Node], canvas: Rect, pan: &mut Vec2) -> Option<Vec<Rect>> {
-    let focus = nodes.iter().find(|n| n.role == Place::Focus).or_else(|| nodes.first())?;
-    let span = |axis: usize| {
-        nodes.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), n| {
-            (l.min(n.position[axis]), h.max(n.position[axis]))
-        })
-    };
-    let ((left, right), (top, bottom)) = (span(0), span(1));
-    if !(left.is_finite() && right.is_finite() && top.is_finite() && bottom.is_finite()) {
-        return None;
+/// The role of a term in the table.
+pub fn role_words(place: Place) -> &'static str {
+    place_words(place)
+}
+
+/// "1 cell", "1,234 cells".
+pub fn cell_words(cells: u64) -> String {
+    if cells == 1 { "1 cell".to_owned() } else { format!("{} cells", grouped(cells as i64)) }
+}
+
+/// A count in few letters: 934, 12.3k, 4.5M.
+fn short_count(cells: u64) -> String {
+    match cells {
+        0..10_000 => grouped(cells as i64),
+        10_000..1_000_000 => format!("{:.0}k", cells as f64 / 1e3),
+        _ => format!("{:.1}M", cells as f64 / 1e6),
     }
-    // Layers spread over the height there is, columns stay as wide as their words need.
-    let layers = (bottom - top).max(1.0);
-    let free = canvas.height() - NODE_HEIGHT - 16.0;
-    let step = vec2(COLUMN_STEP, (free / layers).clamp(LAYER_STEP, 64.0));
-    let size = vec2((right - left) * step.x + NODE_WIDTH, (bottom - top) * step.y + NODE_HEIGHT);
-    let room = canvas.shrink2(vec2(4.0, 8.0));
-    // What fits is centred; what does not is centred on the term, as far as no room is left over at an end.
-    let centred = |axis: usize, low: f32, high: f32| {
-        let (size, room) = (size[axis], room.size()[axis]);
-        if size <= room {
-            return (low + high) / 2.0;
+}
+
+/// The user's cells in a term, in words.
+pub fn cells_words(counts: &Counts, id: &str) -> String {
+    let (cells, described) = (counts.of(id), counts.described_as(id));
+    match (cells, described) {
+        (0, _) => "None of your cells".to_owned(),
+        (cells, 0) => format!("{} of yours", cell_words(cells)),
+        (cells, described) => {
+            format!("{} of yours, {} of them by description", cell_words(cells), grouped(described as i64))
         }
-        let half = if axis == 0 { NODE_WIDTH / 2.0 } else { NODE_HEIGHT / 2.0 };
-        let margin = (room / 2.0 - half) / step[axis];
-        focus.position[axis].clamp(low + margin, (high - margin).max(low + margin))
-    };
-    let middle = vec2(centred(0, left, right), centred(1, top, bottom));
-    let at = |n: &Node| room.center() + (vec2(n.position[0], n.position[1]) - middle) * step;
-    let edge = |axis: usize, low: f32, high: f32, pan: f32| {
-        let half = if axis == 0 { NODE_WIDTH / 2.0 } else { NODE_HEIGHT / 2.0 };
-        let begin = room.center()[axis] + (low - middle[axis]) * step[axis] - half;
-        let end = room.center()[axis] + (high - middle[axis]) * step[axis] + half;
-        let (least, most) = (room.max[axis] - end, room.min[axis] - begin);
-        pan.clamp(least.min(0.0), most.max(0.0))
-    };
-    *pan = vec2(edge(0, left, right, pan.x), edge(1, top, bottom, pan.y));
-    Some(nodes.iter().map(|n| Rect::from_center_size(at(n) + *pan, vec2(NODE_WIDTH, NODE_HEIGHT))).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use engine::ontology::{Limits, Ontology};
+
     use super::*;
 
-    fn node(x: f32, y: f32, role: Place) -> Node {
-        Node {
-            id: format!("CL:{x}{y}"),
-            label: "cell".into(),
-            role,
-            layer: y as usize,
-            position: [x, y],
-            hidden_children: 0,
+    fn term(id: &str) -> TermView {
+        let ontology = Ontology::builtin().unwrap();
+        TermView {
+            id: id.into(),
+            label: ontology.term(id).unwrap().label.clone(),
+            definition: None,
+            neighbourhood: ontology.neighbourhood(id, Limits::default()).unwrap(),
         }
     }
 
-    const CANVAS: Rect = Rect { min: egui::Pos2 { x: 0.0, y: 0.0 }, max: egui::Pos2 { x: 600.0, y: 300.0 } };
-
     #[test]
-    fn what_fits_is_all_in_sight_and_cannot_be_dragged_away() {
-        let nodes =
-            [node(0.0, 0.0, Place::Ancestor), node(1.0, 1.0, Place::Focus), node(2.0, 2.0, Place::Child)];
-        let mut pan = vec2(5_000.0, -5_000.0);
-        let places = places(&nodes, CANVAS, &mut pan).unwrap();
-        assert!(places.iter().all(|r| CANVAS.contains_rect(*r)), "{places:?}");
-    }
-
-    #[test]
-    fn what_is_larger_than_the_canvas_is_centred_on_the_term() {
-        let mut nodes: Vec<Node> = (0..20).map(|i| node(i as f32, 1.0, Place::Sibling)).collect();
-        nodes[15].role = Place::Focus;
-        let mut pan = Vec2::ZERO;
-        let found = places(&nodes, CANVAS, &mut pan).unwrap();
-        assert!((found[15].center().x - CANVAS.center().x).abs() < 1.0);
-        assert!(!found[0].intersects(CANVAS));
-        let mut pan = vec2(1e6, 0.0);
-        let found = places(&nodes, CANVAS, &mut pan).unwrap();
-        assert!(CANVAS.contains_rect(found[0]), "the far end can be dragged into sight");
-    }
-
-    #[test]
-    fn nodes_of_one_layer_do_not_overlap() {
-        let nodes: Vec<Node> = (0..5).map(|i| node(i as f32, 0.0, Place::Sibling)).collect();
-        let places = places(&nodes, CANVAS, &mut Vec2::ZERO.clone()).unwrap();
-        for pair in places.windows(2) {
-            assert!(!pair[0].intersects(pair[1]));
+    fn a_graph_opens_with_its_top_layer_and_its_term_in_sight() {
+        for id in ["CL:0000576", "CL:0000084", "CL:0000540", "CL:0000738", "CL:0000000"] {
+            for size in [vec2(640.0, 190.0), vec2(420.0, 240.0), vec2(1200.0, 640.0)] {
+                let term = term(id);
+                let mut view = GraphView::default();
+                view.fit(&term, size);
+                let plan = plan(&term.neighbourhood, view.first_layer, view.gap);
+                let canvas = Rect::from_min_size(egui::Pos2::ZERO, size);
+                let place = |rect: Rect| TSTransform::new(view.shift, view.scale) * rect;
+                let focus = place(plan.boxes[0].unwrap());
+                assert!(canvas.expand(1.0).contains_rect(focus), "{id} {size:?}: {focus:?}");
+                let top = plan.boxes.iter().flatten().map(|b| place(*b).top()).fold(f32::INFINITY, f32::min);
+                assert!(top >= 0.0, "{id} {size:?}: {top}");
+                let before = view.clone();
+                view.keep_in_sight(&plan, size);
+                assert!((view.shift - before.shift).length() < 1.0, "{id} {size:?}: a fitted graph stays");
+            }
         }
-        assert!(super::places(&[], CANVAS, &mut Vec2::ZERO.clone()).is_none());
+    }
+
+    #[test]
+    fn a_graph_cannot_be_dragged_out_of_sight_and_zooms_about_the_pointer() {
+        let term = term("CL:0000576");
+        let size = vec2(600.0, 240.0);
+        let mut view = GraphView::default();
+        view.fit(&term, size);
+        let plan = plan(&term.neighbourhood, view.first_layer, view.gap);
+        for far in [vec2(1e6, 1e6), vec2(-1e6, -1e6)] {
+            view.shift = far;
+            view.keep_in_sight(&plan, size);
+            let seen = Rect::from_min_size((-view.shift / view.scale).to_pos2(), size / view.scale);
+            assert!(plan.boxes.iter().flatten().any(|b| seen.contains_rect(*b)), "{far:?}");
+        }
+        let about = vec2(100.0, 50.0);
+        let held = (about - view.shift) / view.scale;
+        view.zoom(1.5, about);
+        assert!(((about - view.shift) / view.scale - held).length() < 1e-2);
+    }
+
+    #[test]
+    fn counts_are_short() {
+        let words = [3, 1_234, 45_600, 2_500_000].map(short_count);
+        assert_eq!(words, ["3", "1,234", "46k", "2.5M"]);
     }
 }

@@ -55,7 +55,14 @@ fn menu_ui(ui: &mut Ui, menu: Menu, scope: &Scope<'_>, out: Out<'_>) {
         }
         first = false;
         let keys = command.shortcuts().first().map(|s| shortcut_words(ui.ctx(), s)).unwrap_or_default();
-        let row = Row { text: command.text(), beside: &keys, chosen: is_chosen(command, scope) };
+        // Undo and redo say what they take back or do again.
+        let step = match command {
+            Command::Undo => scope.work.history.undo_name(),
+            Command::Redo => scope.work.history.redo_name(),
+            _ => None,
+        };
+        let text = step.map_or_else(|| command.text().to_owned(), |s| format!("{} {s}", command.text()));
+        let row = Row { text: &text, beside: &keys, chosen: is_chosen(command, scope) };
         if row.show(ui, command.is_enabled(scope.now), command.tooltip()).clicked() {
             out.push(Action::Run(command));
             ui.close();
@@ -138,6 +145,7 @@ fn is_chosen(command: Command, scope: &Scope<'_>) -> Option<bool> {
         Command::ToggleDataPanel => scope.now.has_data && scope.saved.data_panel_open,
         Command::ToggleCellPanel => scope.now.has_data && scope.saved.cell_panel_open,
         Command::ToggleOntology => scope.now.has_data && scope.saved.ontology_open,
+        Command::ToggleLabels => scope.now.has_map && scope.saved.colours.labels,
         _ => return command.pane().map(|pane| scope.now.has_data && scope.shown.contains(&pane)),
     })
 }

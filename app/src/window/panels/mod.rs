@@ -1,5 +1,6 @@
 //! What the window shows, one panel a file. Panels read the state and hand back actions; they change nothing.
 
+mod browse;
 mod cell;
 mod cell_list;
 mod centre;
@@ -11,40 +12,49 @@ mod figure_dialog;
 mod gene_maps;
 mod genes;
 mod graph;
+mod graph_export;
+mod graph_layout;
+mod history;
+mod labels;
 mod legend;
 mod menu;
 mod ontology;
 mod overlays;
 mod palette;
 pub mod plots;
+mod rename;
+mod sets;
+mod side;
 mod status;
+mod term_table;
 mod welcome;
 mod widgets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use eframe::egui;
-
 use super::background::Task;
-use super::command::{Action, Situation};
+use super::command::{Action, Command, Situation};
 use super::dock::Pane;
-use super::map::Map;
+use super::map::{Map, Tool};
 use super::state::{Saved, View};
 use super::terms::Terms;
 use super::workspace::Workspace;
 
-pub use cell::cell_panel_ui;
 pub use centre::centre_ui;
 pub use compare::{ComparePanel, CompareSide, CompareSpec, request as compare_request};
 pub use data::data_panel_ui;
 pub use figure_dialog::figure_dialog_ui;
 pub use gene_maps::GeneMaps;
 pub use genes::{GeneList, GeneListPanel, MAX_LISTS, gene_lists_csv, parse_gene_lists};
+pub use graph_export::{ontology_csv, ontology_svg};
 pub use menu::top_bar_ui;
+pub use ontology::{OntologyLocal, whole_ontology_ui};
 pub use overlays::{dialogs_ui, drop_overlay_ui, notices_ui};
 pub use palette::palette_ui;
 pub use plots::{Measure, PlotSettings, Plots};
+pub use rename::Renaming;
+pub use side::side_panel_ui;
 pub use status::status_bar_ui;
 pub use welcome::welcome_ui;
 
@@ -73,12 +83,39 @@ pub struct Scope<'a> {
 /// A dialog of the window's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialog {
+    /// The steps of the history.
+    History,
+    /// A list of cell names to select.
+    CellNames,
     /// All shortcuts.
     Shortcuts,
     /// Version and licence.
     About,
     /// How the figure of a pane is written.
     Figure(Pane),
+}
+
+/// The tabs at the right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// The selected cell.
+    #[default]
+    Cell,
+    /// The selection and the named sets.
+    Sets,
+    /// Labels given by hand.
+    Labels,
+}
+
+impl Side {
+    /// The command that shows it.
+    fn command(self) -> Command {
+        match self {
+            Self::Cell => Command::ShowCell,
+            Self::Sets => Command::ShowSets,
+            Self::Labels => Command::ShowLabels,
+        }
+    }
 }
 
 /// The command palette while it is open.
@@ -97,6 +134,24 @@ pub struct PaletteState {
 pub struct Local {
     /// The selected cell.
     pub selected: Option<usize>,
+    /// The tab at the right.
+    pub side: Side,
+    /// What dragging on the map does.
+    pub tool: Tool,
+    /// The column of labels shown.
+    pub labels_at: usize,
+    /// What was typed in the field for labels.
+    pub label_query: String,
+    /// Whether that field shall take the keyboard.
+    pub focus_label_field: bool,
+    /// Terms offered for what was typed.
+    pub terms_offered: labels::Offered,
+    /// What is being renamed.
+    pub renaming: Option<Renaming>,
+    /// Names of cells that were pasted.
+    pub cell_names: String,
+    /// The range of numbers to select, and of what.
+    pub range: Option<(String, f32, f32)>,
     /// Whether the map shall bring the selected cell into view.
     pub reveal: bool,
     /// A zoom about the middle of the map that was asked for.
@@ -117,8 +172,10 @@ pub struct Local {
     pub list_found: Option<(String, Vec<usize>)>,
     /// A search for cells that is running, and what it searches.
     pub list_task: Option<(String, Task<Vec<usize>>)>,
-    /// How far the ontology graph was dragged, and for which term.
-    pub graph_pan: (String, egui::Vec2),
+    /// The ontology panel.
+    pub ontology: OntologyLocal,
+    /// What was typed above the legend.
+    pub legend_query: String,
     /// Whether all findings are shown, or the first few.
     pub all_findings: bool,
     /// Whether all rows of the legend are shown, or the first many.

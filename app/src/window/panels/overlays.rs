@@ -9,7 +9,7 @@ use super::super::command::{Action, Command, Menu};
 use super::super::theme::{Tokens, space, title_style};
 use super::super::workspace::Severity;
 use super::widgets::{heading, keys, muted, quiet_button, shortcut_words, warning_triangle};
-use super::{Dialog, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui};
+use super::{Dialog, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui, history, sets};
 
 /// Paints the notices in the lower right corner of `area`.
 pub fn notices_ui(ui: &Ui, area: Rect, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
@@ -107,9 +107,15 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
             Dialog::Shortcuts => shortcuts_ui(ui),
             Dialog::About => about_ui(ui, scope),
             Dialog::Figure(pane) => figure_dialog_ui(ui, pane, scope, out),
+            Dialog::History => history::history_ui(ui, scope, out),
+            Dialog::CellNames => sets::cell_names_ui(ui, local),
         }
         ui.add_space(space::M);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let selects = dialog == Dialog::CellNames && sets::select_names_ui(ui, local, out);
+            ui.button("Close").clicked() || selects
+        })
+        .inner
     });
     if response.inner || response.should_close() {
         local.dialog = None;
@@ -126,8 +132,10 @@ fn shortcuts_ui(ui: &mut Ui) {
     ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
         ui.columns(2, |columns| {
             if let [left, right] = columns {
-                shortcuts_of(left, Menu::View);
-                for menu in [Menu::File, Menu::Panels, Menu::Cell, Menu::Help] {
+                for menu in [Menu::View, Menu::Cell, Menu::Help] {
+                    shortcuts_of(left, menu);
+                }
+                for menu in [Menu::File, Menu::Panels, Menu::Edit, Menu::Select] {
                     shortcuts_of(right, menu);
                 }
             }

@@ -9,7 +9,7 @@ use engine::session::DataSource;
 use super::super::command::{Action, Command};
 use super::super::fuzzy;
 use super::super::map::embedding_title;
-use super::super::state::ColourBy;
+use super::super::state::{ColourBy, Said};
 use super::super::theme::{Tokens, space};
 use super::super::workspace::file_name;
 use super::widgets::{elided, muted, row_rect, shortcut_words};
@@ -56,6 +56,12 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, state: &mut PaletteState)
             let action = Action::ColourBy(ColourBy::Column(c.name.clone()));
             entry(format!("Colour by {}", c.name), "obs", action)
         }));
+        if !scope.work.descriptions.is_empty() {
+            all.extend(Said::ALL.into_iter().map(|said| {
+                let text = format!("Colour by {}", said.text().to_lowercase());
+                entry(text, "described", Action::ColourBy(ColourBy::Said(said)))
+            }));
+        }
         all.extend(dataset.embeddings.iter().enumerate().map(|(i, e)| {
             entry(format!("Show {}", embedding_title(&e.name)), "obsm", Action::SetEmbedding(i))
         }));

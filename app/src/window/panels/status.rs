@@ -1,11 +1,11 @@
 //! The bar at the bottom: running work, the model and where it runs, the renderer.
 
-use eframe::egui::{self, Align, Layout, Margin, ProgressBar, RichText, Spinner, Ui};
+use eframe::egui::{self, Align, Layout, Margin, ProgressBar, RichText, Sense, Spinner, Ui, vec2};
 
 use super::super::command::Action;
 use super::super::map::grouped;
 use super::super::theme::{Tokens, space};
-use super::widgets::{panel_frame, quiet_button};
+use super::widgets::{panel_frame, quiet_button, warning_triangle};
 use super::{Out, Scope};
 
 /// Paints the bar.
@@ -20,11 +20,19 @@ pub fn status_bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                     let label = egui::Label::new(RichText::new(text).small().color(t.text_muted)).truncate();
                     ui.add(label).on_hover_text(hover);
                 };
-                quiet(
-                    ui,
-                    &format!("Drawn by {}", scope.renderer),
-                    "The graphics adapter that draws this window",
-                );
+                let is_software = scope.renderer.contains("software");
+                let hover = if is_software {
+                    "No graphics card draws this window: the processor does. Everything works, large maps move less \
+                     smoothly. A graphics driver would help."
+                } else {
+                    "The graphics adapter that draws this window"
+                };
+                quiet(ui, &format!("Drawn by {}", scope.renderer), hover);
+                if is_software {
+                    let (rect, mark) = ui.allocate_exact_size(vec2(12.0, 14.0), Sense::hover());
+                    warning_triangle(ui, rect.center(), t.warn);
+                    mark.on_hover_text(hover);
+                }
                 if let Some(model) = &scope.work.model {
                     ui.separator();
                     quiet(ui, &model.device.name, &format!("Where the model runs. {}", model.device.reason));
@@ -32,6 +40,15 @@ pub fn status_bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                     let hover =
                         format!("Model {}, {} MB, weights {}", model.name, model.bytes / 1_000_000, model.id);
                     quiet(ui, &model.name, &hover);
+                }
+                let selected = scope.work.sets.current.len();
+                if selected > 0 {
+                    ui.separator();
+                    quiet(
+                        ui,
+                        &super::sets::selected_words(scope),
+                        "Save it as a set, label it, or let it go in the tabs at the right",
+                    );
                 }
                 let described = scope.work.descriptions.len();
                 if described > 0 {

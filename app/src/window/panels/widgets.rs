@@ -136,6 +136,24 @@ pub fn key_value(ui: &mut Ui, key: &str, value: Option<&str>, key_width: f32) {
     });
 }
 
+/// A name and a number; what is shown of the number is short, and its exact value appears under the pointer and is
+/// what a screen reader says.
+pub fn key_number(ui: &mut Ui, key: &str, exact: &str, short: &str, key_width: f32) {
+    let t = Tokens::of(ui);
+    ui.horizontal_top(|ui| {
+        let (rect, response) = ui.allocate_exact_size(vec2(key_width, 18.0), Sense::hover());
+        let font = TextStyle::Small.resolve(ui.style());
+        if elided(ui, rect.left_center(), key_width - 4.0, key, &font, t.text_muted) {
+            response.on_hover_text(key);
+        } else {
+            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, key));
+        }
+        let value = ui.add(egui::Label::new(RichText::new(short).color(t.text)).selectable(true));
+        value.widget_info(|| WidgetInfo::labeled(Role::Label, true, exact));
+        value.on_hover_text(exact);
+    });
+}
+
 /// One line of text, cut with … where it does not fit. Whether it was cut.
 pub fn elided(ui: &Ui, left_centre: Pos2, width: f32, text: &str, font: &FontId, colour: Color32) -> bool {
     let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font.clone(), colour);
@@ -163,6 +181,15 @@ pub fn empty_state(ui: &mut Ui, title: &str, text: &str) {
             ui.add(egui::Label::new(RichText::new(text).color(t.text_muted)).wrap());
         });
     });
+}
+
+/// How narrow and how wide a panel at a side may be: in a small window, or with large text, narrower than it likes, so
+/// that the map keeps a third of the width.
+pub fn side_widths(ui: &Ui, least: f32, most: f32) -> std::ops::RangeInclusive<f32> {
+    let window = ui.ctx().content_rect().width();
+    let share = if least < 250.0 { 0.29 } else { 0.38 };
+    let least = least.min(window * share);
+    least..=most.min(window * share).max(least)
 }
 
 /// Keys as a keyboard shows them.

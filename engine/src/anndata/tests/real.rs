@@ -10,7 +10,7 @@ use crate::anndata::{AnnData, Column, Frame, Layout, MatrixKey, Scale};
 use crate::assets;
 use crate::files::sha256_hex;
 use crate::progress::Watch;
-use crate::test_support::shared_file;
+use crate::test_support::{say, shared_file, skipped};
 
 fn open(path: &Path) -> crate::Result<AnnData> {
     AnnData::open(path, &Watch::silent())
@@ -58,13 +58,12 @@ fn no_odd_or_broken_file_makes_the_reader_panic_or_hang() {
 }
 
 /// A Python with anndata: `CELL2TEXT_PYTHON`, or `python3` if it has the package.
-#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn python() -> Option<String> {
     let python = std::env::var("CELL2TEXT_PYTHON").unwrap_or_else(|_| "python3".into());
     let found =
         Command::new(&python).args(["-c", "import anndata"]).output().is_ok_and(|o| o.status.success());
     if !found {
-        eprintln!("SKIPPED: {python} has no anndata; set CELL2TEXT_PYTHON to a Python that has it");
+        skipped(&format!("{python} has no anndata; set CELL2TEXT_PYTHON to a Python that has it"));
     }
     found.then_some(python)
 }
@@ -148,7 +147,6 @@ fn check_obsm(data: &AnnData, expected: &Value, what: &str) {
 }
 
 #[test]
-#[allow(clippy::print_stderr, reason = "what was compared belongs in the log")]
 fn reads_every_real_file_as_pythons_anndata_does() {
     let folders = ["data/cells", "data/profiles", "data/h5ad_zoo"].map(shared_file);
     let folders: Vec<PathBuf> = folders.into_iter().flatten().collect();
@@ -191,7 +189,7 @@ fn reads_every_real_file_as_pythons_anndata_does() {
         check_obsm(&data, &expected["obsm"], &what);
         files += 1;
     }
-    eprintln!("{files} files, {columns} columns, {matrices} matrices agree; not read: {packed:?}");
+    say(&format!("{files} files, {columns} columns, {matrices} matrices agree; not read: {packed:?}"));
     assert!(files >= 90, "{files} files");
     assert!(packed.len() <= 3, "{packed:?}");
 }

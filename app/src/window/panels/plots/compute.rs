@@ -237,7 +237,14 @@ fn groups(inputs: &Inputs, column: Option<&str>, counts: &impl Fn(usize) -> bool
     let Some(column) = column else { return Ok(one_group(inputs, counts)) };
     let found = inputs.dataset.obs.column(column);
     let found = found.ok_or_else(|| format!("This file has no column {column}. Choose another."))?;
-    match &Colouring::by_column(&inputs.dataset, found).meaning {
+    // On the map the column may have colours that the user chose.
+    let of_map = inputs.colouring.title == column;
+    let colouring = if of_map {
+        inputs.colouring.clone()
+    } else {
+        Arc::new(Colouring::by_column(&inputs.dataset, found))
+    };
+    match &colouring.meaning {
         Meaning::Categories { categories, codes, .. } => {
             let names: Vec<(String, Paint)> = categories
                 .iter()

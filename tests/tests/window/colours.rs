@@ -1,0 +1,143 @@
+//! Colours, legend and names on the map.
+
+use app::window::{Action, ColourBy, ColourStyle, Command, LegendOrder, NumberRange, Said, Scale};
+use eframe::egui::{Key, Modifiers, Role};
+use egui_kittest::kittest::Queryable as _;
+use engine::describe::ClaimKind;
+use tests::shared;
+
+use super::driver::{Window, difference, lonely_cells, opened, sample};
+
+fn column(name: &str) -> Action {
+    Action::ColourBy(ColourBy::Column(name.into()))
+}
+
+fn legend(window: &Window) -> Vec<String> {
+    window.names(Role::CheckBox)
+}
+
+/// The names on the map.
+fn named(window: &Window) -> Vec<String> {
+    let names =
+        window.names(Role::Button).into_iter().filter(|n| n.starts_with("Select ") && n.contains(", "));
+    names.collect()
+}
+
+#[test]
+fn categories_are_named_on_the_map_and_a_click_on_a_name_selects_them() {
+    let mut window = sample();
+    let names = named(&window);
+    assert!(names.contains(&"Select CD19+ B, 95 cells".to_owned()), "{names:?}");
+    assert!(names.len() >= 7, "{names:?}");
+    window.press("Select CD19+ B, 95 cells");
+    assert_eq!(window.app().sets().current.len(), 95);
+    window.key(Key::N);
+    assert!(named(&window).is_empty(), "N takes the names away");
+    window.key(Key::N);
+    window.act(Action::ToggleCategory(6));
+    assert!(!named(&window).iter().any(|n| n.contains("CD19+ B")), "what is hidden has no name");
+}
+
+#[test]
+fn the_legend_is_sorted_by_name_and_by_count_from_its_options() {
+    let mut window = sample();
+    window.press("Options");
+    window.0.get_by_role_and_label(Role::RadioButton, "Number of cells").click();
+    window.settle();
+    assert_eq!(window.app().colour_style().order, LegendOrder::Count);
+    assert_eq!(legend(&window)[0], "Dendritic, 240 cells");
+    assert_eq!(legend(&window)[9], "CD4+/CD45RA+/CD25- Naive T, 8 cells");
+    window.act(column("louvain"));
+    window.act(Action::SetColourStyle(ColourStyle { order: LegendOrder::Name, ..ColourStyle::default() }));
+    let names: Vec<u32> =
+        legend(&window).iter().map(|n| n.split(',').next().unwrap().parse().unwrap()).collect();
+    assert!(names.windows(2).all(|w| w[0] < w[1]), "10 comes after 9: {names:?}");
+}
+
+#[test]
+fn a_row_of_the_legend_selects_its_cells_and_takes_another_colour() {
+    let mut window = sample();
+    let row = window.0.get_by_label("CD56+ NK, 31 cells").rect().center();
+    window.0.hover_at(row);
+    window.0.event(eframe::egui::Event::ModifiersChanged(Modifiers::COMMAND));
+    window.0.get_by_label("CD56+ NK, 31 cells").click_modifiers(Modifiers::COMMAND);
+    window.settle();
+    assert_eq!(window.app().sets().current.len(), 31);
+    assert!(window.app().view().hidden.is_empty());
+    let cell = lonely_cells(&window.data(), "bulk_labels", "CD56+ NK")[0];
+    window.act(Action::SetCategoryColour(8, Some([250, 10, 250])));
+    assert!(difference(window.colour_of(cell), [250, 10, 250]) < 16);
+    window.act(Action::SetCategoryColour(8, None));
+    let own = window.data().category_colours["bulk_labels"][8];
+    assert!(difference(window.colour_of(cell), own) < 14);
+    // The file's colours give way to those of the palette.
+    window.act(Action::SetColourStyle(ColourStyle { from_file: false, ..ColourStyle::default() }));
+    assert!(difference(window.colour_of(cell), own) > 30);
+}
+
+#[test]
+fn the_menu_of_a_row_shows_only_its_cells() {
+    let mut window = sample();
+    window.0.get_by_label("CD56+ NK, 31 cells").hover();
+    window.settle();
+    window.press("CD56+ NK: more");
+    window.assert_shows(&["Select 31 cells", "Show only this", "Any colour"]);
+    window.press("Show only this");
+    assert_eq!(window.app().view().hidden.len(), 9);
+}
+
+#[test]
+fn the_scale_of_numbers_is_chosen_clipped_and_made_logarithmic() {
+    let mut window = sample();
+    window.act(column("n_counts"));
+    let whole = window.names(Role::Image).into_iter().find(|n| n.starts_with("Scale of n_counts")).unwrap();
+    window.press("Options");
+    window.0.get_by_role_and_label(Role::RadioButton, "cividis").click();
+    window.settle();
+    assert_eq!(window.app().colour_style().scale, Scale::Cividis);
+    window.act(Action::SetRange(NumberRange { low_percent: 1.0, high_percent: 99.0, log: true }));
+    let clipped = window.names(Role::Image).into_iter().find(|n| n.starts_with("Scale of n_counts")).unwrap();
+    assert_ne!(whole, clipped);
+    window.assert_shows(&["log scale, clipped; the values run from "]);
+    // Another column begins without the logarithm.
+    window.act(column("percent_mito"));
+    assert!(!window.app().view().range.log);
+}
+
+#[test]
+fn what_descriptions_say_colours_the_cells_and_the_rest_is_not_described() {
+    let mut window = sample();
+    let cell = lonely_cells(&window.data(), "bulk_labels", "CD14+ Monocyte")[0];
+    window.act(Action::SelectCell(cell));
+    let said = window.app().description(cell).unwrap().claim(ClaimKind::CellType).unwrap().value.clone();
+    window.act(Action::ColourBy(ColourBy::Said(Said::CellType)));
+    assert_eq!(legend(&window), [format!("{said}, 1 cell"), "not described, 699 cells".to_owned()]);
+    window.act(Action::ColourBy(ColourBy::Said(Said::Probability)));
+    window.assert_shows(&["Scale of Probability of the cell type from 0 to ", "missing in 699 cells"]);
+    // A cell described later joins.
+    window.act(Action::ColourBy(ColourBy::Said(Said::Support)));
+    let other = lonely_cells(&window.data(), "bulk_labels", "CD19+ B")[0];
+    window.act(Action::SelectCell(other));
+    window.step_while(|w| !legend(w).contains(&"not described, 698 cells".to_owned()));
+}
+
+#[test]
+fn a_long_legend_is_searched() {
+    let Some(path) = shared("data/cells/breast_visium_hbca2504.h5ad") else { return };
+    let mut window = opened(path);
+    let data = window.data();
+    let long = data.obs.columns.iter().find(|c| match &c.values {
+        engine::anndata::Values::Categorical { categories, .. } => (13..=60).contains(&categories.len()),
+        _ => false,
+    });
+    let Some(long) = long else { return };
+    window.act(column(&long.name));
+    let Some(first) = legend(&window).first().cloned() else { panic!("no legend") };
+    let name = first.rsplit_once(", ").unwrap().0.to_owned();
+    let field = window.0.get_by_role_and_label(Role::TextInput, "Find a category");
+    field.focus();
+    window.settle();
+    window.type_in(&name);
+    assert!(legend(&window).iter().all(|row| row.to_lowercase().contains(&name.to_lowercase())));
+    window.run(Command::FitMap);
+}
