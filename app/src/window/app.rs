@@ -43,7 +43,7 @@ pub struct App {
     terms: Terms,
     local: Local,
     dialog: Option<OpenDialog>,
-    chores: Vec<super::background::Task<panes::Chore>>,
+    chores: Vec<Task<panes::Chore>>,
     search: Option<editing::Search>,
     sessions: sessions::Sessions,
     actions: Vec<Action>,
@@ -229,7 +229,6 @@ impl App {
             }
         }
         self.map.update();
-        self.terms.update();
         self.update_panes(ctx);
         self.terms.update(ctx, &self.work);
         self.recolour_said(ctx);

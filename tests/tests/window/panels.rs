@@ -35,6 +35,7 @@ fn a_violin_plot_opens_beside_the_map_asks_for_genes_and_shows_them_with_their_t
     window.type_in("LYZ; ENSG00000156738.18, cd20 NOTAGENE");
     window.key(Key::Enter);
     assert_eq!(image(&window, "Violin plot"), "Violin plot of LYZ, MS4A1 over 10 groups, of all 700 cells");
+    window.assert_shows(&["Not in this data set: NOTAGENE."]);
     assert!(window.map().starts_with("UMAP, 700 cells"), "the map stays beside it");
     window.press("Table");
     // Read with pandas: the largest LYZ of raw.X among monocytes, and how many they are.

@@ -202,7 +202,7 @@ impl App {
     pub(super) fn compare(&mut self) {
         let Some(dataset) = self.work.dataset.clone() else { return };
         let spec = &self.view.comparison;
-        match compare_request(spec, &dataset, &self.work.sets) {
+        match compare_request(spec, &dataset, &self.work.sets, &self.work.labels) {
             Ok(request) => {
                 self.local.compare_panel.sides = [spec.a.words(), spec.b.words()];
                 if let Some(job) = self.work.compare_job.take() {

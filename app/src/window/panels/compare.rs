@@ -10,13 +10,15 @@ use engine::analysis::{CompareRequest, Comparison, GeneComparison, Test};
 use engine::session::Dataset;
 use serde::{Deserialize, Serialize};
 
+use super::super::annotating::LabelColumn;
 use super::super::command::{Action, Command};
 use super::super::dock::Pane;
 use super::super::figure::{Scene, paint};
-use super::super::map::{Colouring, Meaning, grouped};
+use super::super::map::{Meaning, grouped};
 use super::super::selection::Sets;
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
+use super::plots::compute::grouping;
 use super::plots::draw::{Style, volcano};
 use super::plots::picker::{group_columns, stays_open};
 use super::widgets::{elided, empty_state, muted, primary_button, quiet_button, row_rect};
@@ -75,7 +77,12 @@ impl Default for CompareSpec {
 }
 
 /// The cells of one side.
-fn cells(side: &CompareSide, dataset: &Dataset, sets: &Sets) -> Result<Arc<[usize]>, String> {
+fn cells(
+    side: &CompareSide,
+    dataset: &Dataset,
+    sets: &Sets,
+    labels: &[Arc<LabelColumn>],
+) -> Result<Arc<[usize]>, String> {
     let found: Vec<usize> = match side {
         CompareSide::Selection => sets.current.iter().collect(),
         CompareSide::Named(name) => {
@@ -86,15 +93,16 @@ fn cells(side: &CompareSide, dataset: &Dataset, sets: &Sets) -> Result<Arc<[usiz
                 .collect()
         }
         CompareSide::Category { column, name } => {
-            let column =
-                dataset.obs.column(column).ok_or_else(|| format!("This file has no column {column}."))?;
-            match &Colouring::by_column(dataset, column).meaning {
+            let found = grouping(column, dataset, labels);
+            let found =
+                found.ok_or_else(|| format!("There is no column {column} any more. Choose another."))?;
+            match &found.meaning {
                 Meaning::Categories { categories, codes, .. } => {
                     let row = categories.iter().position(|c| c.name == *name);
-                    let row = row.ok_or_else(|| format!("{} has no category {name}.", column.name))? as u32;
+                    let row = row.ok_or_else(|| format!("{column} has no category {name}."))? as u32;
                     codes.iter().enumerate().filter(|(_, c)| **c == row).map(|(cell, _)| cell).collect()
                 }
-                _ => return Err(format!("{} holds no categories.", column.name)),
+                _ => return Err(format!("{column} holds no categories.")),
             }
         }
         CompareSide::Others => Vec::new(),
@@ -106,8 +114,13 @@ fn cells(side: &CompareSide, dataset: &Dataset, sets: &Sets) -> Result<Arc<[usiz
 ///
 /// # Errors
 /// Where the sets cannot be compared: what is missing, and what to do.
-pub fn request(spec: &CompareSpec, dataset: &Dataset, sets: &Sets) -> Result<CompareRequest, String> {
-    let a = cells(&spec.a, dataset, sets)?;
+pub fn request(
+    spec: &CompareSpec,
+    dataset: &Dataset,
+    sets: &Sets,
+    labels: &[Arc<LabelColumn>],
+) -> Result<CompareRequest, String> {
+    let a = cells(&spec.a, dataset, sets, labels)?;
     let few = |n: usize, side: &CompareSide| match (n, side) {
         (0, CompareSide::Selection) => {
             Err("No cells are selected. Select some on the map, or choose a category.".to_owned())
@@ -124,7 +137,7 @@ pub fn request(spec: &CompareSpec, dataset: &Dataset, sets: &Sets) -> Result<Com
             None
         }
         side => {
-            let b = cells(side, dataset, sets)?;
+            let b = cells(side, dataset, sets, labels)?;
             few(b.len(), side)?;
             if spec.a == spec.b {
                 return Err("Both sides are the same cells. Choose another second set.".to_owned());
@@ -267,7 +280,7 @@ pub fn comparison_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
     ui.painter().rect_filled(ui.max_rect(), 0.0, t.canvas);
     let before = &scope.view.comparison;
     let mut spec = before.clone();
-    let problem = request(&spec, dataset, &scope.work.sets).err();
+    let problem = request(&spec, dataset, &scope.work.sets, &scope.work.labels).err();
     let running = scope.work.compare_job;
     Frame::new().fill(t.panel).inner_margin(Margin::symmetric(10, 6)).show(ui, |ui| {
         ui.set_width(ui.available_width());
@@ -355,12 +368,10 @@ fn side_ui(
                 row(ui, CompareSide::Named(set.name.clone()), text);
             }
             ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
-                for column in group_columns(dataset) {
+                for column in group_columns(scope) {
                     ui.collapsing(column, |ui| {
-                        let Some(found) = dataset.obs.column(column) else { return };
-                        if let Meaning::Categories { categories, .. } =
-                            &Colouring::by_column(dataset, found).meaning
-                        {
+                        let Some(found) = grouping(column, dataset, &scope.work.labels) else { return };
+                        if let Meaning::Categories { categories, .. } = &found.meaning {
                             for category in categories {
                                 let (column, name) = (column.to_owned(), category.name.clone());
                                 let text = format!("{} ({})", category.name, grouped(category.count as i64));
@@ -601,17 +612,17 @@ mod tests {
         let named = NamedSet { name: "mine".into(), cells: Arc::new(CellSet::from_cells(3, [0, 2])) };
         let mut sets = Sets { current: Arc::new(CellSet::none(3)), named: vec![named] };
         let mut spec = CompareSpec::default();
-        assert!(request(&spec, &data, &sets).unwrap_err().contains("No cells are selected"));
+        assert!(request(&spec, &data, &sets, &[]).unwrap_err().contains("No cells are selected"));
         spec.a = CompareSide::Named("mine".into());
-        assert!(request(&spec, &data, &sets).unwrap_err().contains("nothing is left"));
+        assert!(request(&spec, &data, &sets, &[]).unwrap_err().contains("nothing is left"));
         spec.b = CompareSide::Category { column: "louvain".into(), name: "0".into() };
-        assert!(request(&spec, &data, &sets).unwrap_err().contains("fewer than two"));
+        assert!(request(&spec, &data, &sets, &[]).unwrap_err().contains("fewer than two"));
         spec.b = spec.a.clone();
-        assert!(request(&spec, &data, &sets).unwrap_err().contains("the same cells"));
+        assert!(request(&spec, &data, &sets, &[]).unwrap_err().contains("the same cells"));
         sets.current = Arc::new(CellSet::from_cells(3, [1, 2]));
         spec.b = CompareSide::Selection;
         spec.welch = true;
-        let asked = request(&spec, &data, &sets).unwrap();
+        let asked = request(&spec, &data, &sets, &[]).unwrap();
         assert_eq!(
             (&asked.a[..], asked.b.as_deref(), asked.test),
             (&[0, 2][..], Some(&[1, 2][..]), Test::WelchT)

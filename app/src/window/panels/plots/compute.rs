@@ -6,6 +6,7 @@ use std::sync::Arc;
 use engine::anndata::Values;
 use engine::session::{Dataset, GeneColour};
 
+use super::super::super::annotating::LabelColumn;
 use super::super::super::dock::Pane;
 use super::super::super::figure::scene::Paint;
 use super::super::super::map::{Colouring, Meaning, grouped};
@@ -23,6 +24,8 @@ pub struct Inputs {
     pub dataset: Arc<Dataset>,
     /// The colours of the map, whose hidden categories do not count.
     pub colouring: Arc<Colouring>,
+    /// Labels given by hand, whose columns can be groups.
+    pub labels: Vec<Arc<LabelColumn>>,
     /// The hidden categories.
     pub hidden: BTreeSet<usize>,
     /// The selected cells; none selected means all.
@@ -43,6 +46,8 @@ impl PartialEq for Inputs {
             && Arc::ptr_eq(&self.dataset, &other.dataset)
             && Arc::ptr_eq(&self.colouring, &other.colouring)
             && self.hidden == other.hidden
+            && self.labels.len() == other.labels.len()
+            && self.labels.iter().zip(&other.labels).all(|(a, b)| Arc::ptr_eq(a, b))
             && Arc::ptr_eq(&self.selection, &other.selection)
             && self.settings == other.settings
             && self.group_by == other.group_by
@@ -235,14 +240,12 @@ fn one_group(inputs: &Inputs, counts: &impl Fn(usize) -> bool) -> Groups {
 
 fn groups(inputs: &Inputs, column: Option<&str>, counts: &impl Fn(usize) -> bool) -> Result<Groups, String> {
     let Some(column) = column else { return Ok(one_group(inputs, counts)) };
-    let found = inputs.dataset.obs.column(column);
-    let found = found.ok_or_else(|| format!("This file has no column {column}. Choose another."))?;
     // On the map the column may have colours that the user chose.
-    let of_map = inputs.colouring.title == column;
-    let colouring = if of_map {
+    let colouring = if inputs.colouring.title == column {
         inputs.colouring.clone()
     } else {
-        Arc::new(Colouring::by_column(&inputs.dataset, found))
+        let found = grouping(column, &inputs.dataset, &inputs.labels);
+        Arc::new(found.ok_or_else(|| format!("There is no column {column}. Choose another."))?)
     };
     match &colouring.meaning {
         Meaning::Categories { categories, codes, .. } => {
@@ -255,6 +258,15 @@ fn groups(inputs: &Inputs, column: Option<&str>, counts: &impl Fn(usize) -> bool
         Meaning::Unusable(why) => Err(format!("{column} makes no groups. {why}")),
         _ => Err(format!("{column} holds numbers, which make no groups. Choose a column of categories.")),
     }
+}
+
+/// A column of the file, or of labels given by hand, as colours.
+pub fn grouping(column: &str, dataset: &Dataset, labels: &[Arc<LabelColumn>]) -> Option<Colouring> {
+    let of_file = dataset.obs.column(column).map(|found| Colouring::by_column(dataset, found));
+    of_file.or_else(|| {
+        let found = labels.iter().find(|l| l.name == column)?;
+        Some(Colouring::by_labels(found, dataset.n_obs))
+    })
 }
 
 /// The values of a gene or a column, with their unit.

@@ -1,7 +1,7 @@
 //! The plots: what they show, computed beside the window, painted from a scene, with their numbers as a table.
 
 pub mod aggregate;
-mod compute;
+pub mod compute;
 pub mod draw;
 pub mod picker;
 mod settings;
@@ -138,15 +138,15 @@ pub fn wanted_genes(pane: Pane, settings: &PlotSettings, work: &Workspace) -> Ve
 fn with_defaults(scope: &Scope<'_>) -> PlotSettings {
     let mut settings = scope.view.plots.clone();
     let Some(dataset) = &scope.work.dataset else { return settings };
-    let is_group = |name: &str| picker::group_columns(dataset).any(|c| c == name);
+    let is_group = |name: &str| picker::group_columns(scope).any(|c| c == name);
     settings.group_by =
         settings.group_by.filter(|c| is_group(c)).or_else(|| match map::first_colour(dataset) {
             ColourBy::Column(name) if is_group(&name) => Some(name),
-            _ => picker::group_columns(dataset).next().map(str::to_owned),
+            _ => picker::group_columns(scope).next().map(str::to_owned),
         });
     settings.part_by = settings.part_by.filter(|c| is_group(c)).or_else(|| {
         let other = |c: &&str| Some(*c) != settings.group_by.as_deref();
-        picker::group_columns(dataset).find(other).map(str::to_owned)
+        picker::group_columns(scope).find(other).map(str::to_owned)
     });
     if settings.measure.is_none() {
         settings.measure = match &scope.view.colour_by {
@@ -174,6 +174,9 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
     Frame::new().fill(t.panel).inner_margin(Margin::symmetric(10, 6)).show(ui, |ui| {
         ui.set_width(ui.available_width());
         controls_ui(ui, pane, scope, local, &mut settings, out);
+        if !settings.genes.is_empty() {
+            local.plots.entries.misses_ui(ui, pane.title());
+        }
     });
     if settings != before {
         out.push(Action::SetPlots(Box::new(settings.clone())));
@@ -192,6 +195,7 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
         pane,
         dataset,
         colouring: scope.map.colouring().clone(),
+        labels: scope.work.labels.clone(),
         hidden: scope.view.hidden.clone(),
         selection: scope.work.sets.current.clone(),
         group_by: settings.group_by.clone(),
@@ -390,13 +394,12 @@ fn controls_ui(
     settings: &mut PlotSettings,
     out: Out<'_>,
 ) {
-    let Some(dataset) = scope.work.dataset.clone() else { return };
     let id = pane.title();
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = space::S;
         let groups_ui = |ui: &mut Ui, settings: &mut PlotSettings| {
             muted(ui, "by");
-            group_box_ui(ui, &dataset, id, "Groups", &mut settings.group_by);
+            group_box_ui(ui, scope, id, "Groups", &mut settings.group_by);
         };
         match pane {
             Pane::Histogram => {
@@ -437,9 +440,9 @@ fn controls_ui(
                 }
             }
             Pane::Composition => {
-                group_box_ui(ui, &dataset, id, "Groups", &mut settings.group_by);
+                group_box_ui(ui, scope, id, "Groups", &mut settings.group_by);
                 muted(ui, "divided by");
-                group_box_ui(ui, &dataset, id, "Parts", &mut settings.part_by);
+                group_box_ui(ui, scope, id, "Parts", &mut settings.part_by);
                 ui.selectable_value(&mut settings.as_counts, false, "Shares");
                 ui.selectable_value(&mut settings.as_counts, true, "Counts");
             }

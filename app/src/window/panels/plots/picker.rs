@@ -24,6 +24,22 @@ const MAX_MISSES: usize = 12;
 #[derive(Debug, Default)]
 pub struct Entries(BTreeMap<String, Entry>);
 
+impl Entries {
+    /// Names that a field did not find, until they are put away.
+    pub fn misses_ui(&mut self, ui: &mut Ui, id: &str) {
+        let Some(entry) = self.0.get_mut(id) else { return };
+        let Some(report) = entry.report.as_ref().filter(|r| !r.missing.is_empty()) else { return };
+        let mut seen = false;
+        ui.horizontal_wrapped(|ui| {
+            report_ui(ui, report);
+            seen = quiet_button(ui, "Dismiss").clicked();
+        });
+        if seen {
+            entry.report = None;
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Entry {
     text: String,
@@ -76,14 +92,15 @@ pub fn gene_entry_ui(
     let t = Tokens::of(ui);
     let entry = entries.0.entry(id.to_owned()).or_default();
     let width = ui.available_width().min(360.0);
-    let response = ui.add(
-        TextEdit::singleline(&mut entry.text)
-            .id(ui.scope_id().with(("gene entry", id)))
-            .hint_text("Symbol, Ensembl id, or a pasted list")
-            .desired_width(width)
-            .char_limit(200_000),
-    )
-    .accessible_name("Genes to add");
+    let response = ui
+        .add(
+            TextEdit::singleline(&mut entry.text)
+                .id(ui.scope_id().with(("gene entry", id)))
+                .hint_text("Symbol, Ensembl id, or a pasted list")
+                .desired_width(width)
+                .char_limit(200_000),
+        )
+        .accessible_name("Genes to add");
     let entered = response.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
     if response.changed() {
         entry.report = None;
@@ -277,23 +294,25 @@ pub fn measure_ui(
     });
 }
 
-/// Columns whose categories can be groups.
-pub fn group_columns(dataset: &Dataset) -> impl Iterator<Item = &str> {
+/// Columns whose categories can be groups: of the file, and of labels given by hand.
+pub fn group_columns<'a>(scope: &Scope<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
     use engine::anndata::Values;
-    dataset.obs.columns.iter().filter_map(|c| match &c.values {
+    let columns = scope.work.dataset.iter().flat_map(|d| &d.obs.columns);
+    let of_file = columns.filter_map(|c| match &c.values {
         Values::Categorical { .. } | Values::Text(_) | Values::Boolean(_) => Some(c.name.as_str()),
         Values::Number(_) | Values::Integer(_) => None,
-    })
+    });
+    of_file.chain(scope.work.labels.iter().map(|l| l.name.as_str()))
 }
 
 /// A box to choose a column of groups.
-pub fn group_box_ui(ui: &mut Ui, dataset: &Dataset, id: &str, name: &str, chosen: &mut Option<String>) {
+pub fn group_box_ui(ui: &mut Ui, scope: &Scope<'_>, id: &str, name: &str, chosen: &mut Option<String>) {
     let text = chosen.as_deref().unwrap_or("Choose a column").to_owned();
     ui.name_inputs(name, |ui| {
         egui::ComboBox::from_id_salt((id, name)).selected_text(text).width(132.0).truncate().show_ui(
             ui,
             |ui| {
-                for column in group_columns(dataset) {
+                for column in group_columns(scope) {
                     let is_it = chosen.as_deref() == Some(column);
                     if ui.selectable_label(is_it, column).clicked() {
                         *chosen = Some(column.to_owned());
