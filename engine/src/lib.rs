@@ -9,7 +9,7 @@
 //! | floor | modules |
 //! | --- | --- |
 //! | 7 | [`session`] |
-//! | 6 | [`annotate`], [`train`] |
+//! | 6 | [`annotate`], [`curate`], [`train`], [`evaluate`] |
 //! | 5 | [`describe`] |
 //! | 4 | [`model`] |
 //! | 3 | [`nn`] |
@@ -23,8 +23,10 @@ pub mod analysis;
 pub mod anndata;
 pub mod annotate;
 pub mod assets;
+pub mod curate;
 pub mod describe;
 pub mod error;
+pub mod evaluate;
 pub mod files;
 pub mod genes;
 pub mod model;

@@ -195,6 +195,35 @@ fn a_map_is_computed_the_same_every_time() {
 }
 
 #[test]
+fn a_data_set_is_built_once_and_checked_the_second_time() {
+    let Some(file) = shared("data/cells/breast_visium_hbca2504.h5ad") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("set");
+    let build = |args: &[&str]| Run::of(cell2text(["dataset"]).arg(&file).arg("-o").arg(&out).args(args));
+    let built = build(&["--cells", "40", "--json"]).json();
+    assert_eq!(built["cells"], 40);
+    assert_eq!(built["splits"]["train"]["donors"], 1);
+    let report = std::fs::read(out.join("dataset.json")).unwrap();
+    let again = build(&["--cells", "40"]);
+    assert!(again.err.contains("counts as one donor"), "{again:?}");
+    assert!(again.ok().contains("40 of 2504 usable cells taken"));
+    assert_eq!(std::fs::read(out.join("dataset.json")).unwrap(), report);
+    fails(&build(&["--cells", "41"]), 1, &["other files or settings", "another folder"]);
+    fails(&build(&["--gmt", "absent.gmt"]), 3, &["absent.gmt"]);
+    fails(&run(&["dataset", "absent.h5ad", "-o", "never"]), 3, &["absent.h5ad"]);
+    assert!(!Path::new("never").exists());
+    let Some(python) = python() else { return };
+    let script = "
+import anndata, sys
+data = anndata.read_h5ad(sys.argv[1])
+assert data.shape[0] == 40 and data.X.format == 'csr' and data.var_names.is_unique
+assert data.obs['description'].str.startswith('This sample consists of a').all()
+assert str(data.obs['donor_id'].dtype) == 'category' and data.uns['organism'] == 'Homo sapiens'
+";
+    Run::of(Command::new(python).args(["-c", script]).arg(out.join("train.h5ad"))).ok();
+}
+
+#[test]
 fn what_is_no_cell_file_is_named_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let notes = folder.path().join("notes.h5ad");

@@ -6,10 +6,13 @@
 mod annotate;
 mod client;
 mod compare;
+mod dataset;
 mod demo;
 mod describe;
 mod devices;
 mod embed;
+mod doctor;
+mod evaluate;
 mod failure;
 mod info;
 mod input;
@@ -52,11 +55,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Info(info::InfoArgs),
+    Doctor(doctor::DoctorArgs),
     Describe(describe::DescribeArgs),
     Annotate(annotate::AnnotateArgs),
     Embed(embed::EmbedArgs),
     Compare(compare::CompareArgs),
+    Dataset(dataset::DatasetArgs),
     Train(train::TrainArgs),
+    Evaluate(evaluate::EvaluateArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
     Demo(demo::DemoArgs),
@@ -74,11 +80,14 @@ pub fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Some(Command::Info(args)) => args.run(),
+        Some(Command::Doctor(args)) => args.run(),
         Some(Command::Describe(args)) => args.run(),
         Some(Command::Annotate(args)) => args.run(),
         Some(Command::Embed(args)) => args.run(),
         Some(Command::Compare(args)) => args.run(),
+        Some(Command::Dataset(args)) => args.run(),
         Some(Command::Train(args)) => args.run(),
+        Some(Command::Evaluate(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
         Some(Command::Demo(args)) => args.run(),
@@ -134,6 +143,11 @@ mod tests {
             "cell2text embed cells.h5ad -o out.csv --neighbours 0",
             "cell2text compare cells.h5ad --column type -o out.csv",
             "cell2text compare cells.h5ad --column type --a B --test anova -o out.csv",
+            "cell2text dataset -o out",
+            "cell2text dataset cells.h5ad",
+            "cell2text dataset cells.h5ad -o out --cells 0",
+            "cell2text dataset cells.h5ad -o out --dialect r",
+            "cell2text dataset cells.h5ad -o out --keep some",
             "cell2text info",
             "cell2text info cells.h5ad --matrix obs/n_genes",
         ] {

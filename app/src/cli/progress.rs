@@ -1,7 +1,23 @@
 //! The progress bar: on standard error, and only where that is a terminal.
 
-use engine::progress::Progress;
-use indicatif::{ProgressBar, ProgressStyle};
+use engine::progress::{Cancel, Progress, Watch};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::interrupt;
+
+/// A bar, and a watch that draws it and hands Ctrl-C on.
+pub fn watched() -> (ProgressBar, Watch) {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let cancel = Cancel::new();
+    let (stop, drawn) = (cancel.clone(), bar.clone());
+    let watch = Watch::new(cancel, move |progress: &Progress| {
+        if interrupt::pressed() {
+            stop.cancel();
+        }
+        show(&drawn, progress);
+    });
+    (bar, watch)
+}
 
 /// Draws how far the work is.
 pub fn show(bar: &ProgressBar, progress: &Progress) {

@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use engine::nn::DevicePreference;
-use engine::progress::{Cancel, Progress, Watch};
 use engine::train::{Recipe, TrainReport, TrainSettings, train};
-use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::json;
 
 use super::failure::Failure;
 use super::input::at_least_one_u64;
 use super::interrupt;
 use super::output::Output;
-use super::progress::show;
+use super::progress::watched;
 
 /// Trains a model by a recipe, or goes on with a run that was stopped
 ///
@@ -59,8 +57,8 @@ impl TrainArgs {
             max_steps: self.max_steps,
         };
         interrupt::listen()?;
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let result = train(&settings, &watch(bar.clone()));
+        let (bar, watch) = watched();
+        let result = train(&settings, &watch);
         bar.finish_and_clear();
         let report = result.map_err(|error| {
             if error.is_cancelled() {
@@ -94,16 +92,4 @@ impl TrainArgs {
             None => out.line("not finished; the same command without --max-steps goes on"),
         }
     }
-}
-
-/// A watch that draws the bar and hands Ctrl-C on.
-fn watch(bar: ProgressBar) -> Watch {
-    let cancel = Cancel::new();
-    let stop = cancel.clone();
-    Watch::new(cancel, move |progress: &Progress| {
-        if interrupt::pressed() {
-            stop.cancel();
-        }
-        show(&bar, progress);
-    })
 }

@@ -248,7 +248,7 @@ impl App {
                 self.actions.push(Action::OpenSessionFile(path));
             }
             Some(Answer::Chosen(Purpose::SaveSession, path)) => {
-                self.actions.push(Action::SaveSessionTo(path))
+                self.actions.push(Action::SaveSessionTo(path));
             }
             Some(Answer::Chosen(Purpose::DataOfSession, path)) => self.found_data(Some(path)),
             Some(Answer::Unavailable) => self.work.notify(

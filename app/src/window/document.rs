@@ -168,7 +168,7 @@ impl Edit {
             Self::DeleteCategory { column, category: k } => format!("delete label {}", category(column, k)),
             Self::Assign { column, category: Some(k) } => {
                 let cells = grouped(before.sets.current.len() as i64);
-                format!("label {cells} cells {}", category(column, k))
+                format!("label {cells} cells as {}", category(column, k))
             }
             Self::Assign { column: i, category: None } => format!("clear labels of {}", column(i)),
             Self::ColourCategory { category, .. } => format!("colour of {category}"),

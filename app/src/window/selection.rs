@@ -218,6 +218,46 @@ pub struct Sets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// Two sets of cells of one data set, as plain sets of numbers.
+    fn two() -> impl Strategy<Value = (usize, BTreeSet<usize>, BTreeSet<usize>)> {
+        (0..300usize).prop_flat_map(|n| {
+            let cells = move || prop::collection::btree_set(0..n.max(1), 0..=n);
+            (Just(n), cells(), cells())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_algebra_of_sets_is_that_of_sets_of_numbers((n, a, b) in two()) {
+            let within = |cells: &BTreeSet<usize>| cells.iter().copied().filter(|c| *c < n).collect::<BTreeSet<_>>();
+            let (a, b) = (within(&a), within(&b));
+            let of = |cells: &BTreeSet<usize>| CellSet::from_cells(n, cells.iter().copied());
+            let numbers = |set: &CellSet| set.iter().collect::<BTreeSet<usize>>();
+            let (x, y) = (of(&a), of(&b));
+            prop_assert_eq!(numbers(&x.union(&y)), &a | &b);
+            prop_assert_eq!(numbers(&x.intersection(&y)), &a & &b);
+            prop_assert_eq!(numbers(&x.difference(&y)), &a - &b);
+            prop_assert_eq!(numbers(&x.inverted()), (0..n).filter(|c| !a.contains(c)).collect());
+            prop_assert_eq!(x.inverted().inverted(), x.clone());
+            prop_assert_eq!(x.len(), a.len());
+            prop_assert_eq!(x.union(&y).inverted(), x.inverted().intersection(&y.inverted()));
+            let y = Arc::new(y);
+            for (combine, want) in [
+                (Combine::Replace, b.clone()),
+                (Combine::Add, &a | &b),
+                (Combine::Subtract, &a - &b),
+                (Combine::Intersect, &a & &b),
+            ] {
+                prop_assert_eq!(numbers(&combine.join(&x, &y)), want);
+            }
+            prop_assert_eq!(CellSet::from_runs(n, x.runs()), x.clone());
+            prop_assert_eq!(CellSet::from_words(n, x.words().to_vec()), Some(x.clone()));
+            prop_assert_eq!(CellSet::from_fn(n, |cell| a.contains(&cell)), x);
+        }
+    }
 
     #[test]
     fn a_set_holds_the_cells_it_was_made_of_and_no_others() {

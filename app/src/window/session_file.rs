@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use super::annotating::{LabelCategory, LabelColumn, UNASSIGNED};
 use super::document::{Document, usable_name};
-use super::map::Camera;
 use super::selection::{CellSet, NamedSet, Sets};
 use super::state::View;
 
@@ -332,8 +331,7 @@ impl SessionFile {
 
     /// How it was looked at.
     pub fn view(&self) -> View {
-        let mut view = self.content.view.clone();
-        view.camera = view.camera.filter(Camera::is_sound);
+        let mut view = self.content.view.clone().sound();
         view.hidden.clone_from(&self.content.hidden);
         view
     }
@@ -451,12 +449,12 @@ impl SessionFile {
     }
 }
 
-/// Whether `text` has the form of an ontology id.
+/// Whether `text` has the form of an id of an OBO ontology, as `CL:0000084`.
 fn is_term(text: &str) -> bool {
     text.split_once(':').is_some_and(|(prefix, number)| {
-        (1..=12).contains(&prefix.len())
-            && prefix.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
-            && (1..=12).contains(&number.len())
+        (2..=8).contains(&prefix.len())
+            && prefix.bytes().all(|b| b.is_ascii_uppercase())
+            && number.len() == 7
             && number.bytes().all(|b| b.is_ascii_digit())
     })
 }
@@ -464,6 +462,7 @@ fn is_term(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::document::Edit;
+    use super::super::map::Camera;
     use super::super::state::ColourBy;
     use super::*;
     use proptest::prelude::*;

@@ -157,6 +157,16 @@ pub struct View {
     pub hidden: BTreeSet<usize>,
 }
 
+impl View {
+    /// The same without numbers that show nothing: files may be damaged.
+    #[must_use]
+    pub fn sound(mut self) -> Self {
+        self.camera = self.camera.filter(Camera::is_sound);
+        self.range = self.range.sound();
+        self
+    }
+}
+
 /// What is saved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -250,8 +260,7 @@ impl Saved {
         self.dock = std::mem::take(&mut self.dock).sane();
         self.figure = self.figure.sane();
         if let Some((_, view)) = &mut self.last_view {
-            view.camera = view.camera.filter(Camera::is_sound);
-            view.range = view.range.sound();
+            *view = std::mem::take(view).sound();
         }
     }
 

@@ -1,13 +1,18 @@
 //! Sparse matrices in the file: entries of one side ("major": the rows of CSR, the columns of CSC) lie together.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use hdf5::types::{IntSize, TypeDescriptor};
+use sha2::{Digest, Sha256};
 
+use super::chunks::Chunks;
+use super::gene_cache::CacheKey;
 use super::rows::SparseRow;
+use super::scan;
 use super::store::Stored;
-use crate::Result;
 use crate::progress::Watch;
+use crate::{Error, Result};
 
 /// Entries read at a time: 4 MB of indices and values, well under 50 ms with gzip.
 pub(super) const BLOCK_ENTRIES: usize = 1 << 19;
@@ -20,6 +25,8 @@ pub(super) struct Compressed {
     indptr: Vec<u64>,
     minor: usize,
     narrow: bool,
+    /// The chunks of data and indices, where they can be read on all cores; looked up at the first pass.
+    chunks: OnceLock<Option<(Chunks, Chunks)>>,
 }
 
 impl Compressed {
@@ -66,7 +73,7 @@ impl Compressed {
             )
         );
         let indptr = pointers.into_iter().map(i64::cast_unsigned).collect();
-        Ok(Self { data, indices, indptr, minor, narrow })
+        Ok(Self { data, indices, indptr, minor, narrow, chunks: OnceLock::new() })
     }
 
     pub(super) fn n_entries(&self) -> u64 {
@@ -97,14 +104,7 @@ impl Compressed {
                 .collect()
         };
         if let Some(at) = indices.iter().position(|index| *index as usize >= self.minor) {
-            let at = start + at;
-            let found = self.indices.read::<i64>(at..at + 1)?.first().copied().unwrap_or_default();
-            return Err(self.indices.store().problem(
-                &self.indices.element,
-                format!("index {found} at entry {at}"),
-                format!("numbers from 0 to {}", self.minor.saturating_sub(1)),
-                "The file is damaged: write it again with anndata, or get it again from its source.",
-            ));
+            return Err(self.bad_index(start + at));
         }
         Ok(indices)
     }
@@ -161,8 +161,61 @@ impl Compressed {
         Ok(dense)
     }
 
-    /// One minor over all majors, by a pass over the indices. Values are read only where a block has hits.
+    /// The major that entry `at` belongs to.
+    pub(super) fn major_of(&self, at: usize) -> usize {
+        // The last of those that begin at or before it: majors without entries begin where the next one does.
+        self.indptr.partition_point(|start| *start as usize <= at).saturating_sub(1)
+    }
+
+    /// Majors.
+    pub(super) fn n_majors(&self) -> usize {
+        self.indptr.len().saturating_sub(1)
+    }
+
+    /// The error for an index outside of the matrix, at entry `at`.
+    pub(super) fn bad_index(&self, at: usize) -> Error {
+        let found = self.indices.read::<i64>(at..at + 1).ok().and_then(|found| found.first().copied());
+        self.indices.store().problem(
+            &self.indices.element,
+            format!("index {} at entry {at}", found.map_or("beyond reading".to_owned(), |i| i.to_string())),
+            format!("numbers from 0 to {}", self.minor.saturating_sub(1)),
+            "The file is damaged: write it again with anndata, or get it again from its source.",
+        )
+    }
+
+    /// Names the content: both sides, where the majors begin, and the entries at the start, the middle and the end.
+    pub(super) fn content_key(&self) -> Result<CacheKey> {
+        const SAMPLE: usize = 4096;
+        let mut hash = Sha256::new();
+        hash.update((self.minor as u64).to_le_bytes());
+        self.indptr.iter().for_each(|start| hash.update(start.to_le_bytes()));
+        let n = self.n_entries() as usize;
+        for start in [0, n / 2, n.saturating_sub(SAMPLE)] {
+            let range = start..n.min(start + SAMPLE);
+            self.indices(range.clone())?.iter().for_each(|index| hash.update(index.to_le_bytes()));
+            self.values(range)?.iter().for_each(|value| hash.update(value.to_le_bytes()));
+        }
+        Ok(hash.finalize().into())
+    }
+
+    /// The chunks of data and indices, where they can be read on all cores.
+    pub(super) fn chunks(&self) -> Option<&(Chunks, Chunks)> {
+        self.chunks.get_or_init(|| Chunks::of(&self.data).zip(Chunks::of(&self.indices))).as_ref()
+    }
+
+    /// One minor over all majors, by a pass over the indices, on all cores where the file allows it.
     pub(super) fn minor(&self, minor: usize, watch: &Watch) -> Result<Vec<f32>> {
+        // A small matrix is read before its chunks are looked up.
+        if self.n_entries() as usize > BLOCK_ENTRIES
+            && let Some((data, indices)) = self.chunks()
+        {
+            return scan::minor(self, data, indices, minor as u32, watch);
+        }
+        self.minor_in_order(minor, watch)
+    }
+
+    /// One minor over all majors, block after block through HDF5. Values are read only where a block has hits.
+    fn minor_in_order(&self, minor: usize, watch: &Watch) -> Result<Vec<f32>> {
         let n_majors = self.indptr.len().saturating_sub(1);
         let mut dense = vec![0.0f32; n_majors];
         let total = self.n_entries() as usize;

@@ -127,15 +127,8 @@ pub(super) fn check_is_anndata(store: &Store) -> Result<()> {
     };
     let (found, remedy) = if present("matrix/barcodes") || members.iter().any(tenx) {
         (
-            "a 10x Genomics file (.h5)".to_owned(),
+            "a 10x Genomics file (.h5) without a matrix of counts".to_owned(),
             "Convert it: scanpy.read_10x_h5(\"in.h5\").write_h5ad(\"out.h5ad\").",
-        )
-    } else if present("row_attrs") && present("col_attrs") {
-        ("a loom file".to_owned(), "Convert it: anndata.io.read_loom(\"in.loom\").write_h5ad(\"out.h5ad\").")
-    } else if present("mod") {
-        (
-            "a MuData file (.h5mu)".to_owned(),
-            "Save the RNA part: mudata.read(\"in.h5mu\").mod[\"rna\"].write_h5ad(\"out.h5ad\").",
         )
     } else if present("assays") && (present("meta.data") || present("cell.names")) {
         (

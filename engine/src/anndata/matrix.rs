@@ -1,11 +1,13 @@
 //! One matrix of the file, read by cells or by gene without ever being loaded.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::MatrixKey;
 use super::compressed::Compressed;
 use super::csc_rows::CscRows;
+use super::gene_cache::{CacheKey, GeneCache};
 use super::rows::SparseRow;
 use super::store::{Kind, Store, Stored};
 use crate::error::Problem;
@@ -16,6 +18,8 @@ use crate::{Error, Result};
 const DENSE_BLOCK: usize = 4 << 20;
 /// Rows read at a time for one column of a dense matrix, so that a stop is heard.
 const DENSE_COLUMN_ROWS: usize = 1024;
+/// Entries above which a gene-major twin is worth its disk: below, a pass takes a blink.
+const WORTH_CACHING: u64 = 4 << 20;
 /// More columns than this are no genes.
 const LARGEST_SIDE: usize = 1 << 31;
 
@@ -55,6 +59,8 @@ enum Body {
     Csr(Compressed),
     Csc(Compressed, CscRows),
     Dense(Stored),
+    /// Stored `[genes, cells]`.
+    DenseByGenes(Stored),
 }
 
 /// What can be known of a matrix without reading its values.
@@ -68,6 +74,7 @@ pub(super) struct Header {
 #[derive(Debug)]
 enum Form {
     Dense(Stored),
+    DenseByGenes(Stored),
     Compressed { layout: Layout, data: Stored, indices: Stored, indptr: Stored },
 }
 
@@ -132,14 +139,42 @@ impl Header {
         Ok(Self { n_rows, n_cols, form: Form::Dense(stored) })
     }
 
+    /// A matrix of genes by cells stored whole, as loom files hold it.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when it is no matrix of this shape.
+    pub(super) fn dense_by_genes(
+        store: &Store,
+        element: &str,
+        n_cells: usize,
+        n_genes: usize,
+    ) -> Result<Self> {
+        let stored = store.dataset(element)?;
+        if stored.shape != [n_genes, n_cells] {
+            return Err(store.problem(
+                element,
+                format!("shape {:?}", stored.shape),
+                format!("{n_genes} genes by {n_cells} cells"),
+                "The file is damaged: get it again from its source.",
+            ));
+        }
+        stored.check_readable()?;
+        check_numeric(&stored)?;
+        Ok(Self { n_rows: n_cells, n_cols: n_genes, form: Form::DenseByGenes(stored) })
+    }
+
+    /// A matrix compressed by cells whose shape is known, as 10x files hold it.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when a part is missing or of another length.
+    pub(super) fn by_cells(store: &Store, element: &str, n_cells: usize, n_genes: usize) -> Result<Self> {
+        let [data, indices, indptr] = compressed_parts(store, element)?;
+        check_indptr(store, element, &indptr, n_cells, "cells")?;
+        let form = Form::Compressed { layout: Layout::Csr, data, indices, indptr };
+        Ok(Self { n_rows: n_cells, n_cols: n_genes, form })
+    }
+
     fn open_compressed(store: &Store, element: &str, known: (Option<usize>, Option<usize>)) -> Result<Self> {
-        let part = |name: &str| {
-            let stored = store.dataset(&format!("{element}/{name}"))?;
-            stored.check_readable()?;
-            stored.column_len()?;
-            check_numeric(&stored)?;
-            Ok::<_, Error>(stored)
-        };
         let encoding = store
             .attr_text(element, "encoding-type")
             .or_else(|| store.attr_text(element, "h5sparse_format"))
@@ -157,15 +192,7 @@ impl Header {
                 ));
             }
         };
-        let (data, indices, indptr) = (part("data")?, part("indices")?, part("indptr")?);
-        if data.len() != indices.len() {
-            return Err(store.problem(
-                format!("{element}/indices"),
-                format!("{} values", indices.len()),
-                format!("{}, as many as {element}/data has", data.len()),
-                "The file is damaged: write it again with anndata.",
-            ));
-        }
+        let [data, indices, indptr] = compressed_parts(store, element)?;
         let shape = ["shape", "h5sparse_shape"]
             .iter()
             .find_map(|name| store.attr_integers(element, name))
@@ -190,20 +217,45 @@ impl Header {
             Layout::Csr
         });
         let major = if layout == Layout::Csc { n_cols } else { n_rows };
-        if indptr.len() != major.saturating_add(1) {
-            return Err(store.problem(
-                format!("{element}/indptr"),
-                format!("{} values", indptr.len()),
-                format!(
-                    "{}, one more than there are {}",
-                    major.saturating_add(1),
-                    if layout == Layout::Csc { "columns" } else { "rows" }
-                ),
-                "The file is damaged: write it again with anndata.",
-            ));
-        }
+        let side = if layout == Layout::Csc { "columns" } else { "rows" };
+        check_indptr(store, element, &indptr, major, side)?;
         Ok(Self { n_rows, n_cols, form: Form::Compressed { layout, data, indices, indptr } })
     }
+}
+
+/// Data, indices and indptr of a compressed matrix.
+fn compressed_parts(store: &Store, element: &str) -> Result<[Stored; 3]> {
+    let part = |name: &str| {
+        let stored = store.dataset(&format!("{element}/{name}"))?;
+        stored.check_readable()?;
+        stored.column_len()?;
+        check_numeric(&stored)?;
+        Ok::<_, Error>(stored)
+    };
+    let (data, indices, indptr) = (part("data")?, part("indices")?, part("indptr")?);
+    if data.len() != indices.len() {
+        return Err(store.problem(
+            format!("{element}/indices"),
+            format!("{} values", indices.len()),
+            format!("{}, as many as {element}/data has", data.len()),
+            "The file is damaged: write it again with anndata.",
+        ));
+    }
+    Ok([data, indices, indptr])
+}
+
+/// Refuses an indptr that does not have one value more than there are majors; `side` is what these are called.
+fn check_indptr(store: &Store, element: &str, indptr: &Stored, major: usize, side: &str) -> Result<()> {
+    let expected = major.saturating_add(1);
+    if indptr.len() == expected {
+        return Ok(());
+    }
+    Err(store.problem(
+        format!("{element}/indptr"),
+        format!("{} values", indptr.len()),
+        format!("{expected}, one more than there are {side}"),
+        "The file is damaged: write it again with anndata.",
+    ))
 }
 
 /// Refuses a shape other than the lengths of obs and var, where these are known.
@@ -253,6 +305,7 @@ impl Matrix {
         let Header { n_rows, n_cols, form } = header;
         let body = match form {
             Form::Dense(stored) => Body::Dense(stored),
+            Form::DenseByGenes(stored) => Body::DenseByGenes(stored),
             Form::Compressed { layout: Layout::Csc, data, indices, indptr } => {
                 Body::Csc(Compressed::open(data, indices, &indptr, n_cols, n_rows)?, CscRows::default())
             }
@@ -283,7 +336,7 @@ impl Matrix {
         match self.body {
             Body::Csr(_) => Layout::Csr,
             Body::Csc(..) => Layout::Csc,
-            Body::Dense(_) => Layout::Dense,
+            Body::Dense(_) | Body::DenseByGenes(_) => Layout::Dense,
         }
     }
 
@@ -291,7 +344,7 @@ impl Matrix {
     pub fn n_stored(&self) -> u64 {
         match &self.body {
             Body::Csr(c) | Body::Csc(c, _) => c.n_entries(),
-            Body::Dense(_) => self.n_rows as u64 * self.n_cols as u64,
+            Body::Dense(_) | Body::DenseByGenes(_) => self.n_rows as u64 * self.n_cols as u64,
         }
     }
 
@@ -342,6 +395,7 @@ impl Matrix {
             Body::Csr(c) => c.majors(rows, watch, &mut left_out),
             Body::Csc(c, window) => window.rows(c, rows, watch, &mut left_out),
             Body::Dense(stored) => self.dense_rows(stored, rows, watch, &mut left_out),
+            Body::DenseByGenes(stored) => self.rows_of_columns(stored, rows, watch, &mut left_out),
         };
         self.left_out.fetch_add(left_out, Ordering::Relaxed);
         result
@@ -371,6 +425,7 @@ impl Matrix {
             Body::Csr(c) => c.minor(column, watch)?,
             Body::Csc(c, _) => c.major_dense(column, watch)?,
             Body::Dense(stored) => self.dense_column(stored, column, watch)?,
+            Body::DenseByGenes(stored) => stored.read_rows(column..column + 1, 0..self.n_rows)?,
         };
         for value in &mut values {
             if value.is_infinite() {
@@ -378,6 +433,41 @@ impl Matrix {
             }
         }
         Ok(values)
+    }
+
+    /// Whether genes would be read faster from a [`GeneCache`]: a large matrix by cells.
+    pub fn profits_from_gene_cache(&self) -> bool {
+        matches!(&self.body, Body::Csr(c) if c.n_entries() >= WORTH_CACHING)
+    }
+
+    /// Names the content of the matrix, wherever its file lies: shape, the rows' beginnings, and samples of entries.
+    /// `None` for a matrix that is not by cells.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`] when the file cannot be read.
+    pub fn content_key(&self) -> Result<Option<CacheKey>> {
+        match &self.body {
+            Body::Csr(c) => c.content_key().map(Some),
+            Body::Csc(..) | Body::Dense(_) | Body::DenseByGenes(_) => Ok(None),
+        }
+    }
+
+    /// Builds the gene-major twin of a matrix by cells at `path`, or goes on where an earlier build stopped; opens it
+    /// where it is whole. `None` for a matrix that is not by cells.
+    ///
+    /// # Memory
+    /// `budget_bytes`, but never less than one row takes.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; [`Error::Io`] where the file cannot be written; [`Error::AnnData`] when the matrix cannot
+    /// be read.
+    pub fn gene_cache(&self, path: &Path, budget_bytes: usize, watch: &Watch) -> Result<Option<GeneCache>> {
+        let Body::Csr(c) = &self.body else { return Ok(None) };
+        let key = c.content_key()?;
+        if let Some(cache) = GeneCache::open(path, &key, self.n_rows, self.n_cols)? {
+            return Ok(Some(cache));
+        }
+        GeneCache::build(c, path, &key, budget_bytes, watch).map(Some)
     }
 
     fn beyond(&self, what: &str, asked: &str, n: usize) -> Error {
@@ -405,6 +495,29 @@ impl Matrix {
             watch.check()?;
             let block = stored.read_rows(start..rows.end.min(start + step), 0..self.n_cols)?;
             for values in block.chunks_exact(self.n_cols) {
+                let pairs = (0u32..).zip(values).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect();
+                result.push(SparseRow::from_pairs(pairs, left_out));
+            }
+        }
+        Ok(result)
+    }
+
+    /// Cells of a matrix stored `[genes, cells]`.
+    fn rows_of_columns(
+        &self,
+        stored: &Stored,
+        rows: Range<usize>,
+        watch: &Watch,
+        left_out: &mut u64,
+    ) -> Result<Vec<SparseRow>> {
+        let step = (DENSE_BLOCK / self.n_cols.max(1)).max(1);
+        let mut result = Vec::with_capacity(rows.len());
+        for start in rows.clone().step_by(step) {
+            watch.check()?;
+            let cells = start..rows.end.min(start + step);
+            let block = stored.read_rows(0..self.n_cols, cells.clone())?;
+            for cell in 0..cells.len() {
+                let values = block.iter().skip(cell).step_by(cells.len());
                 let pairs = (0u32..).zip(values).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect();
                 result.push(SparseRow::from_pairs(pairs, left_out));
             }

@@ -1,4 +1,4 @@
-//! Reading AnnData files (.h5ad) out of core.
+//! Reading AnnData files (.h5ad) out of core, and writing them.
 //!
 //! [`AnnData::open`] reads what grows with the number of cells or genes: obs, var and the names of everything else.
 //! Matrices stay in the file and are read by rows or by column ([`Matrix`]). Today's encoding is read, and the
@@ -20,21 +20,28 @@
 //! is opened read-only and never written.
 
 mod choose;
+mod chunks;
 mod colours;
 mod columns;
 mod compressed;
 mod csc_rows;
+mod filters;
+mod foreign;
 mod frame;
+mod gene_cache;
+mod gene_names;
 mod identify;
 mod legacy;
 mod matrix;
 mod obsm;
 mod packed;
 mod rows;
+mod scan;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text_claims;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -44,13 +51,17 @@ use std::str::FromStr;
 pub use choose::{MatrixChoice, Scale};
 pub use colours::parse_colour;
 pub use frame::{Column, Frame, LabelCodes, Values};
+pub use gene_cache::{CacheKey, GeneCache};
+pub use gene_names::symbol_column;
 pub use matrix::{Layout, Matrix};
 pub use obsm::DenseF32;
 pub use rows::SparseRow;
+pub use write::{NewAnnData, RowWriter, TextWriter};
 
 use crate::error::Problem;
 use crate::progress::Watch;
 use crate::{Error, Result};
+use foreign::Foreign;
 use matrix::Header;
 use store::{Kind, Store};
 
@@ -112,6 +123,8 @@ pub struct Note {
 #[derive(Debug)]
 pub struct AnnData {
     store: Store,
+    /// How the file lies, where it is no AnnData.
+    foreign: Option<Foreign>,
     obs: Frame,
     var: Frame,
     raw_var: Option<Frame>,
@@ -131,9 +144,8 @@ impl AnnData {
     pub fn open(path: &Path, watch: &Watch) -> Result<Self> {
         identify::check_is_hdf5(path)?;
         let file = store::open_file(path).map_err(|e| identify::cannot_open(path, &e))?;
-        let store = Store::new(file, path);
-        identify::check_is_anndata(&store)?;
         let mut findings = Vec::new();
+        let (store, foreign) = foreign::recognise(Store::new(file, path), &mut findings)?;
 
         watch.step("Reading cells", 0, None)?;
         let obs_element = if store.kind("obs") == Kind::Missing && store.kind("smp") != Kind::Missing {
@@ -141,9 +153,15 @@ impl AnnData {
         } else {
             "obs"
         };
-        let obs = frame_or_numbers(&store, obs_element, "X", Side::Rows, watch, &mut findings)?;
+        let obs = match &foreign {
+            Some(foreign) => foreign.obs(&store, watch, &mut findings)?,
+            None => frame_or_numbers(&store, obs_element, "X", Side::Rows, watch, &mut findings)?,
+        };
         watch.step("Reading genes", 0, None)?;
-        let var = frame_or_numbers(&store, "var", "X", Side::Columns, watch, &mut findings)?;
+        let var = match &foreign {
+            Some(foreign) => foreign.var(&store, watch, &mut findings)?,
+            None => frame_or_numbers(&store, "var", "X", Side::Columns, watch, &mut findings)?,
+        };
         let raw = raw_elements(&store);
         let raw_var = match raw {
             Some((x, var)) if !matrix::is_absent(&store, x) => {
@@ -176,6 +194,7 @@ impl AnnData {
 
         let mut data = Self {
             store,
+            foreign,
             obs,
             var,
             raw_var,
@@ -187,7 +206,7 @@ impl AnnData {
         };
         data.list_matrices();
         watch.step("Reading embeddings", 0, None)?;
-        data.list_obsm(if obs_element == "smp" { "smpm" } else { "obsm" });
+        data.list_obsm();
         data.colours = colours::read_colours(&data.store, &mut data.findings);
         data.organism = data.find_organism();
         Ok(data)
@@ -230,6 +249,9 @@ impl AnnData {
     }
 
     fn header(&self, key: &MatrixKey) -> Result<Header> {
+        if let Some(foreign) = &self.foreign {
+            return foreign.header(&self.store, key, self.obs.len(), self.var.len());
+        }
         let element = self.element(key);
         let var = match key {
             MatrixKey::Raw => self.raw_var.as_ref(),
@@ -271,6 +293,9 @@ impl AnnData {
     }
 
     fn element(&self, key: &MatrixKey) -> String {
+        if let Some(foreign) = &self.foreign {
+            return foreign.element(key);
+        }
         match key {
             MatrixKey::Raw => raw_elements(&self.store).map_or("raw/X", |(x, _)| x).to_owned(),
             key => key.to_string(),
@@ -279,6 +304,9 @@ impl AnnData {
 
     /// Every matrix that is there, whether it can be read or not.
     fn present_matrices(&self) -> Vec<MatrixKey> {
+        if let Some(foreign) = &self.foreign {
+            return foreign.matrices(&self.store);
+        }
         let mut keys = vec![MatrixKey::X, MatrixKey::Raw];
         keys.extend(self.store.members("layers").into_iter().map(MatrixKey::Layer));
         keys.retain(|key| !matrix::is_absent(&self.store, &self.element(key)));

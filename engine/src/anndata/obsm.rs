@@ -1,5 +1,6 @@
 //! Embeddings: the members of obsm, a group today and one compound dataset before anndata 0.7.
 
+use super::foreign::Foreign;
 use super::store::{Content, Kind, Stored};
 use super::{AnnData, Note, legacy};
 use crate::error::Problem;
@@ -62,11 +63,16 @@ impl AnnData {
     }
 
     fn obsm_element(&self) -> &'static str {
+        if self.foreign == Some(Foreign::Loom) {
+            return "col_attrs";
+        }
         if self.store.kind("obsm") == Kind::Missing { "smpm" } else { "obsm" }
     }
 
-    pub(super) fn list_obsm(&mut self, group: &str) {
+    pub(super) fn list_obsm(&mut self) {
+        let group = self.obsm_element();
         let n_obs = self.n_obs();
+        let noted = self.findings.len();
         let mut skip = |name: &str, why: String| {
             let message = format!("It is not offered as an embedding: {why}.");
             self.findings.push(Note { element: format!("{group}/{name}"), message });
@@ -112,6 +118,10 @@ impl AnnData {
         }
         names.sort_unstable();
         self.obsm_names = names;
+        if self.foreign.is_some() {
+            // Most attributes of a loom file are columns, and nothing is odd about that.
+            self.findings.truncate(noted);
+        }
     }
 }
 

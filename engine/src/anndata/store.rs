@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hdf5::types::{TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, Dataset, Extents, H5Type, Location, LocationType, Selection};
 
-use super::{packed, text_claims};
+use super::{filters, packed, text_claims};
 use crate::error::Problem;
 use crate::progress::Watch;
 use crate::{Error, Result};
@@ -33,6 +33,10 @@ pub(super) enum Kind {
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     file: hdf5::File,
+    /// The group that elements are looked for in: the whole file, or a part that is an AnnData file of its own.
+    root: hdf5::Group,
+    /// Its path in the file, with a slash behind; empty for the whole file.
+    prefix: Arc<str>,
     path: Arc<Path>,
 }
 
@@ -47,7 +51,15 @@ pub(super) struct Stored {
 
 impl Store {
     pub(super) fn new(file: hdf5::File, path: &Path) -> Self {
-        Self { file, path: path.into() }
+        let root = (*file).clone();
+        Self { file, root, prefix: "".into(), path: path.into() }
+    }
+
+    /// The part of the file in `group`.
+    pub(super) fn within(&self, group: &str) -> Result<Self> {
+        let root = self.root.group(group).map_err(|e| self.failed(group, &e))?;
+        let prefix = format!("{}{group}/", self.prefix).into();
+        Ok(Self { file: self.file.clone(), root, prefix, path: self.path.clone() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -62,6 +74,7 @@ impl Store {
         expected: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Error {
+        let element = format!("{}{}", self.prefix, element.into());
         Error::anndata(Problem::new(element, found, expected, remedy).in_file(&*self.path))
     }
 
@@ -73,7 +86,7 @@ impl Store {
             return self.problem(
                 element,
                 format!("data packed with a filter that cannot be undone here ({reason})"),
-                "gzip, shuffle or no compression, undamaged",
+                "gzip, LZF, Zstandard, shuffle or no compression, undamaged",
                 "Write the file again with anndata's write_h5ad(path, compression=\"gzip\").",
             );
         }
@@ -89,7 +102,7 @@ impl Store {
         if !self.links_to(element) {
             return Kind::Missing;
         }
-        match self.file.loc_type_by_name(element) {
+        match self.root.loc_type_by_name(element) {
             Ok(LocationType::Group) => Kind::Group,
             Ok(LocationType::Dataset) => Kind::Dataset,
             _ => Kind::Missing,
@@ -104,7 +117,7 @@ impl Store {
         let mut end = 0;
         for part in element.split('/') {
             end += part.len();
-            if !part.is_empty() && !element.get(..end).is_some_and(|path| self.file.link_exists(path)) {
+            if !part.is_empty() && !element.get(..end).is_some_and(|path| self.root.link_exists(path)) {
                 return false;
             }
             end += 1;
@@ -115,9 +128,9 @@ impl Store {
     /// The names in a group, sorted; empty when there is no such group.
     pub(super) fn members(&self, element: &str) -> Vec<String> {
         let names = if element.is_empty() {
-            self.file.member_names()
+            self.root.member_names()
         } else if self.kind(element) == Kind::Group {
-            self.file.group(element).and_then(|group| group.member_names())
+            self.root.group(element).and_then(|group| group.member_names())
         } else {
             return Vec::new();
         };
@@ -147,7 +160,7 @@ impl Store {
                 ));
             }
         }
-        let dataset = self.file.dataset(element).map_err(|e| self.failed(element, &e))?;
+        let dataset = self.root.dataset(element).map_err(|e| self.failed(element, &e))?;
         self.stored(dataset, element)
     }
 
@@ -176,11 +189,11 @@ impl Store {
 
     fn location(&self, element: &str) -> Option<Location> {
         if element.is_empty() {
-            return Some((**self.file).clone());
+            return Some((*self.root).clone());
         }
         match self.kind(element) {
-            Kind::Group => self.file.group(element).ok().map(|group| (*group).clone()),
-            Kind::Dataset => self.file.dataset(element).ok().map(|dataset| (**dataset).clone()),
+            Kind::Group => self.root.group(element).ok().map(|group| (*group).clone()),
+            Kind::Dataset => self.root.dataset(element).ok().map(|dataset| (**dataset).clone()),
             Kind::Missing => None,
         }
     }
@@ -325,18 +338,16 @@ impl Stored {
         if let Some(filter) = self.dataset.filters().iter().find(|filter| !filter.is_available()) {
             let name = match filter.id() {
                 307 => "bzip2".to_owned(),
-                32000 => "LZF".to_owned(),
                 32001 => "Blosc".to_owned(),
                 32004 => "LZ4".to_owned(),
                 32008 => "Bitshuffle".to_owned(),
-                32015 => "Zstandard".to_owned(),
                 32026 => "Blosc2".to_owned(),
                 other => format!("number {other}"),
             };
             return Err(self.store.problem(
                 &self.element,
                 format!("data packed with the {name} filter"),
-                "gzip or no compression",
+                "gzip, LZF, Zstandard or no compression",
                 "Write the file again with anndata's write_h5ad(path, compression=\"gzip\").",
             ));
         }
@@ -478,6 +489,7 @@ pub(super) fn open_file(path: &Path) -> hdf5::Result<hdf5::File> {
             })
             .open(path)
     };
+    filters::register();
     let path_text: PathBuf = path.into();
     open(None).or_else(|error| {
         // Some network drives know no locks at all; only "in use by another program" (EAGAIN) is a reason to stop.

@@ -158,6 +158,27 @@ impl Describer {
         Ok(read.iter().zip(texts).map(|(read, text)| self.conclude(reader, read, text, share)).collect())
     }
 
+    /// Genes that set the cell types apart that this model knows.
+    pub fn signatures(&self) -> &Signatures {
+        &self.signatures
+    }
+
+    /// One vector a cell, from the state of the encoder that the adapter reads: the first token's, where the encoding
+    /// has one for the whole cell, followed by the mean over its genes (Geneformer's `cls` and `cell` embeddings).
+    ///
+    /// # Errors
+    /// As [`Describer::describe_batch`].
+    pub fn embed_batch(
+        &self,
+        reader: &CellReader,
+        cells: &[(usize, SparseRow)],
+        watch: &Watch,
+    ) -> Result<Vec<Vec<f32>>> {
+        let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
+        let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
+        self.model.cell_vectors(&tokens, watch)
+    }
+
     fn conclude(
         &self,
         reader: &CellReader,

@@ -49,6 +49,11 @@ impl Signatures {
         self.by_type.iter().map(|(id, genes)| format!("{id}\t{}\n", genes.join(" "))).collect()
     }
 
+    /// All types with their genes, as Ensembl ids.
+    pub fn types(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.by_type.iter().map(|(id, genes)| (id.as_str(), genes.as_slice()))
+    }
+
     /// The genes of a cell type, as Ensembl ids.
     pub fn genes(&self, cell_type: &str) -> Option<&[String]> {
         self.by_type.get(cell_type).map(Vec::as_slice)

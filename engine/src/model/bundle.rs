@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterKind;
 use super::encoder::HiddenState;
+use super::lora::Lora;
 use crate::error::Problem;
 use crate::files::sha256_hex;
 use crate::nn::WeightFiles;
@@ -215,7 +216,15 @@ impl Bundle {
                 .in_file(folder),
             ));
         }
-        Self::from_files(ModelFiles::Folder(folder.to_path_buf()))
+        let mut bundle = Self::from_files(ModelFiles::Folder(folder.to_path_buf()))?;
+        // An adapter laid into the folder later makes another model, and must give it another id.
+        for file in Lora::files_beside(folder, &bundle.manifest.decoder.folder) {
+            if !bundle.manifest.hashes.contains_key(&file) {
+                let hash = sha256_hex(&bundle.files.read(&file)?);
+                bundle.manifest.hashes.insert(file, hash);
+            }
+        }
+        Ok(bundle)
     }
 
     /// The model that ships inside the program.

@@ -8,6 +8,7 @@ use super::adapter::{Adapter, AdapterConfig};
 use super::bundle::{Bundle, Prompt};
 use super::decoder::{Decoder, DecoderConfig};
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
+use super::lora::Lora;
 use super::sampler::{GenerationSettings, Sampler};
 use super::text::{TextTokenizer, Utf8Stream, render_chat};
 use crate::error::Problem;
@@ -91,7 +92,13 @@ impl Cell2Text {
         let decoder_folder = &manifest.decoder.folder;
         let decoder_config: DecoderConfig = files.json(&in_folder(decoder_folder, "config.json"))?;
         let decoder_weights = files.weights(decoder_folder)?;
-        let decoder = Decoder::new(&decoder_config, &mut Params::from_files(&decoder_weights, "", device))?;
+        let lora = Lora::beside(files, decoder_folder)?;
+        let mut params = Params::from_files(&decoder_weights, "", device);
+        if let Some(lora) = &lora {
+            lora.check_fits(&decoder_weights)?;
+            params = params.patched(lora);
+        }
+        let decoder = Decoder::new(&decoder_config, &mut params)?;
         watch.step("Loading the adapter", 2, total)?;
         let adapter_config = AdapterConfig {
             kind: manifest.adapter.kind,
@@ -143,6 +150,43 @@ impl Cell2Text {
         let [_, longest] = tokens_shape;
         let shown = longest.min(self.prompter.prompt.top_k);
         Ok(self.adapter.forward(hidden.narrow(1, 0, shown)))
+    }
+
+    /// One vector a cell: the state of the first token, where the dictionary has one for the whole cell, and the mean
+    /// over the genes, side by side.
+    ///
+    /// # Errors
+    /// As [`Cell2Text::gene_vectors`]; [`Error::Device`].
+    pub fn cell_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Vec<Vec<f32>>> {
+        if cells.is_empty() {
+            return Ok(Vec::new());
+        }
+        let special = self.genes.special();
+        let (tokens, lengths) = pad_tokens(cells, special.pad, &self.encoder.device());
+        watch.check()?;
+        let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
+        let (before, after) = (usize::from(special.cls.is_some()), usize::from(special.eos.is_some()));
+        let rows = lengths
+            .iter()
+            .enumerate()
+            .map(|(i, &length)| {
+                let own = hidden.clone().narrow(0, i, 1);
+                let genes = length.saturating_sub(before + after).max(1);
+                let mean = own.clone().narrow(1, before.min(length.saturating_sub(1)), genes).mean_dim(1);
+                if before > 0 { Tensor::cat(vec![own.narrow(1, 0, 1), mean], 2) } else { mean }
+            })
+            .collect::<Vec<_>>();
+        let vectors = Tensor::cat(rows, 0);
+        let [_, _, width] = vectors.dims();
+        let values = vectors.try_into_vec_as::<f32>().map_err(|e| {
+            Error::device(Problem::new(
+                "vectors of cells",
+                e.to_string(),
+                "values read back from the device",
+                "Try --device cpu.",
+            ))
+        })?;
+        Ok(values.chunks_exact(width).map(<[f32]>::to_vec).collect())
     }
 
     /// Writes a text for each of `cells` (rank value encodings), all in one batch per prompt length; `on_piece` gets

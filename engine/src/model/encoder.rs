@@ -145,6 +145,9 @@ pub struct Encoder {
     masked_head: Option<MaskedHead>,
     #[module(skip)]
     use_gelu: bool,
+    /// The row of the table of positions that belongs to the first token.
+    #[module(skip)]
+    first_position: usize,
 }
 
 /// Hidden states asked for of an encoder, counted as Hugging Face does: 0 is the embeddings, `n_layers` the last;
@@ -252,7 +255,16 @@ impl Encoder {
             layers,
             masked_head,
             use_gelu,
+            first_position: 0,
         })
+    }
+
+    /// The same, with positions counted from row `first` of their table, as RoBERTa does from that after the number of
+    /// its padding token.
+    #[must_use]
+    pub fn with_first_position(mut self, first: usize) -> Self {
+        self.first_position = first;
+        self
     }
 
     /// Layers.
@@ -315,7 +327,7 @@ impl Encoder {
     fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, n] = tokens.dims();
         let width = self.positions.weight.dims()[1];
-        let positions = self.positions.weight.val().narrow(0, 0, n).reshape([1, n, width]);
+        let positions = self.positions.weight.val().narrow(0, self.first_position, n).reshape([1, n, width]);
         let token_type = self.token_types.weight.val().narrow(0, 0, 1).reshape([1, 1, width]);
         self.embedding_norm.forward(self.words.forward(tokens) + positions + token_type)
     }

@@ -5,6 +5,7 @@ mod bundle;
 mod cell2text;
 mod decoder;
 mod encoder;
+mod lora;
 #[cfg(test)]
 mod reference_tests;
 mod sampler;
@@ -17,5 +18,6 @@ pub use bundle::{
 pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
+pub use lora::Lora;
 pub use sampler::{Choice, GenerationSettings, Sampler};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};

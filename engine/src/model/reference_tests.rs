@@ -97,6 +97,30 @@ fn reference_geneformer_hidden_states_and_logits_agree_with_transformers() {
     }
 }
 
+/// BERT and RoBERTa as saved alone, without a head and with no name of their own before those of their tensors.
+#[test]
+fn reference_bert_and_roberta_hidden_states_agree_with_transformers() {
+    for model in ["bert", "roberta"] {
+        let Some(reference) = Reference::open(model) else { return };
+        let mut config: EncoderConfig = reference.config();
+        let first = if model == "roberta" { config.pad_token_id as usize + 1 } else { 0 };
+        config.model_type = "bert".to_owned();
+        let weights = WeightFiles::open_folder(&reference.folder).unwrap();
+        let (shape, mask) = reference.ints("attention_mask");
+        let lengths: Vec<usize> = mask.chunks(shape[1]).map(|row| row.iter().sum::<i64>() as usize).collect();
+        let device = Device::flex();
+        let mut params = Params::from_files(&weights, "", &device).renamed("bert.", "");
+        let encoder = Encoder::new(&config, &mut params).unwrap().with_first_position(first);
+        let states = encoder.hidden_states(reference.tokens("input_ids", &device), &lengths);
+        for (k, state) in states.iter().enumerate() {
+            let width = config.hidden_size;
+            let got: Vec<f32> = state.try_to_vec_as().unwrap();
+            let expected = reference.floats(&format!("hidden_{k}"));
+            assert_close(&format!("{model}, hidden_{k}"), &got, &expected, |i| mask[i / width] == 1);
+        }
+    }
+}
+
 #[test]
 fn reference_geneformers_second_to_last_state_is_minus_two() {
     assert_eq!(HiddenState(-2).layers_to_run(18).unwrap(), 17);
@@ -174,5 +198,33 @@ fn reference_llama_greedy_tokens_agree_with_transformers_token_by_token_through_
             }
             assert_eq!(tokens, expected, "{name}, round {round}");
         }
+    }
+}
+
+#[test]
+fn reference_llama_with_a_lora_adapter_agrees_with_peft() {
+    let (Some(base), Some(reference)) = (Reference::open("llama"), Reference::open("llama_lora")) else {
+        return;
+    };
+    let config: DecoderConfig = base.config();
+    let weights = WeightFiles::open_folder(&base.folder).unwrap();
+    let lora = Lora::open(&reference.folder).unwrap();
+    lora.check_fits(&weights).unwrap();
+    // Queries, keys, values and outputs of each layer.
+    assert_eq!(lora.len(), 4 * config.num_hidden_layers);
+    for (name, device) in test_devices() {
+        let logits = |params: Params<'_>| -> Vec<f32> {
+            let decoder = Decoder::new(&config, &mut { params }).unwrap();
+            let words = decoder.embed(reference.tokens("input_ids", &device));
+            decoder.logits(decoder.hidden(words, &decoder.rotary(64))).try_into_vec_as().unwrap()
+        };
+        let plain = Params::from_files(&weights, "", &device);
+        let adapted = logits(Params::from_files(&weights, "", &device).patched(&lora));
+        assert_close(&format!("{name}, logits"), &adapted, &reference.floats("logits"), |_| true);
+        let without = logits(plain);
+        assert!(
+            adapted.iter().zip(&without).any(|(a, b)| (a - b).abs() > 0.01),
+            "the adapter changes something"
+        );
     }
 }

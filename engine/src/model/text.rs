@@ -76,6 +76,22 @@ impl TextTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// Tokens of `text` with the special ones that the tokenizer sets about it, as `[CLS]` and `[SEP]`.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode`].
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, true).map_err(|e| {
+            Error::model(Problem::new(
+                "tokenizer",
+                e.to_string(),
+                "a text it can spell",
+                "Check tokenizer.json.",
+            ))
+        })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
     /// The id of a token spelled exactly so.
     pub fn token(&self, spelling: &str) -> Option<u32> {
         self.inner.token_to_id(spelling)

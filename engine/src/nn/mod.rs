@@ -16,5 +16,5 @@ pub use layers::{
     embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm, layer_norm, linear,
     rms_norm,
 };
-pub use params::{Named, ParamSink, Params, WeightFiles, write_safetensors};
+pub use params::{Named, ParamSink, Params, WeightFiles, WeightPatch, write_safetensors};
 pub use rotary::{RopeScaling, Rotary, RotarySettings};

@@ -210,9 +210,31 @@ fn damaged(shard: &Shard, reason: &safetensors::SafeTensorError) -> Error {
     )
 }
 
+/// Changes weights while they are read, as an adapter does.
+pub trait WeightPatch: std::fmt::Debug {
+    /// Changes the weight `name` (as the module asks for it, without the files' prefix) of `shape`, in file order.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where it does not fit.
+    fn patch(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<()>;
+}
+
 enum Source<'a> {
-    Files { files: &'a WeightFiles, prefix: String },
+    Files {
+        files: &'a WeightFiles,
+        prefix: String,
+        renamed: (String, String),
+        patch: Option<&'a dyn WeightPatch>,
+    },
     Random { rng: Box<StdRng>, std: f32 },
+}
+
+/// The name of a parameter in the files.
+fn full_name(prefix: &str, (from, to): &(String, String), name: &str) -> String {
+    match name.strip_prefix(from.as_str()).filter(|_| !from.is_empty()) {
+        Some(rest) => format!("{prefix}{to}{rest}"),
+        None => format!("{prefix}{name}"),
+    }
 }
 
 /// Where a module's parameters come from, and the device they go to.
@@ -230,7 +252,34 @@ impl std::fmt::Debug for Params<'_> {
 impl<'a> Params<'a> {
     /// Parameters read from `files`, each name after `prefix`.
     pub fn from_files(files: &'a WeightFiles, prefix: &str, device: &Device) -> Self {
-        Self { source: Source::Files { files, prefix: prefix.to_owned() }, device: device.clone() }
+        Self {
+            source: Source::Files {
+                files,
+                prefix: prefix.to_owned(),
+                renamed: Default::default(),
+                patch: None,
+            },
+            device: device.clone(),
+        }
+    }
+
+    /// The same parameters, each changed by `patch` as it is read. Fresh parameters stay as they are.
+    #[must_use]
+    pub fn patched(mut self, by: &'a dyn WeightPatch) -> Self {
+        if let Source::Files { patch, .. } = &mut self.source {
+            *patch = Some(by);
+        }
+        self
+    }
+
+    /// The same, with names that begin with `from` read as if they began with `to`: checkpoints of one architecture
+    /// carry it under several names.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        if let Source::Files { renamed, .. } = &mut self.source {
+            *renamed = (from.to_owned(), to.to_owned());
+        }
+        self
     }
 
     /// Fresh parameters: matrices from a normal distribution of standard deviation `std`, norms one, biases zero.
@@ -249,7 +298,9 @@ impl<'a> Params<'a> {
     /// Whether the source holds `name`; always true of fresh parameters.
     pub fn contains(&self, name: &str) -> bool {
         match &self.source {
-            Source::Files { files, prefix } => files.contains(&format!("{prefix}{name}")),
+            Source::Files { files, prefix, renamed, .. } => {
+                files.contains(&full_name(prefix, renamed, name))
+            }
             Source::Random { .. } => true,
         }
     }
@@ -283,9 +334,9 @@ impl<'a> Params<'a> {
 
     fn values(&mut self, name: &str, shape: &[usize], fill: Option<f32>) -> Result<Vec<f32>> {
         match &mut self.source {
-            Source::Files { files, prefix } => {
-                let full_name = format!("{prefix}{name}");
-                let (found, values) = files.read(&full_name)?;
+            Source::Files { files, prefix, renamed, patch } => {
+                let full_name = full_name(prefix, renamed, name);
+                let (found, mut values) = files.read(&full_name)?;
                 if found != shape {
                     return Err(Error::model(Problem::new(
                         full_name,
@@ -293,6 +344,9 @@ impl<'a> Params<'a> {
                         format!("{shape:?}"),
                         "The configuration beside the weights is of another model.",
                     )));
+                }
+                if let Some(patch) = patch {
+                    patch.patch(name, shape, &mut values)?;
                 }
                 Ok(values)
             }

@@ -15,8 +15,12 @@
 //! # }
 //! ```
 
+mod active;
 mod score;
 mod sets;
+mod ties;
 
+pub use active::{ActivityCount, active_sets};
 pub use score::{Dialect, PathwayScorer};
 pub use sets::{GeneSet, GeneSets, PAPER_SETS};
+pub use ties::{decoupler_order, pyscenic_order};

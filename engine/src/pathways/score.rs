@@ -4,27 +4,58 @@
 //! first 5 % of the ranking (Aibar et al. 2017). Two tools of the field compute it differently; both are here.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
 
 use super::sets::GeneSets;
-use crate::Result;
+use super::ties::{decoupler_order, pyscenic_order};
 use crate::anndata::SparseRow;
+use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
+use crate::{Error, Result};
 
 /// Whose formula is used.
 ///
-/// In both, `N` is the number of columns, equal values rank in the order of the columns, and genes of a value of
-/// zero rank too, below those above zero.
+/// In both, `N` is the number of columns, equal values rank in the order of the columns unless another is set
+/// ([`PathwayScorer::with_tie_order`]), and genes of a value of zero rank too, below those above zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Dialect {
     /// decoupler 2: ranks 1…`n` with `n = ceil(0.05 N)`, at least 2; the sum of `n - rank` over the set's genes,
     /// divided by the greatest sum that as many genes can reach. Sets with fewer than 5 genes in the file score 0.
-    /// decoupler's front end shuffles the columns before and leaves out empty ones, so that its ties fall otherwise.
+    /// decoupler's front end shuffles the columns before ([`super::decoupler_order`]) and, unless told `empty=False`,
+    /// leaves out empty ones.
     #[default]
     Decoupler,
     /// pySCENIC: ranks from 0 below `c = round(0.05 N) - 1`; the sum of `c - rank`, divided by `(c + 1)` times the
-    /// number of the set's genes. Sets of which less than 80 % is in the file score 0. pySCENIC itself breaks ties
-    /// at random.
+    /// number of the set's genes. Sets of which less than 80 % is in the file score 0. pySCENIC itself shuffles the
+    /// columns before ([`super::pyscenic_order`]), with another seed each time unless one is given.
     PySceNic,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Decoupler => "decoupler",
+            Self::PySceNic => "pyscenic",
+        })
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "decoupler" => Ok(Self::Decoupler),
+            "pyscenic" => Ok(Self::PySceNic),
+            _ => Err(Error::pathways(Problem::new(
+                "dialect",
+                format!("`{text}`"),
+                "pyscenic or decoupler",
+                "Name one of the two.",
+            ))),
+        }
+    }
 }
 
 /// Sets with fewer genes in the file say nothing: decoupler's usual minimum.
@@ -48,6 +79,17 @@ pub struct PathwayScorer {
     dialect: Dialect,
     /// Ranks looked at.
     ranks: usize,
+    /// How columns of equal value rank; `None` is the order of the columns.
+    ties: Option<TieOrder>,
+}
+
+/// A permutation of the columns and its inverse.
+#[derive(Debug, Clone)]
+struct TieOrder {
+    /// The column at each place.
+    columns: Vec<u32>,
+    /// The place of each column.
+    places: Vec<u32>,
 }
 
 impl PathwayScorer {
@@ -101,7 +143,48 @@ impl PathwayScorer {
         }
         starts.push(sets_of.len() as u32);
         let names = sets.sets().iter().map(|set| set.name.clone()).collect();
-        Ok(Self { names, starts, sets_of, present, divisors, dialect, ranks })
+        Ok(Self { names, starts, sets_of, present, divisors, dialect, ranks, ties: None })
+    }
+
+    /// The same scorer, with columns of equal value ranking in the order given: `order[place]` is a column.
+    ///
+    /// Without it they rank in the order of the columns, so that in a cell with fewer genes than the part of the
+    /// ranking that is looked at, sets whose genes come early in the file gain from zeros.
+    ///
+    /// # Errors
+    /// [`Error::Pathways`] where `order` does not name each column once.
+    pub fn with_tie_order(mut self, order: Vec<u32>) -> Result<Self> {
+        let n = self.starts.len() - 1;
+        let mut places = vec![u32::MAX; n];
+        for (place, column) in (0u32..).zip(&order) {
+            if let Some(slot) = places.get_mut(*column as usize) {
+                *slot = place;
+            }
+        }
+        if order.len() != n || places.contains(&u32::MAX) {
+            return Err(Error::pathways(Problem::new(
+                "tie order",
+                format!("{} places that do not name each column once", order.len()),
+                format!("a permutation of the {n} columns"),
+                "Make the order for the genes of this file.",
+            )));
+        }
+        self.ties = Some(TieOrder { columns: order, places });
+        Ok(self)
+    }
+
+    /// The same scorer, with equal values ranking as they do in the tool itself: for pySCENIC in the order that
+    /// `aucell(…, seed=seed)` shuffles its columns into, for decoupler in the one that it always uses.
+    ///
+    /// # Errors
+    /// None where the file's columns can be counted with 32 bits.
+    pub fn with_tool_order(self, seed: u32) -> Result<Self> {
+        let n = self.starts.len() - 1;
+        let order = match self.dialect {
+            Dialect::Decoupler => decoupler_order(n),
+            Dialect::PySceNic => pyscenic_order(seed, n),
+        };
+        self.with_tie_order(order)
     }
 
     /// The names of the sets, in the order of the scores.
@@ -152,7 +235,13 @@ impl PathwayScorer {
             let pairs = row.columns.iter().zip(&row.values).map(|(column, value)| (*column as usize, *value));
             pairs.filter(|(column, value)| *column < columns && !value.is_nan())
         };
-        let by_value = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        let place = |column: usize| match &self.ties {
+            Some(ties) => ties.places.get(column).map_or(column, |place| *place as usize),
+            None => column,
+        };
+        let by_value = |a: &(usize, f32), b: &(usize, f32)| {
+            b.1.total_cmp(&a.1).then_with(|| place(a.0).cmp(&place(b.0)))
+        };
         let mut above: Vec<(usize, f32)> = entries().filter(|(_, value)| *value > 0.0).collect();
         if above.len() > self.ranks && self.ranks > 0 {
             above.select_nth_unstable_by(self.ranks - 1, by_value);
@@ -167,17 +256,23 @@ impl PathwayScorer {
         if rank >= self.ranks {
             return;
         }
-        // Below them the columns of value zero, in their order, then those below zero.
-        let mut others = entries().filter(|(_, value)| *value != 0.0).map(|(column, _)| column).peekable();
-        for column in 0..columns {
+        // Below them the columns of value zero, in their order, then those below zero. A NaN counts as a zero.
+        let is_zero = |column: usize| match row.columns.binary_search(&(column as u32)) {
+            Ok(at) => row.values.get(at).is_none_or(|value| value.is_nan() || *value == 0.0),
+            Err(_) => true,
+        };
+        for place in 0..columns {
             if rank >= self.ranks {
                 return;
             }
-            if others.next_if_eq(&column).is_some() {
-                continue;
+            let column = match &self.ties {
+                Some(ties) => ties.columns.get(place).map_or(place, |column| *column as usize),
+                None => place,
+            };
+            if is_zero(column) {
+                take(column, rank);
+                rank += 1;
             }
-            take(column, rank);
-            rank += 1;
         }
         let mut below: Vec<(usize, f32)> = entries().filter(|(_, value)| *value < 0.0).collect();
         below.sort_unstable_by(by_value);
@@ -296,6 +391,77 @@ mod tests {
         }
     }
 
+    /// Scores by decoupler and pySCENIC of eight cells: see `tests/python/aucell_expectations.py`.
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        cells: Vec<usize>,
+        sets: Vec<String>,
+        /// Scores `[cells, sets]`.
+        scores: std::collections::BTreeMap<String, Vec<Vec<f64>>>,
+    }
+
+    #[test]
+    fn both_dialects_give_the_scores_of_their_packages_on_real_cells() {
+        let Some(path) = shared_file("data/cells/pbmc3k_seurat.h5ad") else { return };
+        let expected: Expected =
+            serde_json::from_str(include_str!("../../../tests/expected/aucell_pbmc3k.json")).unwrap();
+        let data = AnnData::open(&path, &Watch::silent()).unwrap();
+        let names = &data.var(&MatrixKey::X).index;
+        let there: HashSet<&String> = names.iter().collect();
+        let columns = resolve_genes(GeneTable::builtin().unwrap(), &[("var index", names)], None);
+        // The script knows genes by their names in the file alone; so do these sets.
+        let lines = GeneSets::hallmark().unwrap().sets().iter().map(|set| {
+            let genes: Vec<&str> =
+                set.genes.iter().filter(|gene| there.contains(gene)).map(String::as_str).collect();
+            format!("{}\t\t{}\n", set.name, genes.join("\t"))
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let gmt = folder.path().join("sets.gmt");
+        std::fs::write(&gmt, lines.collect::<String>()).unwrap();
+        let sets = GeneSets::read_gmt(&gmt).unwrap();
+        let matrix = data.matrix(&MatrixKey::X).unwrap();
+        let mut compared = 0;
+        for (run, dialect, seed) in [
+            ("decoupler, columns in order", Dialect::Decoupler, None),
+            ("decoupler", Dialect::Decoupler, Some(0)),
+            ("pyscenic, columns in order", Dialect::PySceNic, None),
+            ("pyscenic, seed 42", Dialect::PySceNic, Some(42)),
+        ] {
+            let plain = PathwayScorer::new(&sets, &columns.ids, dialect).unwrap();
+            let scorer = match seed {
+                Some(seed) => plain.with_tool_order(seed).unwrap(),
+                None => plain,
+            };
+            for (cell, row) in expected.cells.iter().zip(&expected.scores[run]) {
+                let scores = scorer.score(&matrix.row(*cell).unwrap());
+                for (set, expected) in expected.sets.iter().zip(row) {
+                    let at = scorer.names().iter().position(|name| name == set).unwrap();
+                    let difference = (f64::from(scores[at]) - expected).abs();
+                    assert!(
+                        difference < 1e-6,
+                        "{run}, cell {cell}, {set}: {} and not {expected}",
+                        scores[at]
+                    );
+                    compared += 1;
+                }
+            }
+        }
+        assert_eq!(compared, 4 * 8 * 50);
+    }
+
+    #[test]
+    fn a_tie_order_must_name_each_column_once() {
+        let scorer = PathwayScorer::new(&sets(&[(0..6).collect()]), &genes(40), Dialect::PySceNic).unwrap();
+        assert!(scorer.clone().with_tie_order((0..40).rev().collect()).is_ok());
+        for order in [vec![0; 40], (0..39).collect(), (1..41).collect()] {
+            let message = scorer.clone().with_tie_order(order).unwrap_err().to_string();
+            assert!(message.contains("a permutation of the 40 columns"), "{message}");
+        }
+        assert_eq!("pyscenic".parse::<Dialect>().unwrap(), Dialect::PySceNic);
+        assert_eq!(Dialect::Decoupler.to_string().parse::<Dialect>().unwrap(), Dialect::Decoupler);
+        assert!("R".parse::<Dialect>().is_err());
+    }
+
     #[test]
     fn odd_files_and_rows_are_scored_without_harm() {
         let sets = sets(&[(0..6).collect()]);
@@ -326,10 +492,16 @@ mod tests {
                 columns: (0..values.len() as u32).filter(|column| values[*column as usize] != 0.0).collect(),
                 values: values.iter().copied().filter(|value| *value != 0.0).collect(),
             };
+            let backwards: Vec<f32> = values.iter().rev().copied().collect();
+            let set_backwards: Vec<usize> = set.iter().map(|gene| values.len() - 1 - gene).collect();
             for dialect in [Dialect::Decoupler, Dialect::PySceNic] {
-                let ours = f64::from(PathwayScorer::new(&sets, &columns, dialect).unwrap().score(&row)[0]);
+                let scorer = PathwayScorer::new(&sets, &columns, dialect).unwrap();
+                let ours = f64::from(scorer.score(&row)[0]);
                 let plain = plainly(&values, &set, dialect);
                 prop_assert!((ours - plain).abs() < 1e-6, "{:?}: {} {}", dialect, ours, plain);
+                let reversed = scorer.with_tie_order((0..values.len() as u32).rev().collect()).unwrap();
+                let (ours, plain) = (f64::from(reversed.score(&row)[0]), plainly(&backwards, &set_backwards, dialect));
+                prop_assert!((ours - plain).abs() < 1e-6, "{:?}, backwards: {} {}", dialect, ours, plain);
             }
         }
     }

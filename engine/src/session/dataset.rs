@@ -3,39 +3,10 @@
 use super::command::DataSource;
 use super::event::{Dataset, Embedding, Finding};
 use crate::Result;
-use crate::anndata::{AnnData, Column, Frame, MatrixChoice, MatrixKey, Scale, Values};
-use crate::genes::{GeneTable, ResolvedGenes, Species, resolve_genes};
+use crate::anndata::{AnnData, Frame, MatrixChoice, MatrixKey, Scale, symbol_column};
+use crate::genes::{GeneTable, ResolvedGenes, Species};
 use crate::progress::Watch;
 
-/// Columns of var that hold names for people, best first; compared without case.
-const SYMBOL_COLUMNS: [&str; 12] = [
-    "feature_name",
-    "gene_symbols",
-    "gene_symbol",
-    "gene_name",
-    "gene_names",
-    "symbol",
-    "symbols",
-    "gene_short_name",
-    "hgnc_symbol",
-    "external_gene_name",
-    "genesymbol",
-    "genename",
-];
-/// Further columns of var that hold ids of genes; compared without case.
-const ID_COLUMNS: [&str; 11] = [
-    "ensembl_id",
-    "gene_ids",
-    "gene_id",
-    "ensembl_ids",
-    "ensembl",
-    "ensemblid",
-    "ensembl_gene_id",
-    "ensembl.id",
-    "feature_id",
-    "accession",
-    "gene_ids_ensembl",
-];
 /// Below this many known genes, or this share of all genes, descriptions rest on too little.
 const FEW_KNOWN_GENES: usize = 200;
 const LOW_KNOWN_SHARE: f64 = 0.2;
@@ -91,7 +62,7 @@ pub(super) fn assemble(
 
     watch.step("Recognising genes", 0, Some(var.index.len() as u64))?;
     let table = GeneTable::builtin()?;
-    let resolved = resolve(table, var, var_path, anndata.organism().as_deref());
+    let resolved = anndata.resolve_genes(table, &matrix.key);
     let known_genes = resolved.ids.iter().flatten().count();
     findings.extend(gene_findings(&resolved, known_genes, var, var_path));
     findings.extend(matrix_finding(&matrix));
@@ -124,46 +95,19 @@ pub(super) fn assemble(
     })
 }
 
-fn finding(element: &str, message: impl Into<String>, serious: bool) -> Finding {
+pub(super) fn finding(element: &str, message: impl Into<String>, serious: bool) -> Finding {
     Finding { element: element.to_owned(), message: message.into(), serious }
 }
 
 /// Serious ones first, else in the order noticed.
-fn in_order_of_weight(mut findings: Vec<Finding>) -> Vec<Finding> {
+pub(super) fn in_order_of_weight(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by_key(|finding| !finding.serious);
     findings
 }
 
-/// Brings the genes of `var` to one identity, from its index and from every column that may hold names or ids.
-fn resolve(table: &GeneTable, var: &Frame, var_path: &str, organism: Option<&str>) -> ResolvedGenes {
-    let columns = named_columns(var, &ID_COLUMNS)
-        .into_iter()
-        .chain(named_columns(var, &SYMBOL_COLUMNS))
-        .map(|column| (format!("{var_path}/{}", column.name), texts(column)))
-        .collect::<Vec<_>>();
-    let index = format!("{var_path} index");
-    let candidates = std::iter::once((index.as_str(), var.index.as_slice()))
-        .chain(columns.iter().map(|(name, values)| (name.as_str(), values.as_slice())))
-        .collect::<Vec<_>>();
-    resolve_genes(table, &candidates, organism)
-}
-
-/// The text columns of `var` called one of `names`, in the order of `names`.
-fn named_columns<'a>(var: &'a Frame, names: &[&str]) -> Vec<&'a Column> {
-    names
-        .iter()
-        .flat_map(|name| var.columns.iter().filter(|column| column.name.eq_ignore_ascii_case(name)))
-        .filter(|column| matches!(column.values, Values::Categorical { .. } | Values::Text(_)))
-        .collect()
-}
-
-fn texts(column: &Column) -> Vec<String> {
-    (0..column.len()).map(|row| column.text(row).unwrap_or_default()).collect()
-}
-
 /// What each gene is called on screen: the table's symbol, else the file's own symbol, else its name in the index.
 fn shown_names(table: &GeneTable, resolved: &ResolvedGenes, var: &Frame) -> Vec<String> {
-    let symbols = named_columns(var, &SYMBOL_COLUMNS).into_iter().next();
+    let symbols = symbol_column(var);
     resolved
         .ids
         .iter()

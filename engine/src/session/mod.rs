@@ -37,6 +37,7 @@ mod command;
 mod computed;
 mod data;
 mod dataset;
+mod doctor;
 mod event;
 mod jobs;
 mod model;
@@ -52,6 +53,7 @@ mod tests_on_data;
 
 pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
+pub use doctor::{Examined, ExaminedMatrix, examine};
 pub use event::{
     Annotations, CellRecord, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour, ModelReport,
     TopGene,

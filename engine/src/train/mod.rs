@@ -10,6 +10,7 @@ mod examples;
 mod optimizer;
 mod recipe;
 mod run;
+mod sample;
 mod signatures;
 #[cfg(test)]
 mod tests;
@@ -20,3 +21,4 @@ pub use recipe::{
     SourceForm, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
+pub use sample::{LabelledDraw, draw_labelled};

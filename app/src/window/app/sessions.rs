@@ -24,7 +24,7 @@ const SAVE_AFTER_SECS: f64 = 1.0;
 
 /// What is known of an opened data set after its cells were looked at on another thread.
 struct Begun {
-    dataset: Arc<Dataset>,
+    source: DataSource,
     identity: Identity,
     found: Found,
 }
@@ -36,6 +36,9 @@ enum Found {
     /// What was saved by itself.
     Autosaved(Box<Document>),
 }
+
+/// A session that was read, and where its data are, where they were found.
+type Read = (SessionFile, Option<DataSource>);
 
 /// A session whose data set is on its way.
 struct Waiting {
@@ -50,7 +53,7 @@ pub(super) struct Sessions {
     folder: Option<PathBuf>,
     identity: Option<Identity>,
     beginning: Option<Task<Begun>>,
-    reading: Option<Task<Result<(SessionFile, Option<DataSource>), String>>>,
+    reading: Option<Task<Result<Read, String>>>,
     waiting: Option<Waiting>,
     writing: Option<Task<Result<(PathBuf, String), String>>>,
     /// What is in the file that is saved by itself.
@@ -103,7 +106,7 @@ impl App {
                     .map_or(Found::Nothing, |document| Found::Autosaved(Box::new(document))),
                 (None, None) => Found::Nothing,
             };
-            Begun { dataset, identity, found }
+            Begun { source: dataset.source.clone(), identity, found }
         }));
     }
 
@@ -111,7 +114,8 @@ impl App {
     pub(super) fn update_sessions(&mut self, ctx: &egui::Context) {
         if let Some(answer) = take(&mut self.sessions.beginning) {
             match answer {
-                Some(begun) if self.work.dataset.as_ref().is_some_and(|d| Arc::ptr_eq(d, &begun.dataset)) => {
+                // The data set may have got a new map or matrix since: its cells are the same.
+                Some(begun) if self.work.dataset.as_ref().is_some_and(|d| d.source == begun.source) => {
                     self.begun(ctx, begun);
                 }
                 _ => {}

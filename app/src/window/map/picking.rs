@@ -118,7 +118,7 @@ impl CellIndex {
     /// Calls `take` with every cell inside the polygon `area`, which is closed by itself. Where it crosses itself, a
     /// place counts as inside when a ray from it crosses the line an odd number of times.
     ///
-    /// Only boxes in the rows and columns that the area reaches are looked at, and in each row only the edges that
+    /// Only cells in boxes that an edge may cross are looked at one by one, and in each row only with the edges that
     /// reach it: a long lasso costs little more than a box.
     pub fn inside(&self, positions: &[[f32; 2]], area: &[[f32; 2]], mut take: impl FnMut(usize)) {
         if area.len() < 3 || !area.iter().flatten().all(|v| v.is_finite()) {
@@ -146,17 +146,41 @@ impl CellIndex {
                 edges_of_row[row - y0].push((*a, b));
             }
         }
+        let is_inside = |p: &[f32; 2], edges: &[([f32; 2], [f32; 2])]| {
+            let mut inside = false;
+            for (a, b) in edges {
+                if (a[1] > p[1]) != (b[1] > p[1])
+                    && p[0] < (b[0] - a[0]) * (p[1] - a[1]) / (b[1] - a[1]) + a[0]
+                {
+                    inside = !inside;
+                }
+            }
+            inside
+        };
+        let mut crossed = vec![false; x1 - x0 + 1];
         for (y, edges) in (y0..=y1).zip(&edges_of_row) {
-            let from = self.starts[y * self.shape[0] + x0] as usize;
-            let to = self.starts[y * self.shape[0] + x1 + 1] as usize;
-            for &cell in &self.cells[from..to] {
-                let Some(p) = positions.get(cell as usize) else { continue };
-                let crossings = edges.iter().filter(|(a, b)| {
-                    (a[1] > p[1]) != (b[1] > p[1])
-                        && p[0] < (b[0] - a[0]) * (p[1] - a[1]) / (b[1] - a[1]) + a[0]
-                });
-                if crossings.count() % 2 == 1 {
-                    take(cell as usize);
+            crossed.fill(false);
+            for (a, b) in edges {
+                let (from, to) = (self.column(0, a[0].min(b[0])), self.column(0, a[0].max(b[0])));
+                crossed[from - x0..=to - x0].fill(true);
+            }
+            // Between two boxes that an edge may cross, all places are inside or none is: one cell tells of all.
+            let mut between = None;
+            for x in x0..=x1 {
+                let number = y * self.shape[0] + x;
+                let cells = &self.cells[self.starts[number] as usize..self.starts[number + 1] as usize];
+                let place = |cell: u32| positions.get(cell as usize);
+                if crossed[x - x0] {
+                    between = None;
+                    for &cell in cells {
+                        if place(cell).is_some_and(|p| is_inside(p, edges)) {
+                            take(cell as usize);
+                        }
+                    }
+                } else if let Some(first) = cells.first().and_then(|c| place(*c))
+                    && *between.get_or_insert_with(|| is_inside(first, edges))
+                {
+                    cells.iter().for_each(|&cell| take(cell as usize));
                 }
             }
         }
@@ -223,10 +247,8 @@ mod tests {
         let positions = scattered(4_000);
         let index = CellIndex::new(&positions).unwrap();
         // A star crosses itself; a box has edges along the axes; a line has no inside.
-        let star: Vec<[f32; 2]> = (0..5)
-            .map(|i| (f32::from(i as u8) * 2.0 * 1.2566))
-            .map(|a| [9.0 * a.cos(), 9.0 * a.sin()])
-            .collect();
+        let star: Vec<[f32; 2]> =
+            (0..5).map(|i| i as f32 * 2.0 * 1.2566).map(|a| [9.0 * a.cos(), 9.0 * a.sin()]).collect();
         let square = vec![[-3.0, -3.0], [30.0, -3.0], [30.0, 4.0], [-3.0, 4.0]];
         let far = vec![[50.0, 50.0], [60.0, 50.0], [60.0, 60.0]];
         let wild: Vec<[f32; 2]> = scattered(60).into_iter().filter(|p| p[0].is_finite()).collect();

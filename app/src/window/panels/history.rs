@@ -15,7 +15,7 @@ pub fn history_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     ui.label(RichText::new("History").heading().color(t.text_strong));
     muted(
         ui,
-        "Click a step to go back to it. Steps below the current one can be done again until something else is changed.",
+        "Click a step to go back to it. Steps above the current one can be done again until something else is changed.",
     );
     ui.add_space(space::S);
     let height = (ui.ctx().content_rect().height() - 260.0).max(120.0);

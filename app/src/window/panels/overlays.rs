@@ -111,9 +111,13 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
             Dialog::CellNames => sets::cell_names_ui(ui, local),
         }
         ui.add_space(space::M);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let selects = dialog == Dialog::CellNames && sets::select_names_ui(ui, local, out);
-            ui.button("Close").clicked() || selects
+        // In a row: the layout by itself would fill what an earlier, taller dialog left free.
+        ui.horizontal(|ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let selects = dialog == Dialog::CellNames && sets::select_names_ui(ui, local, out);
+                ui.button("Close").clicked() || selects
+            })
+            .inner
         })
         .inner
     });

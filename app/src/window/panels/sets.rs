@@ -32,24 +32,27 @@ pub fn sets_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
         ui.add(Label::new(RichText::new(text).small().color(t.text_muted)).wrap());
     }
     ui.add_space(space::XS);
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(space::XS, space::XS);
-        for (text, command) in [
+    for row in [
+        &[
             ("All", Command::SelectAllCells),
             ("None", Command::SelectNoCells),
             ("Invert", Command::InvertSelection),
             ("By name…", Command::PasteCellNames),
-            ("Save as a set", Command::SaveSet),
-            ("Label…", Command::LabelCells),
-        ] {
-            let enabled = command.is_enabled(scope.now);
-            let response = ui.add_enabled_ui(enabled, |ui| quiet_button(ui, text)).inner;
-            let name = command.text().trim_end_matches('…');
-            if response.on_hover_text(command.tooltip()).accessible_name(name).clicked() {
-                out.push(Action::Run(command));
+        ][..],
+        &[("Save as a set", Command::SaveSet), ("Label…", Command::LabelCells)],
+    ] {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = space::XS;
+            for (text, command) in row {
+                let enabled = command.is_enabled(scope.now);
+                let response = ui.add_enabled_ui(enabled, |ui| quiet_button(ui, text)).inner;
+                let name = command.text().trim_end_matches('…');
+                if response.on_hover_text(command.tooltip()).accessible_name(name).clicked() {
+                    out.push(Action::Run(*command));
+                }
             }
-        }
-    });
+        });
+    }
     range_ui(ui, scope, local, out);
     section(ui, "Named sets");
     if scope.work.sets.named.is_empty() {
@@ -154,7 +157,8 @@ pub fn entry_ui(
         rect.max - vec2(0.0, 2.0),
     );
     ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-        ui.spacing_mut().button_padding = vec2(6.0, 1.0);
+        ui.spacing_mut().button_padding = vec2(6.0, 0.0);
+        ui.spacing_mut().interact_size.y = 22.0;
         let more = ui.menu_button("…", menu);
         more.response.accessible_name(format!("More for {name}"));
     });
