@@ -240,6 +240,18 @@ impl App {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
+            Some(Answer::Chosen(Purpose::Figure(_, pane), path)) => {
+                self.actions.push(Action::WriteFigure(pane, path));
+            }
+            Some(Answer::Chosen(Purpose::GeneLists, path)) => {
+                self.actions.push(Action::ImportGeneLists(path));
+            }
+            Some(Answer::Chosen(Purpose::ExportGeneLists, path)) => {
+                self.actions.push(Action::ExportGeneLists(path));
+            }
+            Some(Answer::Chosen(Purpose::ExportComparison, path)) => {
+                self.actions.push(Action::ExportComparisonTo(path));
+            }
             Some(Answer::Chosen(Purpose::OntologySvg | Purpose::OntologyCsv, path)) => {
                 self.actions.push(Action::ExportOntologyTo(path));
             }
