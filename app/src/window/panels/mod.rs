@@ -181,7 +181,7 @@ pub struct Local {
     /// Whether all rows of the legend are shown, or the first many.
     pub all_categories: bool,
     /// Where the large map was last drawn.
-    pub map_rect: Option<egui::Rect>,
+    pub map_rect: Option<eframe::egui::Rect>,
     /// The plots.
     pub plots: Plots,
     /// The small maps.
