@@ -2,6 +2,7 @@
 
 mod actions;
 mod editing;
+mod panes;
 mod sessions;
 
 use eframe::{egui, egui_wgpu};
@@ -42,6 +43,7 @@ pub struct App {
     terms: Terms,
     local: Local,
     dialog: Option<OpenDialog>,
+    chores: Vec<Task<panes::Chore>>,
     search: Option<editing::Search>,
     sessions: sessions::Sessions,
     actions: Vec<Action>,
@@ -92,6 +94,7 @@ impl App {
             terms: Terms::default(),
             local: Local::default(),
             dialog: None,
+            chores: Vec::new(),
             search: None,
             sessions: sessions::Sessions::new(
                 options.autosave.or_else(|| options.remember.then(autosave::default_folder).flatten()),
@@ -127,6 +130,9 @@ impl App {
             && !self.terms.is_working()
             && self.writing.is_none()
             && self.dialog.is_none()
+            && self.chores.is_empty()
+            && !self.local.plots.is_busy()
+            && !self.local.gene_maps.is_busy()
             && self.search.is_none()
             && !self.sessions.is_busy()
             && !self.local.terms_offered.is_busy()
@@ -198,6 +204,7 @@ impl App {
             is_working: !self.work.jobs.is_empty(),
             has_hidden: !self.view.hidden.is_empty(),
             has_recent: !self.saved.recent.is_empty(),
+            has_comparison: self.work.comparison.is_some(),
             has_term: self.terms.shown().is_some(),
             has_selected_cells: !self.work.sets.current.is_empty(),
             has_tool: self.local.tool != map::Tool::Pan,
@@ -222,6 +229,7 @@ impl App {
             }
         }
         self.map.update();
+        self.update_panes(ctx);
         self.terms.update(ctx, &self.work);
         self.recolour_said(ctx);
         self.take_written();
@@ -232,6 +240,18 @@ impl App {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
+            Some(Answer::Chosen(Purpose::Figure(_, pane), path)) => {
+                self.actions.push(Action::WriteFigure(pane, path));
+            }
+            Some(Answer::Chosen(Purpose::GeneLists, path)) => {
+                self.actions.push(Action::ImportGeneLists(path));
+            }
+            Some(Answer::Chosen(Purpose::ExportGeneLists, path)) => {
+                self.actions.push(Action::ExportGeneLists(path));
+            }
+            Some(Answer::Chosen(Purpose::ExportComparison, path)) => {
+                self.actions.push(Action::ExportComparisonTo(path));
+            }
             Some(Answer::Chosen(Purpose::OntologySvg | Purpose::OntologyCsv, path)) => {
                 self.actions.push(Action::ExportOntologyTo(path));
             }
@@ -275,7 +295,10 @@ impl App {
 
     fn panels_ui(&mut self, ui: &mut egui::Ui) {
         let now = self.situation();
+        let mut dock = std::mem::take(&mut self.saved.dock);
+        let shown = dock.in_front();
         let scope = Scope {
+            shown: &shown,
             saved: &self.saved,
             view: &self.view,
             work: &self.work,
@@ -306,7 +329,7 @@ impl App {
             if whole {
                 panels::whole_ontology_ui(ui, &scope, local, out);
             } else if has_data {
-                sizes.2 = panels::centre_ui(ui, &scope, local, out);
+                sizes.2 = panels::centre_ui(ui, &scope, local, &mut dock, out);
             } else {
                 ui.painter().rect_filled(ui.max_rect(), 0.0, tokens.canvas);
                 panels::welcome_ui(ui, &scope, out);
@@ -319,6 +342,7 @@ impl App {
         panels::palette_ui(ui, &scope, local, out);
         panels::dialogs_ui(ui, &scope, local, out);
         panels::drop_overlay_ui(ui);
+        self.saved.dock = dock;
         (self.saved.data_panel_width, self.saved.cell_panel_width, self.saved.ontology_height) = sizes;
     }
 

@@ -9,8 +9,10 @@ use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 use engine::anndata::MatrixKey;
 use engine::session::{DataSource, JobId};
 
+use super::dock::Pane;
 use super::document::Edit;
 use super::map::{Camera, NumberRange, Step};
+use super::panels::{CompareSpec, GeneList, PlotSettings};
 use super::selection::Combine;
 use super::state::{ColourBy, ColourStyle};
 
@@ -79,6 +81,18 @@ pub enum Command {
     ShowShortcuts,
     ShowHint,
     About,
+    ShowHistogram,
+    ShowViolin,
+    ShowDotPlot,
+    ShowHeatmap,
+    ShowScatter,
+    ShowComposition,
+    ShowGeneMaps,
+    ShowComparison,
+    ShowGeneLists,
+    ResetLayout,
+    ExportFigure,
+    ExportComparison,
 }
 
 /// The menus, in order.
@@ -92,6 +106,8 @@ pub enum Menu {
     Select,
     /// What is seen, and how.
     View,
+    /// Plots and other panels beside the map.
+    Panels,
     /// The selected cell and descriptions.
     Cell,
     /// Help.
@@ -100,7 +116,8 @@ pub enum Menu {
 
 impl Menu {
     /// All menus, in order.
-    pub const ALL: [Self; 6] = [Self::File, Self::Edit, Self::Select, Self::View, Self::Cell, Self::Help];
+    pub const ALL: [Self; 7] =
+        [Self::File, Self::Edit, Self::Select, Self::View, Self::Panels, Self::Cell, Self::Help];
 
     /// Its title.
     pub fn text(self) -> &'static str {
@@ -109,6 +126,7 @@ impl Menu {
             Self::Edit => "Edit",
             Self::Select => "Select",
             Self::View => "View",
+            Self::Panels => "Panels",
             Self::Cell => "Cell",
             Self::Help => "Help",
         }
@@ -136,6 +154,8 @@ pub struct Situation {
     pub has_hidden: bool,
     /// Files were opened before.
     pub has_recent: bool,
+    /// Two sets of cells were compared.
+    pub has_comparison: bool,
     /// A term of the Cell Ontology is shown.
     pub has_term: bool,
     /// Cells are selected, as a set.
@@ -162,11 +182,12 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 73] = [
         Self::Open,
         Self::OpenSample,
         Self::ClearRecent,
         Self::ExportCsv,
+        Self::ExportFigure,
         Self::ExportOntologySvg,
         Self::ExportOntologyCsv,
         Self::ExportLabels,
@@ -212,6 +233,17 @@ impl Command {
         Self::LargerText,
         Self::SmallerText,
         Self::NormalText,
+        Self::ShowHistogram,
+        Self::ShowViolin,
+        Self::ShowDotPlot,
+        Self::ShowHeatmap,
+        Self::ShowScatter,
+        Self::ShowComposition,
+        Self::ShowGeneMaps,
+        Self::ShowComparison,
+        Self::ExportComparison,
+        Self::ShowGeneLists,
+        Self::ResetLayout,
         Self::DescribeCell,
         Self::Stop,
         Self::CopyDescription,
@@ -290,6 +322,18 @@ impl Command {
             Self::ShowShortcuts => "Keyboard shortcuts",
             Self::ShowHint => "Show the first hint again",
             Self::About => "About Cell2Text",
+            Self::ShowHistogram => "Histogram",
+            Self::ShowViolin => "Violin plot",
+            Self::ShowDotPlot => "Dot plot",
+            Self::ShowHeatmap => "Heatmap",
+            Self::ShowScatter => "Gene by gene",
+            Self::ShowComposition => "Composition",
+            Self::ShowGeneMaps => "Maps of genes",
+            Self::ShowComparison => "Comparison",
+            Self::ShowGeneLists => "Gene lists",
+            Self::ResetLayout => "Reset layout",
+            Self::ExportFigure => "Export figure…",
+            Self::ExportComparison => "Export comparison…",
         }
     }
 
@@ -367,6 +411,18 @@ impl Command {
             Self::ShowShortcuts => "List all keyboard shortcuts.",
             Self::ShowHint => "Show how to use the map.",
             Self::About => "Version, licence and model.",
+            Self::ShowHistogram => "How the values of a gene or a column are spread.",
+            Self::ShowViolin => "Genes over groups of cells, with their densities.",
+            Self::ShowDotPlot => "Genes over groups of cells: mean and share of cells above zero.",
+            Self::ShowHeatmap => "Genes over groups of cells: means.",
+            Self::ShowScatter => "One gene or column against another, a point a cell.",
+            Self::ShowComposition => "One column of categories divided by another.",
+            Self::ShowGeneMaps => "One small map a gene, with one camera and one selection.",
+            Self::ShowComparison => "Which genes differ between two sets of cells.",
+            Self::ShowGeneLists => "Paste, save, load and show lists of genes.",
+            Self::ResetLayout => "Close all panels but the map.",
+            Self::ExportFigure => "Save the map or a plot as PNG, SVG or PDF.",
+            Self::ExportComparison => "Write the compared genes to a CSV file.",
         }
     }
 
@@ -426,7 +482,19 @@ impl Command {
             Self::WalkDown => (plain(Key::ArrowDown), None),
             Self::ShowPalette => (ctrl(Key::P), ctrl(Key::K)),
             Self::ShowShortcuts => (plain(Key::Questionmark), plain(Key::F1)),
+            Self::ShowHistogram => (plain(Key::Num1), None),
+            Self::ShowViolin => (plain(Key::Num2), None),
+            Self::ShowDotPlot => (plain(Key::Num3), None),
+            Self::ShowHeatmap => (plain(Key::Num4), None),
+            Self::ShowScatter => (plain(Key::Num5), None),
+            Self::ShowComposition => (plain(Key::Num6), None),
+            Self::ShowGeneMaps => (plain(Key::Num7), None),
+            Self::ShowComparison => (plain(Key::Num8), None),
+            Self::ShowGeneLists => (plain(Key::Num9), None),
+            Self::ResetLayout => (ctrl_shift(Key::R), None),
+            Self::ExportFigure => (ctrl_shift(Key::G), None),
             Self::ClearRecent
+            | Self::ExportComparison
             | Self::ExportOntologySvg
             | Self::ExportOntologyCsv
             | Self::ThemeSystem
@@ -447,7 +515,8 @@ impl Command {
             | Self::ExportOntologySvg
             | Self::ExportOntologyCsv
             | Self::ClearRecent
-            | Self::Quit => Menu::File,
+            | Self::Quit
+            | Self::ExportFigure => Menu::File,
             Self::ExportLabels | Self::OpenSession | Self::SaveSession => Menu::File,
             Self::Undo
             | Self::Redo
@@ -463,6 +532,8 @@ impl Command {
             | Self::InvertSelection
             | Self::PasteCellNames
             | Self::SaveSet => Menu::Select,
+            Self::ResetLayout | Self::ExportComparison => Menu::Panels,
+            _ if self.pane().is_some_and(|p| !matches!(p, Pane::Map | Pane::List)) => Menu::Panels,
             Self::DescribeCell
             | Self::Stop
             | Self::AnnotateAll
@@ -494,6 +565,8 @@ impl Command {
                 | Self::ToggleDataPanel
                 | Self::ThemeSystem
                 | Self::LargerText
+                | Self::ShowComparison
+                | Self::ResetLayout
                 | Self::AnnotateAll
                 | Self::WalkLeft
                 | Self::ClearSelection
@@ -526,6 +599,18 @@ impl Command {
             Self::SelectAllCells | Self::InvertSelection | Self::PasteCellNames => now.has_data,
             Self::ShowCell | Self::ShowSets | Self::ShowLabels => now.has_data,
             Self::Stop => now.is_working,
+            Self::ShowHistogram
+            | Self::ShowViolin
+            | Self::ShowDotPlot
+            | Self::ShowHeatmap
+            | Self::ShowScatter
+            | Self::ShowComposition
+            | Self::ShowComparison
+            | Self::ShowGeneLists
+            | Self::ResetLayout
+            | Self::ExportFigure => now.has_data,
+            Self::ShowGeneMaps => now.has_map,
+            Self::ExportComparison => now.has_comparison,
             Self::CopyDescription => now.has_description,
             Self::WalkLeft | Self::WalkRight | Self::WalkUp | Self::WalkDown => now.has_map,
             Self::Open
@@ -543,6 +628,24 @@ impl Command {
             | Self::ShowHint
             | Self::About => true,
         }
+    }
+
+    /// The pane that a command opens.
+    pub fn pane(self) -> Option<Pane> {
+        Some(match self {
+            Self::ShowMap => Pane::Map,
+            Self::ShowCellList => Pane::List,
+            Self::ShowHistogram => Pane::Histogram,
+            Self::ShowViolin => Pane::Violin,
+            Self::ShowDotPlot => Pane::DotPlot,
+            Self::ShowHeatmap => Pane::Heatmap,
+            Self::ShowScatter => Pane::Scatter,
+            Self::ShowComposition => Pane::Composition,
+            Self::ShowGeneMaps => Pane::GeneMaps,
+            Self::ShowComparison => Pane::Comparison,
+            Self::ShowGeneLists => Pane::Genes,
+            _ => return None,
+        })
     }
 
     /// The step on the map of a walking command.
@@ -629,6 +732,38 @@ pub enum Action {
     DismissHint,
     /// Take a file off the list of recent ones.
     ForgetRecent(PathBuf),
+    /// Open a pane, or bring it to the front.
+    OpenPane(Pane),
+    /// Close a pane.
+    ClosePane(Pane),
+    /// Show this in the plots.
+    SetPlots(Box<PlotSettings>),
+    /// Ask how the figure of a pane shall be written.
+    AskFigure(Pane),
+    /// Ask where the figure shall be written, in the way chosen.
+    ChooseFigureFile(Pane),
+    /// Write the figure of a pane here.
+    WriteFigure(Pane, PathBuf),
+    /// Change how figures are written.
+    SetFigure(super::figure::Settings),
+    /// Keep a list of genes, in place of one of the same name.
+    SaveGeneList(GeneList),
+    /// Forget the list of genes of this name.
+    RemoveGeneList(String),
+    /// Read lists of genes from a file.
+    ImportGeneLists(PathBuf),
+    /// Ask for a file with lists of genes.
+    AskGeneLists,
+    /// Ask where to write all lists of genes.
+    AskExportGeneLists,
+    /// Write all lists of genes here.
+    ExportGeneLists(PathBuf),
+    /// Change what is compared with what.
+    SetComparison(CompareSpec),
+    /// Compare.
+    Compare,
+    /// Write the comparison here.
+    ExportComparisonTo(PathBuf),
 }
 
 #[cfg(test)]

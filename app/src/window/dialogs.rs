@@ -30,6 +30,14 @@ pub enum Purpose {
     Open,
     /// The CSV to write.
     Export,
+    /// A figure to write.
+    Figure(super::figure::Format, super::dock::Pane),
+    /// Lists of genes to read.
+    GeneLists,
+    /// Lists of genes to write.
+    ExportGeneLists,
+    /// A comparison to write.
+    ExportComparison,
     /// The picture of the ontology to write.
     OntologySvg,
     /// The table of the ontology to write.
@@ -47,7 +55,7 @@ pub enum Purpose {
 impl Purpose {
     /// Whether a file is chosen that is there.
     fn opens(self) -> bool {
-        matches!(self, Self::Open | Self::OpenSession | Self::DataOfSession)
+        matches!(self, Self::Open | Self::GeneLists | Self::OpenSession | Self::DataOfSession)
     }
 }
 
@@ -97,6 +105,34 @@ impl Dialogs {
                         Purpose::Export => Box::pin(
                             dialog
                                 .set_title("Export the described cells")
+                                .add_filter("CSV", &["csv"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::Figure(format, _) => Box::pin(
+                            dialog
+                                .set_title("Export the figure")
+                                .add_filter(format.text(), &[format.extension()])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::GeneLists => Box::pin(
+                            dialog
+                                .set_title("Load lists of genes")
+                                .add_filter("Gene sets (GMT, CSV, text)", &["gmt", "csv", "tsv", "txt"])
+                                .add_filter("All files", &["*"])
+                                .pick_file(),
+                        ),
+                        Purpose::ExportGeneLists => Box::pin(
+                            dialog
+                                .set_title("Export the lists of genes")
+                                .add_filter("CSV or GMT", &["csv", "gmt"])
+                                .set_file_name(name)
+                                .save_file(),
+                        ),
+                        Purpose::ExportComparison => Box::pin(
+                            dialog
+                                .set_title("Export the comparison")
                                 .add_filter("CSV", &["csv"])
                                 .set_file_name(name)
                                 .save_file(),

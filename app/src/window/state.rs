@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::dock::Dock;
+use super::figure;
 use super::map::{Camera, NumberRange};
 use super::palette;
+use super::panels::{CompareSpec, GeneList, PlotSettings};
 use super::theme::ThemeChoice;
 
 /// Files kept in the list of recent ones.
@@ -27,6 +30,13 @@ pub enum ColourBy {
         gene: usize,
         /// Its symbol.
         symbol: String,
+    },
+    /// The mean of a set of genes.
+    GeneSet {
+        /// The set's name.
+        name: String,
+        /// Its genes, by name.
+        genes: Vec<String>,
     },
     /// What the descriptions say of the cells.
     Said(Said),
@@ -136,6 +146,10 @@ pub struct View {
     pub camera: Option<Camera>,
     /// Map or list.
     pub layout: Layout,
+    /// What the plots show.
+    pub plots: PlotSettings,
+    /// What is compared with what.
+    pub comparison: CompareSpec,
     /// Which part of the range of numbers the colours span.
     pub range: NumberRange,
     /// Hidden categories of the current column, by number in the legend.
@@ -177,6 +191,12 @@ pub struct Saved {
     pub scale: f32,
     /// Whether the first hint was put away.
     pub hint_seen: bool,
+    /// Where the panes lie.
+    pub dock: Dock,
+    /// Lists of genes.
+    pub gene_lists: Vec<GeneList>,
+    /// How figures are written.
+    pub figure: figure::Settings,
     /// How colours are chosen and explained.
     pub colours: ColourStyle,
     /// The last file and how it was looked at.
@@ -196,6 +216,9 @@ impl Default for Saved {
             ontology_open: true,
             scale: 1.0,
             hint_seen: false,
+            dock: Dock::default(),
+            gene_lists: Vec::new(),
+            figure: figure::Settings::default(),
             colours: ColourStyle::default(),
             last_view: None,
         }
@@ -234,6 +257,8 @@ impl Saved {
         self.ontology_height = keep(self.ontology_height, 140.0..=640.0, default.ontology_height);
         self.scale = keep(self.scale, 0.5..=3.0, 1.0);
         self.recent.truncate(MAX_RECENT);
+        self.dock = std::mem::take(&mut self.dock).sane();
+        self.figure = self.figure.sane();
         if let Some((_, view)) = &mut self.last_view {
             *view = std::mem::take(view).sound();
         }

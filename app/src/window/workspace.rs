@@ -11,6 +11,7 @@ use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneC
 
 use super::annotating::LabelColumn;
 use super::document::{CategoryColours, Document};
+use super::gene_names::GeneIndex;
 use super::history::History;
 use super::selection::Sets;
 
@@ -23,6 +24,47 @@ pub struct Job {
     pub what: String,
     /// How far it is.
     pub progress: Option<Progress>,
+}
+
+/// The mean of a set of genes on its way. Only the sum is kept, so that a set may be of any size.
+#[derive(Debug, Clone, Default)]
+pub struct SetReading {
+    /// The job; `None` before it was sent.
+    pub job: Option<JobId>,
+    /// The set's name.
+    pub name: String,
+    /// Its genes, as rows of the gene list.
+    pub genes: Vec<usize>,
+    sum: Vec<f32>,
+    n_read: usize,
+    unit: &'static str,
+}
+
+impl SetReading {
+    /// A set to be read.
+    pub fn new(name: String, genes: Vec<usize>) -> Self {
+        Self { name, genes, ..Self::default() }
+    }
+
+    fn add(&mut self, gene: &GeneColour) {
+        self.sum.resize(gene.values.len(), 0.0);
+        for (sum, value) in self.sum.iter_mut().zip(gene.values.iter()) {
+            *sum += value;
+        }
+        self.n_read += 1;
+        self.unit = gene.unit;
+    }
+
+    /// The mean, as a colour; of the genes, `gene` names none.
+    fn mean(self) -> GeneColour {
+        let n = self.n_read.max(1) as f32;
+        GeneColour {
+            gene: usize::MAX,
+            symbol: self.name,
+            values: self.sum.into_iter().map(|sum| sum / n).collect(),
+            unit: self.unit,
+        }
+    }
 }
 
 /// A description on its way.
@@ -115,6 +157,18 @@ pub struct Workspace {
     pub gene: Option<GeneColour>,
     /// Genes read for panels, by row of the data set's genes.
     pub genes: BTreeMap<usize, GeneColour>,
+    /// The genes by any of their names.
+    pub gene_names: Arc<GeneIndex>,
+    /// Genes that were asked for, and are not asked for again where they cannot be read.
+    pub genes_asked: BTreeSet<usize>,
+    /// The job that reads genes for panels or for a set.
+    pub read_job: Option<JobId>,
+    /// The set of genes whose mean is being read.
+    pub set_reading: Option<SetReading>,
+    /// The set of genes whose mean was read, with its rows.
+    pub gene_set: Option<(Vec<usize>, GeneColour)>,
+    /// The job that compares two sets.
+    pub compare_job: Option<JobId>,
     /// What differs between two sets of cells, as last computed.
     pub comparison: Option<Arc<Comparison>>,
     /// The job that reads the gene wanted.
@@ -148,6 +202,10 @@ impl Workspace {
                 self.record = None;
                 self.gene = None;
                 self.genes.clear();
+                self.genes_asked.clear();
+                self.gene_set = None;
+                self.set_reading = None;
+                self.gene_names = Arc::new(GeneIndex::new(&dataset));
                 self.comparison = None;
                 self.streaming = None;
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
@@ -168,8 +226,13 @@ impl Workspace {
                 self.gene = Some(colour);
                 Some(Change::GeneRead)
             }
-            Event::GeneRead { colour, .. } => {
-                self.genes.insert(colour.gene, colour);
+            Event::GeneRead { job, colour } => {
+                match self.set_reading.as_mut().filter(|set| set.job == Some(job)) {
+                    Some(set) => set.add(&colour),
+                    None => {
+                        self.genes.insert(colour.gene, colour);
+                    }
+                }
                 None
             }
             Event::CellRead { job, record } => {
@@ -233,7 +296,14 @@ impl Workspace {
                 );
                 None
             }
-            Event::Finished { job } | Event::Stopped { job } => {
+            Event::Finished { job } => {
+                let done = self.set_reading.take_if(|set| set.job == Some(job));
+                self.end(job);
+                let set = done?;
+                self.gene_set = Some((set.genes.clone(), set.mean()));
+                Some(Change::GeneRead)
+            }
+            Event::Stopped { job } => {
                 self.end(job);
                 None
             }
@@ -281,7 +351,8 @@ impl Workspace {
         if self.opening.as_ref().is_some_and(|(opening, _)| *opening == job) {
             self.opening = None;
         }
-        for wanted in [&mut self.gene_job, &mut self.record_job] {
+        self.set_reading.take_if(|set| set.job == Some(job));
+        for wanted in [&mut self.gene_job, &mut self.record_job, &mut self.compare_job, &mut self.read_job] {
             if *wanted == Some(job) {
                 *wanted = None;
             }

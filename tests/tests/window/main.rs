@@ -9,6 +9,7 @@
 //! - [`habits`]: what one does every day
 //! - [`ontology`]: the Cell Ontology with the user's own cells
 //! - [`files`]: files that cannot be opened or described, and a whole real study
+//! - [`panels`]: plots, lists of genes, comparisons and figures beside the map
 //! - [`selecting`]: choosing cells and going back; [`labelling`]: labels by hand and sessions
 //! - [`pictures`]: pictures of the window, compared with the stored ones
 //! - [`driver`]: how all of them drive the window
@@ -20,6 +21,7 @@ mod files;
 mod habits;
 mod labelling;
 mod ontology;
+mod panels;
 mod pictures;
 mod selecting;
 

@@ -7,6 +7,7 @@ use engine::session::{Command as Request, DataSource};
 use super::super::background::{Poll, Task};
 use super::super::command::{Action, Command};
 use super::super::dialogs::Purpose;
+use super::super::dock::{Dock, Pane};
 use super::super::document::Edit;
 use super::super::history::History;
 use super::super::map::{self, Source, Tool};
@@ -106,6 +107,25 @@ impl App {
             Action::Copy(text) => ctx.copy_text(text),
             Action::DismissHint => self.saved.hint_seen = true,
             Action::ForgetRecent(path) => self.saved.recent.retain(|p| *p != path),
+            Action::OpenPane(pane) => self.open_pane(pane),
+            Action::ClosePane(pane) => self.saved.dock.close(pane),
+            Action::SetPlots(plots) => self.view.plots = *plots,
+            Action::AskFigure(pane) => self.local.dialog = Some(Dialog::Figure(pane)),
+            Action::ChooseFigureFile(pane) => {
+                self.local.dialog = None;
+                self.ask(ctx, Purpose::Figure(self.saved.figure.format, pane));
+            }
+            Action::WriteFigure(pane, path) => self.write_figure(ctx, pane, path),
+            Action::SetFigure(figure) => self.saved.figure = figure,
+            Action::SaveGeneList(list) => self.save_gene_lists(vec![list]),
+            Action::RemoveGeneList(name) => self.saved.gene_lists.retain(|l| l.name != name),
+            Action::AskGeneLists => self.ask(ctx, Purpose::GeneLists),
+            Action::AskExportGeneLists => self.ask(ctx, Purpose::ExportGeneLists),
+            Action::ImportGeneLists(path) => self.import_gene_lists(ctx, path),
+            Action::ExportGeneLists(path) => self.export_gene_lists(ctx, path),
+            Action::SetComparison(spec) => self.view.comparison = spec,
+            Action::Compare => self.compare(),
+            Action::ExportComparisonTo(path) => self.export_comparison(path),
         }
     }
 
@@ -152,11 +172,30 @@ impl App {
             Command::ComputeMap => {
                 self.send(Request::Embed(EmbedSettings::default()));
             }
-            Command::ShowMap => self.view.layout = Layout::Map,
+            Command::ShowMap => self.open_pane(Pane::Map),
             Command::ShowCellList => {
-                self.view.layout = Layout::List;
+                self.open_pane(Pane::List);
                 self.local.reveal = true;
             }
+            Command::ShowHistogram
+            | Command::ShowViolin
+            | Command::ShowDotPlot
+            | Command::ShowHeatmap
+            | Command::ShowScatter
+            | Command::ShowComposition
+            | Command::ShowGeneMaps
+            | Command::ShowComparison
+            | Command::ShowGeneLists => {
+                if let Some(pane) = command.pane() {
+                    self.open_pane(pane);
+                }
+            }
+            Command::ResetLayout => {
+                self.saved.dock = Dock::default();
+                self.view.layout = Layout::Map;
+            }
+            Command::ExportFigure => self.local.dialog = Some(Dialog::Figure(self.pane_of_figure())),
+            Command::ExportComparison => self.ask(ctx, Purpose::ExportComparison),
             Command::FindGene => {
                 self.saved.data_panel_open = true;
                 self.local.focus_gene_field = true;
@@ -211,6 +250,11 @@ impl App {
             let name = self.work.dataset.as_ref().map_or("cells", |d| d.name.as_str());
             let term = self.terms.shown().map_or("ontology", |t| t.label.as_str());
             let name = match purpose {
+                Purpose::Figure(format, pane) => {
+                    format!("{name}_{}.{}", pane.title().to_lowercase(), format.extension())
+                }
+                Purpose::ExportGeneLists => "gene_lists.csv".to_owned(),
+                Purpose::ExportComparison => format!("{name}_comparison.csv"),
                 Purpose::OntologySvg => format!("{term}.svg"),
                 Purpose::OntologyCsv => format!("{term}.csv"),
                 Purpose::Labels => format!("{name}_labels.csv"),
@@ -241,10 +285,14 @@ impl App {
                 ColourBy::Nothing => false,
                 ColourBy::Column(name) => dataset.obs.column(name).is_some(),
                 ColourBy::Gene { gene, symbol } => dataset.genes.get(*gene) == Some(symbol),
+                ColourBy::GeneSet { genes, .. } => {
+                    genes.iter().any(|g| self.work.gene_names.find(g).is_some())
+                }
                 // Nothing is described yet.
                 ColourBy::Said(_) => false,
                 ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
             };
+            self.open_pane(if self.view.layout == Layout::List { Pane::List } else { Pane::Map });
             if !known {
                 self.view.colour_by = map::first_colour(&dataset);
             }
@@ -294,6 +342,12 @@ impl App {
             self.view.range.log = false;
         }
         self.view.colour_by = by;
+        if let ColourBy::GeneSet { name, genes } = &self.view.colour_by {
+            let (name, genes) = (name.clone(), genes.clone());
+            if !self.read_gene_set(name, &genes) {
+                return;
+            }
+        }
         if let ColourBy::Gene { gene, symbol } = &self.view.colour_by {
             let n_genes = self.work.dataset.as_ref().map_or(0, |d| d.genes.len());
             if *gene >= n_genes {
@@ -321,6 +375,10 @@ impl App {
             ColourBy::Column(name) => Source::Column(name.clone()),
             ColourBy::Gene { gene, .. } => match &self.work.gene {
                 Some(read) if read.gene == *gene => Source::Gene(read.clone()),
+                _ => Source::Nothing,
+            },
+            ColourBy::GeneSet { name, .. } => match &self.work.gene_set {
+                Some((_, read)) if read.symbol == *name => Source::Gene(read.clone()),
                 _ => Source::Nothing,
             },
             ColourBy::Said(said) => {
@@ -510,6 +568,6 @@ impl App {
 }
 
 /// `path` with an extension, where the user typed none.
-fn with_extension(path: std::path::PathBuf, extension: &str) -> std::path::PathBuf {
+pub(super) fn with_extension(path: std::path::PathBuf, extension: &str) -> std::path::PathBuf {
     if path.extension().is_some() { path } else { path.with_extension(extension) }
 }

@@ -1,50 +1,186 @@
-//! The middle of the window: the map or the list of cells, and the ontology below.
+//! The middle of the window: the panes, and the ontology below them.
 
-use eframe::egui::{self, Align, Button, CentralPanel, Frame, Layout, Margin, Spinner, Ui, vec2};
+use eframe::egui::{
+    self, Align, Button, CentralPanel, Color32, CursorIcon, Frame, Layout, Margin, Spinner, Stroke, Ui,
+    Visuals, WidgetText, vec2,
+};
+use egui_tiles::{Behavior, SimplificationOptions, TabState, Tabs, TileId, Tiles, UiResponse};
 
 use super::super::command::{Action, Command};
+use super::super::dock::{Dock, Pane, SIMPLIFICATION};
 use super::super::map::{MapView, embedding_title, grouped, map_ui};
-use super::super::state::Layout as Cells;
 use super::super::theme::{Tokens, space};
 use super::widgets::{empty_state, muted, panel_frame, primary_button, quiet_button};
-use super::{Local, Out, Scope, cell_list, ontology};
+use super::{Local, Out, Scope, cell_list, compare, gene_maps, genes, ontology, plots};
 
 /// What the engine calls the job that computes a map.
 const MAP_JOB: &str = "Computing a map";
 
 /// Paints the middle and returns the height of the ontology panel.
-pub fn centre_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) -> f32 {
-    let t = Tokens::of(ui);
+pub fn centre_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, dock: &mut Dock, out: Out<'_>) -> f32 {
     let mut height = scope.saved.ontology_height;
     if scope.saved.ontology_open {
         height = ontology::ontology_ui(ui, scope, local, out);
     }
+    CentralPanel::no_frame().show(ui, |ui| {
+        let single = dock.is_single();
+        let mut panes = Panes { scope, local, out, single, tokens: Tokens::of(ui) };
+        dock.tree().ui(&mut panes, ui);
+    });
+    height
+}
+
+/// How the panes are painted.
+struct Panes<'a, 'b> {
+    scope: &'a Scope<'b>,
+    local: &'a mut Local,
+    out: Out<'a>,
+    /// Whether there is one pane, which needs no tab.
+    single: bool,
+    tokens: &'static Tokens,
+}
+
+impl Behavior<Pane> for Panes<'_, '_> {
+    fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
+        let (scope, local, out) = (self.scope, &mut *self.local, &mut *self.out);
+        match *pane {
+            Pane::Map => map_pane_ui(ui, scope, local, out),
+            Pane::List => list_pane_ui(ui, scope, local, out),
+            Pane::Comparison => compare::comparison_ui(ui, scope, local, out),
+            Pane::GeneMaps => gene_maps::gene_maps_ui(ui, scope, local, out),
+            Pane::Genes => genes::gene_lists_ui(ui, scope, local, out),
+            Pane::Histogram
+            | Pane::Violin
+            | Pane::DotPlot
+            | Pane::Heatmap
+            | Pane::Scatter
+            | Pane::Composition => plots::plot_ui(ui, *pane, scope, local, out),
+        }
+        UiResponse::None
+    }
+
+    fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
+        pane.title().into()
+    }
+
+    fn is_tab_closable(&self, _tiles: &Tiles<Pane>, _tile: TileId) -> bool {
+        !self.single
+    }
+
+    fn on_tab_close(&mut self, tiles: &mut Tiles<Pane>, tile: TileId) -> bool {
+        // The layout changes with all else, at the end of the frame.
+        if let Some(pane) = tiles.get_pane(&tile) {
+            self.out.push(Action::ClosePane(*pane));
+        }
+        false
+    }
+
+    fn is_tab_bar_visible(&self, _tile: TileId, _tabs: &Tabs) -> bool {
+        !self.single
+    }
+
+    fn simplification_options(&self) -> SimplificationOptions {
+        SIMPLIFICATION
+    }
+
+    fn tab_hover_cursor_icon(&self) -> CursorIcon {
+        CursorIcon::Default
+    }
+
+    fn tab_bar_height(&self, _style: &egui::Style) -> f32 {
+        30.0
+    }
+
+    fn tab_title_spacing(&self, _visuals: &Visuals) -> f32 {
+        12.0
+    }
+
+    fn gap_width(&self, _style: &egui::Style) -> f32 {
+        2.0
+    }
+
+    fn min_size(&self) -> f32 {
+        160.0
+    }
+
+    fn tab_bar_color(&self, _visuals: &Visuals) -> Color32 {
+        if self.tokens.dark { self.tokens.canvas } else { self.tokens.control }
+    }
+
+    fn tab_bg_color(
+        &self,
+        _visuals: &Visuals,
+        _tiles: &Tiles<Pane>,
+        _tile: TileId,
+        state: &TabState,
+    ) -> Color32 {
+        if state.active { self.tokens.panel } else { Color32::TRANSPARENT }
+    }
+
+    fn tab_outline_stroke(
+        &self,
+        _visuals: &Visuals,
+        _tiles: &Tiles<Pane>,
+        _tile: TileId,
+        _state: &TabState,
+    ) -> Stroke {
+        Stroke::NONE
+    }
+
+    fn tab_bar_hline_stroke(&self, _visuals: &Visuals) -> Stroke {
+        Stroke::NONE
+    }
+
+    fn tab_text_color(
+        &self,
+        _visuals: &Visuals,
+        _tiles: &Tiles<Pane>,
+        _tile: TileId,
+        state: &TabState,
+    ) -> Color32 {
+        if state.active { self.tokens.text_strong } else { self.tokens.text_muted }
+    }
+}
+
+fn map_pane_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
+    let t = Tokens::of(ui);
     egui::Panel::top("map bar")
         .show_separator_line(false)
         .frame(panel_frame(t, Margin::symmetric(12, 6)))
         .show(ui, |ui| bar_ui(ui, scope, out));
     CentralPanel::no_frame().show(ui, |ui| {
-        if scope.now.has_map && scope.view.layout == Cells::Map {
+        if scope.now.has_map {
             map_area_ui(ui, scope, local, out);
         } else {
-            Frame::new().fill(t.canvas).inner_margin(Margin::same(12)).show(ui, |ui| {
-                ui.take_available_width();
-                if !scope.now.has_map {
-                    no_map_ui(ui, scope, out);
-                }
+            list_frame_ui(ui, |ui| {
+                no_map_ui(ui, scope, out);
                 cell_list::cell_list_ui(ui, scope, local, out);
             });
         }
     });
-    height
+}
+
+fn list_pane_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
+    list_frame_ui(ui, |ui| cell_list::cell_list_ui(ui, scope, local, out));
+}
+
+fn list_frame_ui(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
+    let t = Tokens::of(ui);
+    ui.painter().rect_filled(ui.max_rect(), 0.0, t.canvas);
+    Frame::new().fill(t.canvas).inner_margin(Margin::same(12)).show(ui, |ui| {
+        ui.take_available_width();
+        contents(ui);
+    });
 }
 
 fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     let Some(dataset) = &scope.work.dataset else { return };
+    // As many embeddings as there is room for; the rest is a menu.
+    let inline = (((ui.available_width() - 190.0) / 72.0) as usize).clamp(1, 6);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = space::XS;
-        let on_map = scope.view.layout == Cells::Map && scope.now.has_map;
-        for (i, embedding) in dataset.embeddings.iter().enumerate().take(6) {
+        let on_map = scope.now.has_map;
+        for (i, embedding) in dataset.embeddings.iter().enumerate().take(inline) {
             let chosen = on_map && embedding.name == scope.view.embedding;
             let button = Button::selectable(chosen, embedding_title(&embedding.name));
             if ui.add(button).on_hover_text(format!("obsm/{}", embedding.name)).clicked() {
@@ -52,9 +188,9 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                 out.push(Action::Run(Command::ShowMap));
             }
         }
-        if dataset.embeddings.len() > 6 {
+        if dataset.embeddings.len() > inline {
             ui.menu_button("More", |ui| {
-                for (i, embedding) in dataset.embeddings.iter().enumerate().skip(6) {
+                for (i, embedding) in dataset.embeddings.iter().enumerate().skip(inline) {
                     if ui.button(embedding_title(&embedding.name)).clicked() {
                         out.push(Action::SetEmbedding(i));
                         out.push(Action::Run(Command::ShowMap));
@@ -63,7 +199,8 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                 }
             });
         }
-        let list = ui.add(Button::selectable(!on_map, "List")).on_hover_text(Command::ShowCellList.tooltip());
+        let listed = scope.shown.contains(&Pane::List) || !on_map;
+        let list = ui.add(Button::selectable(listed, "List")).on_hover_text(Command::ShowCellList.tooltip());
         if list.clicked() {
             out.push(Action::Run(Command::ShowCellList));
         }
@@ -111,6 +248,7 @@ fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
         });
         return;
     }
+    local.map_rect = Some(rect);
     let view = MapView {
         camera: scope.view.camera,
         hidden: &scope.view.hidden,

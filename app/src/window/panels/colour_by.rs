@@ -5,9 +5,11 @@ use engine::anndata::Values;
 use engine::session::Dataset;
 
 use super::super::command::{Action, Command};
+use super::super::gene_names::GeneIndex;
 use super::super::map::grouped;
 use super::super::state::{ColourBy, Said};
 use super::super::theme::{Tokens, space};
+use super::plots::picker::gene_row_ui;
 use super::{Local, Out, Scope};
 
 /// Genes proposed.
@@ -20,6 +22,7 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
         ColourBy::Nothing => "Choose a column".to_owned(),
         ColourBy::Column(name) => name.clone(),
         ColourBy::Gene { symbol, .. } => format!("Gene {symbol}"),
+        ColourBy::GeneSet { name, .. } => format!("Mean of {name}"),
         ColourBy::Said(said) => said.text().to_owned(),
         ColourBy::Labels(name) => name.clone(),
     };
@@ -89,32 +92,24 @@ fn gene_field_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &mut 
     }
     let query = local.gene_query.trim().to_owned();
     if query.is_empty() {
-        if scope.work.gene_job.is_some() {
+        if scope.work.gene_job.is_some() || scope.work.set_reading.is_some() {
             ui.horizontal(|ui| {
                 ui.add(Spinner::new().size(12.0).color(t.text_muted));
-                ui.label(RichText::new("Reading the gene").small().color(t.text_muted));
+                ui.label(RichText::new("Reading genes").small().color(t.text_muted));
             });
         }
         return;
     }
     if local.genes_found.as_ref().is_none_or(|(searched, _)| *searched != query) {
-        local.genes_found = Some((query.clone(), search_genes(dataset, &query, MAX_GENES)));
+        local.genes_found =
+            Some((query.clone(), find_genes(dataset, &scope.work.gene_names, &query, MAX_GENES)));
     }
     let found = local.genes_found.as_ref().map_or(&[][..], |(_, found)| found.as_slice());
     let entered = response.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
     let mut chosen = found.first().copied().filter(|_| entered);
     ui.spacing_mut().item_spacing.y = 0.0;
     for &gene in found {
-        let id = dataset.ensembl_ids.get(gene).and_then(|id| id.as_deref());
-        let own = dataset.gene_names_in_file.get(gene).map(String::as_str);
-        let symbol = dataset.genes.get(gene).map_or("", String::as_str);
-        let beside = id.or(own).filter(|beside| *beside != symbol).unwrap_or_default();
-        let button = Button::new(RichText::new(symbol).color(t.text))
-            .right_text(RichText::new(beside).small().color(t.text_muted))
-            .truncate()
-            .frame_when_inactive(false)
-            .min_size(egui::vec2(width, 0.0));
-        if ui.add(button).clicked() {
+        if gene_row_ui(ui, dataset, gene, width).clicked() {
             chosen = Some(gene);
         }
     }
@@ -140,6 +135,18 @@ fn example(dataset: &Dataset) -> String {
     } else {
         format!("This file names its genes like {}.", names.join(", "))
     }
+}
+
+/// As [`search_genes`], and before all others the gene that `query` names in full: by an id with or without version,
+/// a previous symbol or an alias.
+pub fn find_genes(dataset: &Dataset, names: &GeneIndex, query: &str, limit: usize) -> Vec<usize> {
+    let mut found = search_genes(dataset, query, limit);
+    if let Some(row) = names.find(query) {
+        found.retain(|r| *r != row);
+        found.insert(0, row);
+        found.truncate(limit);
+    }
+    found
 }
 
 /// Rows of the gene list that fit `query`: the same name first, then names that begin with it, then names that hold
@@ -175,8 +182,18 @@ pub fn search_genes(dataset: &Dataset, query: &str, limit: usize) -> Vec<usize> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::gene_names::GeneIndex;
     use super::super::super::testing::dataset;
-    use super::search_genes;
+    use super::{find_genes, search_genes};
+
+    #[test]
+    fn an_alias_and_an_id_with_a_version_find_their_gene_first() {
+        let data = dataset();
+        let names = GeneIndex::new(&data);
+        assert_eq!(find_genes(&data, &names, "ENSG00000117877.4", 9), [2]);
+        assert_eq!(find_genes(&data, &names, "CD20", 9), [3]);
+        assert_eq!(find_genes(&data, &names, "cd3e", 9), [0, 2]);
+    }
 
     #[test]
     fn genes_are_found_by_symbol_and_by_id_the_same_name_first() {

@@ -138,7 +138,6 @@ impl Row<'_> {
 
 /// For commands that switch something: whether it is on.
 fn is_chosen(command: Command, scope: &Scope<'_>) -> Option<bool> {
-    use super::super::state::Layout as Cells;
     Some(match command {
         Command::ThemeSystem => scope.saved.theme == ThemeChoice::System,
         Command::ThemeLight => scope.saved.theme == ThemeChoice::Light,
@@ -147,10 +146,6 @@ fn is_chosen(command: Command, scope: &Scope<'_>) -> Option<bool> {
         Command::ToggleCellPanel => scope.now.has_data && scope.saved.cell_panel_open,
         Command::ToggleOntology => scope.now.has_data && scope.saved.ontology_open,
         Command::ToggleLabels => scope.now.has_map && scope.saved.colours.labels,
-        Command::ShowMap => scope.now.has_map && scope.view.layout == Cells::Map,
-        Command::ShowCellList => {
-            scope.now.has_data && (scope.view.layout == Cells::List || !scope.now.has_map)
-        }
-        _ => return None,
+        _ => return command.pane().map(|pane| scope.now.has_data && scope.shown.contains(&pane)),
     })
 }

@@ -6,7 +6,11 @@ mod cell_list;
 mod centre;
 mod claims;
 mod colour_by;
+mod compare;
 mod data;
+mod figure_dialog;
+mod gene_maps;
+mod genes;
 mod graph;
 mod graph_export;
 mod graph_layout;
@@ -17,6 +21,7 @@ mod menu;
 mod ontology;
 mod overlays;
 mod palette;
+pub mod plots;
 mod rename;
 mod sets;
 mod side;
@@ -25,23 +30,29 @@ mod term_table;
 mod welcome;
 mod widgets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::background::Task;
 use super::command::{Action, Command, Situation};
+use super::dock::Pane;
 use super::map::{Map, Tool};
 use super::state::{Saved, View};
 use super::terms::Terms;
 use super::workspace::Workspace;
 
 pub use centre::centre_ui;
+pub use compare::{ComparePanel, CompareSide, CompareSpec, request as compare_request};
 pub use data::data_panel_ui;
+pub use figure_dialog::figure_dialog_ui;
+pub use gene_maps::GeneMaps;
+pub use genes::{GeneList, GeneListPanel, MAX_LISTS, gene_lists_csv, parse_gene_lists};
 pub use graph_export::{ontology_csv, ontology_svg};
 pub use menu::top_bar_ui;
 pub use ontology::{OntologyLocal, whole_ontology_ui};
 pub use overlays::{dialogs_ui, drop_overlay_ui, notices_ui};
 pub use palette::palette_ui;
+pub use plots::{Measure, PlotSettings, Plots};
 pub use rename::Renaming;
 pub use side::side_panel_ui;
 pub use status::status_bar_ui;
@@ -65,6 +76,8 @@ pub struct Scope<'a> {
     pub max_cells: usize,
     /// The graphics adapter.
     pub renderer: &'a str,
+    /// Panes that are in front.
+    pub shown: &'a BTreeSet<Pane>,
 }
 
 /// A dialog of the window's own.
@@ -78,6 +91,8 @@ pub enum Dialog {
     Shortcuts,
     /// Version and licence.
     About,
+    /// How the figure of a pane is written.
+    Figure(Pane),
 }
 
 /// The tabs at the right.
@@ -165,6 +180,16 @@ pub struct Local {
     pub all_findings: bool,
     /// Whether all rows of the legend are shown, or the first many.
     pub all_categories: bool,
+    /// Where the large map was last drawn.
+    pub map_rect: Option<eframe::egui::Rect>,
+    /// The plots.
+    pub plots: Plots,
+    /// The small maps.
+    pub gene_maps: GeneMaps,
+    /// The panel of gene lists.
+    pub gene_list_panel: GeneListPanel,
+    /// The panel of comparisons.
+    pub compare_panel: ComparePanel,
     /// When notices were first shown, in seconds of the window's clock.
     pub notice_times: BTreeMap<u64, f64>,
 }

@@ -9,7 +9,7 @@ use super::super::command::{Action, Command, Menu};
 use super::super::theme::{Tokens, space, title_style};
 use super::super::workspace::Severity;
 use super::widgets::{heading, keys, muted, quiet_button, shortcut_words, warning_triangle};
-use super::{Dialog, Local, NOTICE_TIME, Out, Scope, history, sets};
+use super::{Dialog, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui, history, sets};
 
 /// Paints the notices in the lower right corner of `area`.
 pub fn notices_ui(ui: &Ui, area: Rect, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
@@ -106,6 +106,7 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
         match dialog {
             Dialog::Shortcuts => shortcuts_ui(ui),
             Dialog::About => about_ui(ui, scope),
+            Dialog::Figure(pane) => figure_dialog_ui(ui, pane, scope, out),
             Dialog::History => history::history_ui(ui, scope, out),
             Dialog::CellNames => sets::cell_names_ui(ui, local),
         }
@@ -138,7 +139,7 @@ fn shortcuts_ui(ui: &mut Ui) {
                 for menu in [Menu::View, Menu::Cell, Menu::Help] {
                     shortcuts_of(left, menu);
                 }
-                for menu in [Menu::File, Menu::Edit, Menu::Select] {
+                for menu in [Menu::File, Menu::Panels, Menu::Edit, Menu::Select] {
                     shortcuts_of(right, menu);
                 }
             }

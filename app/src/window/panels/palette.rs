@@ -70,10 +70,15 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, state: &mut PaletteState)
         let action = Action::OpenSource(DataSource::File(path.clone()));
         entry(format!("Open {}", file_name(path)), "recent", action)
     }));
-    let mut found = fuzzy::rank(&query, all, |e| e.text.clone());
+    let ranked = fuzzy::rank(&query, all, |e| e.text.clone());
+    // A word that begins with what was typed fits better than letters here and there: genes of that beginning come
+    // between the two, so that "cd" finds CD genes before "Copy description".
+    let (mut found, scattered): (Vec<Entry>, Vec<Entry>) =
+        ranked.into_iter().partition(|e| begins_word(&e.text, query.trim()));
     if let Some(dataset) = scope.work.dataset.as_ref().filter(|_| query.trim().len() > 1) {
         if state.genes.0 != query {
-            state.genes = (query.clone(), colour_by::search_genes(dataset, query.trim(), MAX_GENES));
+            let names = &scope.work.gene_names;
+            state.genes = (query.clone(), colour_by::find_genes(dataset, names, query.trim(), MAX_GENES));
         }
         let genes = state.genes.1.iter().map(|&gene| {
             let symbol = dataset.genes.get(gene).cloned().unwrap_or_default();
@@ -82,11 +87,25 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, state: &mut PaletteState)
         });
         // A gene of exactly this name is what was meant.
         let exact = |e: &Entry| e.text["Colour by gene ".len()..].eq_ignore_ascii_case(query.trim());
-        let (first, last): (Vec<Entry>, Vec<Entry>) = genes.partition(exact);
+        let (first, others): (Vec<Entry>, Vec<Entry>) = genes.partition(exact);
+        let (beginning, last): (Vec<Entry>, Vec<Entry>) =
+            others.into_iter().partition(|e| begins_word(&e.text["Colour by gene ".len()..], query.trim()));
         found.splice(0..0, first);
+        found.extend(beginning);
+        found.extend(scattered);
         found.extend(last);
+    } else {
+        found.extend(scattered);
     }
     found
+}
+
+/// Whether `text` holds `query` at the beginning of a word, without regard to case.
+fn begins_word(text: &str, query: &str) -> bool {
+    let (text, query) = (text.to_lowercase(), query.to_lowercase());
+    text.match_indices(&query).any(|(at, _)| {
+        text.get(..at).and_then(|before| before.chars().next_back()).is_none_or(|c| !c.is_alphanumeric())
+    })
 }
 
 /// Paints the palette while it is open.
@@ -198,9 +217,12 @@ mod tests {
     fn found(query: &str) -> Vec<Entry> {
         let mut work = Workspace::default();
         work.dataset = Some(std::sync::Arc::new(dataset()));
+        work.gene_names = std::sync::Arc::new(super::super::super::gene_names::GeneIndex::new(&dataset()));
         let now = Situation { has_data: true, has_map: true, ..Situation::default() };
         let (saved, view, map, terms) = (Saved::default(), View::default(), Map::default(), Terms::default());
+        let shown = std::collections::BTreeSet::new();
         let scope = Scope {
+            shown: &shown,
             saved: &saved,
             view: &view,
             work: &work,
@@ -220,6 +242,15 @@ mod tests {
             let first = found(command.text()).into_iter().next().unwrap();
             assert_eq!(first.action, Action::Run(command), "{:?}", command.text());
         }
+    }
+
+    #[test]
+    fn genes_that_begin_as_typed_come_before_letters_here_and_there() {
+        let rows = found("cd");
+        let place = |text: &str| rows.iter().position(|e| e.text == text).unwrap();
+        assert!(place("Colour by gene CD3E") < place("Copy description"));
+        assert_eq!(found("cd20")[0].text, "Colour by gene MS4A1");
+        assert_eq!(found("copy")[0].text, "Copy description");
     }
 
     #[test]

@@ -1,0 +1,296 @@
+//! Panels beside the map: plots and their tables, lists of genes, comparisons, small maps, figures, the layout.
+
+use app::window::{
+    Action, ColourBy, Command, CompareSide, CompareSpec, Dialogs, GeneList, Measure, Pane, PlotSettings,
+    ThemeChoice, WindowOptions,
+};
+use eframe::egui::{Key, Role};
+use egui_kittest::kittest::Queryable as _;
+use engine::session::DataSource;
+
+use super::driver::{Window, sample, window};
+
+/// Shows these genes in the plots, by the labels of the sample.
+fn plots(genes: &[&str]) -> Action {
+    Action::SetPlots(Box::new(PlotSettings {
+        genes: genes.iter().map(|g| (*g).to_owned()).collect(),
+        group_by: Some("bulk_labels".into()),
+        ..PlotSettings::default()
+    }))
+}
+
+/// What the pictures of the window say of themselves.
+fn image(window: &Window, begins: &str) -> String {
+    let names = window.names(Role::Image);
+    names.iter().find(|n| n.starts_with(begins)).unwrap_or_else(|| panic!("{begins} in {names:?}")).clone()
+}
+
+#[test]
+fn a_violin_plot_opens_beside_the_map_asks_for_genes_and_shows_them_with_their_table() {
+    let mut window = sample();
+    window.key(Key::Num2);
+    window.assert_shows(&["No genes yet"]);
+    window.0.get_by_role_and_label(Role::TextInput, "Genes to add").focus();
+    window.settle();
+    window.type_in("LYZ; ENSG00000156738.18, cd20 NOTAGENE");
+    window.key(Key::Enter);
+    assert_eq!(image(&window, "Violin plot"), "Violin plot of LYZ, MS4A1 over 10 groups, of all 700 cells");
+    window.assert_shows(&["Not in this data set: NOTAGENE."]);
+    assert!(window.map().starts_with("UMAP, 700 cells"), "the map stays beside it");
+    window.press("Table");
+    // Read with pandas: the largest LYZ of raw.X among monocytes, and how many they are.
+    let row = window.words().into_iter().find(|w| w.starts_with("LYZ, CD14+ Monocyte, 129, ")).unwrap();
+    let fields: Vec<&str> = row.split(", ").collect();
+    let largest: f32 = fields[8].parse().unwrap();
+    assert!((largest - 5.36).abs() < 0.6, "{row}");
+    window.press("Table");
+    assert!(window.names(Role::Image).iter().any(|n| n.starts_with("Violin plot")));
+}
+
+#[test]
+fn every_plot_shows_its_numbers_in_words() {
+    let mut window = sample();
+    window.act(plots(&["LYZ", "CD79A", "NKG7"]));
+    for (command, words) in [
+        (Command::ShowDotPlot, "Means of LYZ, CD79A, NKG7 over 10 groups, of all 700 cells"),
+        (Command::ShowHeatmap, "Means of LYZ, CD79A, NKG7 over 10 groups, of all 700 cells"),
+        (Command::ShowHistogram, "Histogram of n_genes"),
+        (Command::ShowScatter, "CD79A"),
+        (Command::ShowComposition, "10 groups of bulk_labels divided into "),
+    ] {
+        window.run(command);
+        let shown = image(&window, words);
+        assert!(shown.ends_with("of all 700 cells"), "{shown}");
+    }
+    window.act(Action::SetPlots(Box::new(PlotSettings {
+        measure: Some(Measure::Gene("LYZ".into())),
+        ..PlotSettings::default()
+    })));
+    window.run(Command::ShowHistogram);
+    assert!(image(&window, "Histogram of LYZ: from 0 to 5.3").contains("median"));
+}
+
+#[test]
+fn plots_leave_out_what_is_hidden_in_the_legend() {
+    let mut window = sample();
+    window.act(plots(&["LYZ"]));
+    window.run(Command::ShowDotPlot);
+    window.0.get_by_label("CD14+ Monocyte, 129 cells").click();
+    window.settle();
+    let shown = image(&window, "Means of LYZ over 9 groups");
+    assert!(shown.ends_with("of 571 cells of 700, without hidden categories"), "{shown}");
+}
+
+#[test]
+fn a_click_on_a_gene_of_a_plot_colours_the_map_by_it() {
+    let mut window = sample();
+    window.act(plots(&["LYZ"]));
+    window.run(Command::ShowHeatmap);
+    let rect = window
+        .0
+        .get_by(|n: &egui_kittest::kittest::AccessKitNode<'_>| {
+            n.role() == Role::Image && n.label().is_some_and(|l| l.starts_with("Means of LYZ"))
+        })
+        .rect();
+    // The first cell of the heatmap lies right of the names and below the turned name of the gene.
+    let names = 24.0..300.0;
+    let mut x = names.start;
+    while x < names.end && !window.map().contains("coloured by LYZ") {
+        window.click_at(rect.min + eframe::egui::vec2(x, 60.0));
+        window.settle();
+        x += 16.0;
+    }
+    assert!(window.map().contains("coloured by LYZ"));
+}
+
+#[test]
+fn a_pasted_list_is_saved_colours_the_map_by_its_mean_and_says_what_it_misses() {
+    let mut window = sample();
+    window.key(Key::Num9);
+    window.assert_shows(&["Saved lists", "None yet."]);
+    window.0.get_by_role_and_label(Role::MultilineTextInput, "Genes of the list").focus();
+    window.settle();
+    window.type_in("LYZ\tCST3;\nS100A9, xyzzy, ENSG00000090382.7");
+    window
+        .assert_shows(&["3 genes of this data set, 1 named more than once", "Not in this data set: xyzzy."]);
+    window.0.get_by_role_and_label(Role::TextInput, "Name of the list").focus();
+    window.settle();
+    window.type_in("monocytes");
+    window.press("Save list");
+    assert!(window.names(Role::Button).iter().any(|n| n == "monocytes, 5 genes"));
+    window.press("Colour by mean");
+    assert_eq!(window.map(), "UMAP, 700 cells, coloured by monocytes");
+    window.press("Maps");
+    let maps: Vec<String> =
+        window.names(Role::Image).into_iter().filter(|n| n.starts_with("Map of ")).collect();
+    assert_eq!(maps.len(), 3, "{maps:?}");
+    assert!(maps[0].starts_with("Map of LYZ, values from 0 to 5.36"), "{maps:?}");
+}
+
+#[test]
+fn lists_of_genes_are_loaded_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let gmt = folder.path().join("sets.gmt");
+    std::fs::write(&gmt, "T\tcells\tCD3D\tCD3E\nB\t\tMS4A1\tCD79A\n").unwrap();
+    let csv = folder.path().join("out.csv");
+    let mut window = window(WindowOptions {
+        open: Some(DataSource::Sample),
+        dialogs: Dialogs::Answers { open: Some(gmt), save: Some(csv.clone()) },
+        ..WindowOptions::default()
+    });
+    window.run(Command::ShowGeneLists);
+    window.press("Load…");
+    window.assert_shows(&["Loaded 2 lists of genes"]);
+    window.press("Export…");
+    let text = std::fs::read_to_string(csv).unwrap();
+    assert!(text.contains("\"T\",\"cells\",\"CD3E\",\"\""), "{text}");
+    let broken = folder.path().join("empty.gmt");
+    std::fs::write(&broken, "\n").unwrap();
+    window.act(Action::ImportGeneLists(broken));
+    window.assert_shows(&["The lists of genes were not loaded", "no list of genes was found"]);
+}
+
+#[test]
+fn two_categories_are_compared_and_a_gene_of_the_table_colours_the_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("compared.csv");
+    let mut window = window(WindowOptions {
+        open: Some(DataSource::Sample),
+        dialogs: Dialogs::Answers { open: None, save: Some(csv.clone()) },
+        ..WindowOptions::default()
+    });
+    window.key(Key::Num8);
+    window.assert_shows(&["No comparison yet", "No cells are selected."]);
+    let side = |name: &str| CompareSide::Category { column: "bulk_labels".into(), name: name.into() };
+    window.act(Action::SetComparison(CompareSpec {
+        a: side("CD19+ B"),
+        b: side("CD14+ Monocyte"),
+        welch: false,
+    }));
+    window.press("Compare");
+    window.assert_shows(&["A: CD19+ B (bulk_labels), 95 cells. B: CD14+ Monocyte (bulk_labels), 129 cells."]);
+    let genes: Vec<String> =
+        window.names(Role::Button).into_iter().filter(|n| n.contains(", score ")).collect();
+    assert!(genes[..6].iter().any(|g| g.starts_with("CD79A,")), "{genes:?}");
+    window.press(&genes[0].clone());
+    let symbol = genes[0].split(',').next().unwrap();
+    assert_eq!(window.map(), format!("UMAP, 700 cells, coloured by {symbol}"));
+    window.press("Volcano");
+    assert!(window.names(Role::Image).iter().any(|n| n.starts_with("Volcano plot of 765 genes")));
+    window.press("Export CSV…");
+    assert!(std::fs::read_to_string(csv).unwrap().contains("CD79A"));
+}
+
+#[test]
+fn the_map_and_the_plots_are_saved_as_figures_that_say_what_they_rest_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = sample();
+    window.act(plots(&["LYZ", "MS4A1"]));
+    window.run(Command::ShowDotPlot);
+    for (pane, words) in [(Pane::Map, "CD14+ Monocyte"), (Pane::DotPlot, "MS4A1")] {
+        let svg = folder.path().join(format!("{pane:?}.svg"));
+        window.act(Action::AskFigure(pane));
+        window.press("SVG");
+        window.act(Action::WriteFigure(pane, svg.clone()));
+        let text = std::fs::read_to_string(&svg).unwrap();
+        assert!(text.contains(&format!(">{words}</text>")), "{pane:?} holds its text");
+        assert!(text.contains("Source: PBMC sample"), "{pane:?}");
+        window.press("Close");
+        window.assert_shows(&["Saved the figure as "]);
+    }
+    window.act(Action::AskFigure(Pane::Map));
+    window.press("PNG");
+    let png = folder.path().join("map.png");
+    window.act(Action::WriteFigure(Pane::Map, png.clone()));
+    let picture = image::open(png).unwrap();
+    assert_eq!((picture.width(), picture.height()), (2126, 1417), "180 × 120 mm at 300 dpi");
+    window.press("PDF");
+    let pdf = folder.path().join("map.pdf");
+    window.act(Action::WriteFigure(Pane::Map, pdf.clone()));
+    assert!(std::fs::read(pdf).unwrap().starts_with(b"%PDF-1"));
+    window.press("Close");
+    window.run(Command::ExportFigure);
+    window.assert_shows(&["Figure of the map", "More than 20,000 points become pixels"]);
+}
+
+#[test]
+fn panes_are_closed_and_the_layout_is_reset() {
+    let mut window = sample();
+    window.run(Command::ShowViolin);
+    window.run(Command::ShowCellList);
+    window.assert_shows(&["Find a cell by name or value"]);
+    window.act(Action::ClosePane(Pane::List));
+    assert!(window.map().starts_with("UMAP"));
+    window.run(Command::ShowHistogram);
+    assert!(window.names(Role::Button).iter().any(|n| n == "Violin plot"), "plots are tabs of one place");
+    window.run(Command::ResetLayout);
+    assert!(!window.names(Role::Button).iter().any(|n| n == "Histogram"));
+    assert!(window.map().starts_with("UMAP"));
+}
+
+#[test]
+fn genes_come_before_scattered_letters_in_the_palette() {
+    let mut window = sample();
+    window.act(Action::ColourBy(ColourBy::Column("louvain".into())));
+    window.ctrl(Key::P);
+    window.type_in("cd20");
+    window.key(Key::Enter);
+    assert_eq!(window.map(), "UMAP, 700 cells, coloured by MS4A1");
+    window.act(Action::SaveGeneList(GeneList {
+        name: "T".into(),
+        description: String::new(),
+        genes: vec!["CD3D".into()],
+    }));
+}
+
+/// Pictures for the eye: run with `PANEL_PICTURES=folder`.
+#[test]
+fn pictures_of_panels_for_the_eye() {
+    let Ok(folder) = std::env::var("PANEL_PICTURES") else { return };
+    for theme in [ThemeChoice::Light, ThemeChoice::Dark] {
+        let mut window = window(WindowOptions {
+            open: Some(DataSource::Sample),
+            theme: Some(theme),
+            ..WindowOptions::default()
+        });
+        let mut save = |window: &mut Window, name: &str| {
+            window.0.remove_cursor();
+            window.settle();
+            let path = format!("{folder}/{name}_{theme:?}.png");
+            window.0.render().unwrap().save(path).unwrap();
+        };
+        window.run(Command::ToggleCellPanel);
+        window.run(Command::ShowViolin);
+        save(&mut window, "empty");
+        window.act(plots(&["LYZ", "CD79A", "NKG7", "CST3", "IL32"]));
+        save(&mut window, "violin");
+        for (command, name) in [
+            (Command::ShowDotPlot, "dots"),
+            (Command::ShowHeatmap, "heat"),
+            (Command::ShowHistogram, "histogram"),
+            (Command::ShowScatter, "scatter"),
+            (Command::ShowComposition, "composition"),
+            (Command::ShowGeneMaps, "maps"),
+            (Command::ShowGeneLists, "lists"),
+            (Command::ShowComparison, "comparison_empty"),
+        ] {
+            window.run(command);
+            save(&mut window, name);
+        }
+        let side = |name: &str| CompareSide::Category { column: "bulk_labels".into(), name: name.into() };
+        window.act(Action::SetComparison(CompareSpec {
+            a: side("CD19+ B"),
+            b: side("CD14+ Monocyte"),
+            welch: false,
+        }));
+        window.act(Action::Compare);
+        save(&mut window, "comparison");
+        window.press("Volcano");
+        save(&mut window, "volcano");
+        window.act(Action::AskFigure(Pane::Map));
+        save(&mut window, "dialog");
+        for (pane, name) in [(Pane::Map, "map"), (Pane::GeneMaps, "maps")] {
+            window.act(Action::WriteFigure(pane, format!("{folder}/figure_{name}_{theme:?}.png").into()));
+        }
+    }
+}
