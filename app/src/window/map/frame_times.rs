@@ -2,6 +2,9 @@
 //! --ignored --nocapture` prints the table that stands in `docs/benchmarks.md`. `CELL2TEXT_CELLS` names other numbers
 //! of cells, with commas between.
 
+// What is measured is printed; that is the point of it.
+#![allow(clippy::print_stdout)]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

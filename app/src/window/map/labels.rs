@@ -78,10 +78,9 @@ fn middle(places: &[[f32; 2]]) -> Option<[f32; 2]> {
     places.iter().copied().min_by(|a, b| far(a).total_cmp(&far(b)))
 }
 
-/// Where names of `sizes` go that wish to stand around `wishes`, the most important first; `None` for those that would
-/// cover another or leave `area`.
-fn arrange(area: Rect, wishes: &[(Pos2, Vec2)]) -> Vec<Option<Rect>> {
-    let mut taken: Vec<Rect> = Vec::new();
+/// Where names go that wish to stand around `wishes`, each of a size, the most important first; `None` for those that
+/// would cover another or what is `taken`, or leave `area`.
+fn arrange(area: Rect, mut taken: Vec<Rect>, wishes: &[(Pos2, Vec2)]) -> Vec<Option<Rect>> {
     wishes
         .iter()
         .map(|&(wish, size)| {
@@ -136,11 +135,13 @@ pub fn labels_ui(
             Some((a, category, galley))
         })
         .collect();
+    // The tools stand in the upper left corner.
+    let tools = Rect::from_min_size(rect.min, vec2(52.0, 108.0));
     let wishes: Vec<(Pos2, Vec2)> = named
         .iter()
         .map(|(a, _, galley)| (camera.to_screen(rect, a.position), galley.size() + vec2(4.0, 0.0)))
         .collect();
-    for ((anchor, category, galley), place) in named.iter().zip(arrange(rect, &wishes)) {
+    for ((anchor, category, galley), place) in named.iter().zip(arrange(rect, vec![tools], &wishes)) {
         let Some(place) = place else { continue };
         let id = ui.scope_id().with(("category on the map", anchor.row));
         let response = ui.interact(place, id, Sense::click());
@@ -239,14 +240,14 @@ mod tests {
         let size = vec2(90.0, 18.0);
         let wishes: Vec<(Pos2, Vec2)> =
             (0..40).map(|i| (Pos2::new((i * 37 % 400) as f32, (i * 53 % 60) as f32), size)).collect();
-        let places: Vec<Rect> = arrange(area, &wishes).into_iter().flatten().collect();
+        let places: Vec<Rect> = arrange(area, Vec::new(), &wishes).into_iter().flatten().collect();
         assert!(places.len() > 6, "{}", places.len());
         for (i, a) in places.iter().enumerate() {
             assert!(area.contains_rect(*a));
             assert!(places[..i].iter().all(|b| !a.intersects(*b)));
         }
         let outside = [(Pos2::new(500.0, 10.0), size)];
-        assert_eq!(arrange(area, &outside), [None]);
+        assert_eq!(arrange(area, Vec::new(), &outside), [None]);
     }
 
     #[test]

@@ -81,8 +81,10 @@ impl GraphView {
 /// Paints the graph into the rest of `ui`.
 pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphView, out: Out<'_>) {
     let t = Tokens::of(ui);
-    let canvas = ui.available_rect_before_wrap();
-    let canvas = canvas.with_max_x(canvas.right() - space::XS).with_max_y(canvas.bottom() - space::XS);
+    let room = ui.available_rect_before_wrap();
+    // A panel is as high as what is in it: all of the room is taken, or it would shrink from frame to frame.
+    ui.expand_to_include_rect(room);
+    let canvas = room.with_max_x(canvas.right() - space::XS).with_max_y(canvas.bottom() - space::XS);
     if canvas.width() < 40.0 || canvas.height() < 30.0 {
         return;
     }
@@ -179,7 +181,7 @@ fn node_ui(
     }
     let left = rect.left() + 8.0 * scale;
     let clip = ui.clip_rect();
-    ui.set_clip_rect(canvas);
+    ui.set_clip_rect(canvas.intersect(clip));
     elided(ui, pos2(left, rect.center().y), right - left, &node.label, &font, text);
     ui.set_clip_rect(clip);
     let role = place_words(node.role);
@@ -278,7 +280,7 @@ pub fn controls_ui(ui: &mut Ui, term: &TermView, view: &mut GraphView, whole: bo
         }
     }
     let plan = plan(&term.neighbourhood, view.first_layer, view.gap);
-    if plan.hidden_above > 0 && !whole {
+    if plan.hidden_above > 0 && !whole && ui.available_width() > 260.0 {
         let words = format!("{} more above", plan.hidden_above);
         let name = format!("{words}: show them over the whole window");
         if quiet_button(ui, &words).on_hover_text(&name).accessible_name(name.as_str()).clicked() {

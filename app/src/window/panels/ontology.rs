@@ -214,9 +214,13 @@ fn said_type(scope: &Scope<'_>, local: &Local) -> Option<String> {
 }
 
 fn header_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
+    // In a narrow panel the less needed makes room: it is in the menus as well.
+    let width = ui.available_width();
     ui.horizontal(|ui| {
-        heading(ui, "Cell Ontology");
-        ui.add_space(space::XS);
+        if width > 420.0 {
+            heading(ui, "Cell Ontology");
+            ui.add_space(space::XS);
+        }
         ui.spacing_mut().item_spacing.x = 2.0;
         for (mode, text, hover) in Mode::ALL {
             // Over the whole window the browser stands beside the graph.
@@ -241,11 +245,15 @@ fn header_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
                 out.push(Action::Run(Command::ToggleOntology));
             }
             let words = if local.ontology.whole { "Back to the map" } else { "Whole window" };
-            if quiet_button(ui, words).on_hover_text(Command::WholeOntology.tooltip()).clicked() {
+            if (width > 340.0 || local.ontology.whole)
+                && quiet_button(ui, words).on_hover_text(Command::WholeOntology.tooltip()).clicked()
+            {
                 out.push(Action::Run(Command::WholeOntology));
             }
-            export_ui(ui, scope, out);
-            types_ui(ui, scope, out);
+            if width > 560.0 {
+                export_ui(ui, scope, out);
+                types_ui(ui, scope, out);
+            }
         });
     });
     if local.ontology.mode != Mode::Browse {
@@ -277,7 +285,7 @@ fn term_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
                 out.push(Action::ShowTerm(own));
             }
             let cells = scope.terms.counts().of(&term.id);
-            if cells > 0 {
+            if cells > 0 && ui.available_width() > 180.0 {
                 let words = format!("Select {}", cell_words(cells));
                 let hover = "Select the cells of this term and of all its kinds";
                 if quiet_button(ui, &words).on_hover_text(hover).clicked() {
