@@ -294,10 +294,6 @@ fn the_model_card_tells_of_other_studies() {
 const CARD_WELL_FORMED: f64 = 1.0;
 const CARD_EXACT: f64 = 0.467;
 const CARD_SIMILARITY: f64 = 0.774;
-<<<<<<< HEAD
-const CARD_TISSUE: f64 = 0.542;
-=======
 const CARD_TISSUE: f64 = 0.541;
->>>>>>> model
 /// A twentieth of the cells may differ this much by chance.
 const SLACK: f64 = 0.08;
