@@ -161,8 +161,8 @@ fn labels_ranges_names_and_terms_select_their_cells() {
     window.press("Dismiss");
 
     // A term: the labels given by hand count, also for the terms above.
-    window.act(Action::SelectTerm("CL:0000542".into()));
-    window.assert_shows(&["No cell is known to be a lymphocyte"]);
+    window.act(Action::SelectTerm("CL:0000540".into()));
+    window.assert_shows(&["No cell is known to be a neuron"]);
     window.press("Dismiss");
     window.act(Action::Edit(Edit::NewColumn("type".into())));
     let term = Some("CL:0000084".into());
