@@ -253,7 +253,7 @@ fn pictures_of_panels_for_the_eye() {
             theme: Some(theme),
             ..WindowOptions::default()
         });
-        let mut save = |window: &mut Window, name: &str| {
+        let save = |window: &mut Window, name: &str| {
             window.0.remove_cursor();
             window.settle();
             let path = format!("{folder}/{name}_{theme:?}.png");
