@@ -47,7 +47,7 @@ const MISSING_WORDS: [&str; 14] = [
 /// What the flags mean; part of the provenance.
 const FLAGS: [(&str, &str); 7] = [
     ("no_known_genes", "the cell shows no gene that the model knows; nothing was described"),
-    ("low_genes", "fewer than 100 genes were read"),
+    ("low_genes", "fewer than 50 genes were read"),
     ("not_well_formed", "a clause of the description is missing, or the cell type is no known term"),
     ("cell_type_unsupported", "the cell's genes do not speak for the cell type"),
     ("pathway_unsupported", "the cell's genes do not speak for one of the pathways"),
@@ -55,7 +55,7 @@ const FLAGS: [(&str, &str); 7] = [
     ("few_known_genes", "too few genes of the file were recognised"),
 ];
 /// Genes read below which a description rests on little.
-const FEW_GENES: usize = 100;
+const FEW_GENES: usize = 50;
 
 /// One described cell and the run that described it.
 #[derive(Debug, Clone)]

@@ -74,7 +74,9 @@ impl Calibration {
                 let reading = read_description(&text.text, ontology, phrases);
                 for said in reading.statements {
                     let right = match said.kind {
-                        ClaimKind::CellType => said.term.as_deref().is_some_and(|id| ontology.is_a(id, &cell.cell_type)),
+                        ClaimKind::CellType => {
+                            said.term.as_deref().is_some_and(|id| ontology.is_a(id, &cell.cell_type))
+                        }
                         ClaimKind::Tissue => match &cell.tissue {
                             Some(tissue) => text.text.get(said.span.clone()) == Some(tissue.as_str()),
                             None => continue,

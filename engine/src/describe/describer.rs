@@ -217,7 +217,8 @@ impl Describer {
                     }
                     _ => Evidence { genes: Vec::new(), supported: None },
                 };
-                let temperature = self.bundle.manifest.temperatures.get(s.kind.name()).copied().unwrap_or(1.0);
+                let temperature =
+                    self.bundle.manifest.temperatures.get(s.kind.name()).copied().unwrap_or(1.0);
                 let probability = if text.choices.is_empty() {
                     text.probability(&s.span)
                 } else {

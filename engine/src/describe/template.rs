@@ -89,7 +89,10 @@ impl KnownWords {
         let pathways: Vec<String> = self.pathways.iter().cloned().collect();
         vec![
             one(TYPE_CLAUSE),
-            self.cell_types.iter().map(|(name, definition)| type_words(name, definition.as_deref())).collect(),
+            self.cell_types
+                .iter()
+                .map(|(name, definition)| type_words(name, definition.as_deref()))
+                .collect(),
             one(ORIGIN_CLAUSE),
             self.tissues.iter().map(|tissue| tissue_words(tissue.as_deref())).collect(),
             self.donors.iter().map(|(ill, sex)| donor_words(ill.as_deref(), sex.as_deref())).collect(),
@@ -316,7 +319,8 @@ mod tests {
             ..CellFacts::default()
         };
         let known = [facts("T cell", None, Some("adulthood")), facts("astrocyte", Some("melanoma"), None)];
-        let mut words = KnownWords { pathways: known[0].pathways.iter().cloned().collect(), ..KnownWords::default() };
+        let mut words =
+            KnownWords { pathways: known[0].pathways.iter().cloned().collect(), ..KnownWords::default() };
         known.iter().for_each(|f| words.add(f));
         let grammar = crate::model::Grammar::new(&words.slots()).unwrap();
         let takes = |text: &str| {

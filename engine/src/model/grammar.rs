@@ -88,8 +88,10 @@ impl Grammar {
     pub fn after(&self, place: &Place, bytes: &[u8]) -> Option<Place> {
         let mut places = place.0.clone();
         for byte in bytes {
-            let next: Vec<(usize, usize)> =
-                places.iter().filter_map(|&(slot, node)| Some((slot, self.child(slot, node, *byte)?))).collect();
+            let next: Vec<(usize, usize)> = places
+                .iter()
+                .filter_map(|&(slot, node)| Some((slot, self.child(slot, node, *byte)?)))
+                .collect();
             if next.is_empty() {
                 return None;
             }
@@ -172,8 +174,13 @@ mod tests {
     use tokenizers::Tokenizer;
 
     fn grammar() -> Grammar {
-        Grammar::new(&[vec!["It is a "], vec!["B cell", "B cell, naive", "mast cell"], vec![" of blood", ""], vec!["."]])
-            .unwrap()
+        Grammar::new(&[
+            vec!["It is a "],
+            vec!["B cell", "B cell, naive", "mast cell"],
+            vec![" of blood", ""],
+            vec!["."],
+        ])
+        .unwrap()
     }
 
     fn accepts(text: &str) -> bool {
@@ -186,14 +193,21 @@ mod tests {
         for good in ["It is a B cell.", "It is a B cell, naive of blood.", "It is a mast cell of blood."] {
             assert!(accepts(good), "{good}");
         }
-        for bad in ["It is a B cell", "It is a T cell.", "It is a B cell of blood. ", "", "It is a B cell, naive, naive."] {
+        for bad in [
+            "It is a B cell",
+            "It is a T cell.",
+            "It is a B cell of blood. ",
+            "",
+            "It is a B cell, naive, naive.",
+        ] {
             assert!(!accepts(bad), "{bad}");
         }
     }
 
     #[test]
     fn tokens_are_allowed_that_keep_a_text_possible_however_they_are_cut() {
-        let vocabulary = r#"{"It is":0," a":1," ":2,"a ":3,"B":4,"mast cell":5," cell":6,",":7," of":8,".":9,"x":10}"#;
+        let vocabulary =
+            r#"{"It is":0," a":1," ":2,"a ":3,"B":4,"mast cell":5," cell":6,",":7," of":8,".":9,"x":10}"#;
         let json = format!(
             r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
             "pre_tokenizer":null,"post_processor":null,"decoder":null,

@@ -174,7 +174,8 @@ mod tests {
         let device = Device::flex();
         let draw = |heads| Tensor::<4>::random([2, heads, 5, 8], Distribution::Normal(0.0, 1.0), &device);
         let (q, k, v) = (draw(4), draw(2), draw(2));
-        let plain: Vec<f32> = attend(q.clone(), k.clone(), v.clone(), &Causality::Causal).try_into_vec_as().unwrap();
+        let plain: Vec<f32> =
+            attend(q.clone(), k.clone(), v.clone(), &Causality::Causal).try_into_vec_as().unwrap();
         let tracked = |t: Tensor<4>| Tensor::from_inner(t).require_grad();
         let learning = attend(tracked(q), tracked(k), tracked(v), &Causality::Causal);
         let learning: Vec<f32> = learning.inner().try_into_vec_as().unwrap();

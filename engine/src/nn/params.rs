@@ -226,7 +226,10 @@ enum Source<'a> {
         renamed: (String, String),
         patch: Option<&'a dyn WeightPatch>,
     },
-    Random { rng: Box<StdRng>, std: f32 },
+    Random {
+        rng: Box<StdRng>,
+        std: f32,
+    },
 }
 
 /// The name of a parameter in the files.
@@ -298,9 +301,7 @@ impl<'a> Params<'a> {
     /// Whether the source holds `name`; always true of fresh parameters.
     pub fn contains(&self, name: &str) -> bool {
         match &self.source {
-            Source::Files { files, prefix, renamed, .. } => {
-                files.contains(&full_name(prefix, renamed, name))
-            }
+            Source::Files { files, prefix, renamed, .. } => files.contains(&full_name(prefix, renamed, name)),
             Source::Random { .. } => true,
         }
     }

@@ -35,7 +35,8 @@ pub(super) fn temperatures(
         let file = AnnData::open(&data.join(&study.file), watch)?;
         let choice = file.choose_matrix()?;
         let resolved = file.resolve_genes(table, &choice.key);
-        let ids: Vec<Option<&str>> = resolved.ids.iter().map(|id| id.map(|id| table.ensembl_id(id))).collect();
+        let ids: Vec<Option<&str>> =
+            resolved.ids.iter().map(|id| id.map(|id| table.ensembl_id(id))).collect();
         let reader = describer.bind(&ids, &file.var(&choice.key).index, choice.scale)?;
         let labelled = labels(study, recipe, known_tissues, &file, data)?;
         let matrix = file.matrix(&choice.key)?;

@@ -20,8 +20,8 @@ mod tests;
 mod trainee;
 
 pub use recipe::{
-    AdapterRecipe, CalibrationStudy, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors, Objective, Recipe, Source,
-    SourceForm, Stage,
+    AdapterRecipe, CalibrationStudy, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors,
+    Objective, Recipe, Source, SourceForm, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
 pub use sample::{LabelledDraw, draw_labelled};

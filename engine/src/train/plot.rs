@@ -119,7 +119,10 @@ fn line(
         let at = start as f64 + (i * run) as f64 + steps.len() as f64 / 2.0;
         let _ = write!(path, "{:.1},{:.1} ", x(at), y(mean.clamp(0.0, 1.0)));
     }
-    format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>", path.trim_end())
+    format!(
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>",
+        path.trim_end()
+    )
 }
 
 /// The least of 1, 2, 5, 10, … (and tenths of them) that is not below `value`.

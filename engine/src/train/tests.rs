@@ -104,7 +104,11 @@ fn an_encoder_learns_from_masked_genes_and_from_the_start_that_the_profiles_give
         asked.recipe.stages[0].max_len = Some(12);
         asked.recipe.stages[0].steps = steps;
         let report = train(&asked, &Watch::silent()).unwrap();
-        assert!(report.last.as_ref().is_none_or(|last| last.loss > 1.0 && last.loss < 12.0), "{:?}", report.last);
+        assert!(
+            report.last.as_ref().is_none_or(|last| last.loss > 1.0 && last.loss < 12.0),
+            "{:?}",
+            report.last
+        );
         assert!(std::fs::read_to_string(out.join("loss.svg")).unwrap().ends_with("</svg>\n"));
         std::fs::read(out.join("bundle/encoder/model.safetensors")).unwrap()
     };

@@ -312,7 +312,8 @@ impl<'a> MaskedCell<'a> {
         let genes = example.tokens.as_slice();
         let mut shown = genes.to_vec();
         let mut places = Vec::new();
-        let first_gene = 1 + [Some(configs.special.pad), Some(mask), cls, eos].into_iter().flatten().max().unwrap_or(0);
+        let first_gene =
+            1 + [Some(configs.special.pad), Some(mask), cls, eos].into_iter().flatten().max().unwrap_or(0);
         let vocabulary = configs.encoder.vocab_size as u32;
         for (place, token) in shown.iter_mut().enumerate() {
             if Some(*token) == cls || Some(*token) == eos || rng.random::<f64>() >= MASKED_SHARE {

@@ -84,7 +84,7 @@ pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphV
     let room = ui.available_rect_before_wrap();
     // A panel is as high as what is in it: all of the room is taken, or it would shrink from frame to frame.
     ui.expand_to_include_rect(room);
-    let canvas = room.with_max_x(canvas.right() - space::XS).with_max_y(canvas.bottom() - space::XS);
+    let canvas = room.with_max_x(room.right() - space::XS).with_max_y(room.bottom() - space::XS);
     if canvas.width() < 40.0 || canvas.height() < 30.0 {
         return;
     }
