@@ -461,8 +461,8 @@ fn genes_ui(ui: &mut Ui, panel: &mut ComparePanel, result: &Arc<Comparison>, out
         let response = ui.interact(rect, ui.scope_id().with(("sort", c)), Sense::click());
         let chosen = panel.sort == column;
         let sign = match (chosen, panel.rising) {
-            (true, true) => " ⏶",
-            (true, false) => " ⏷",
+            (true, true) => " ↑",
+            (true, false) => " ↓",
             _ => "",
         };
         let colour = if chosen || response.hovered() { t.text_strong } else { t.text_muted };
