@@ -241,7 +241,7 @@ mod tests {
             prop_assert_eq!(numbers(&x.intersection(&y)), &a & &b);
             prop_assert_eq!(numbers(&x.difference(&y)), &a - &b);
             prop_assert_eq!(numbers(&x.inverted()), (0..n).filter(|c| !a.contains(c)).collect());
-            prop_assert_eq!(x.inverted().inverted(), x.clone());
+            prop_assert_eq!(&x.inverted().inverted(), &x);
             prop_assert_eq!(x.len(), a.len());
             prop_assert_eq!(x.union(&y).inverted(), x.inverted().intersection(&y.inverted()));
             let y = Arc::new(y);
@@ -253,7 +253,7 @@ mod tests {
             ] {
                 prop_assert_eq!(numbers(&combine.join(&x, &y)), want);
             }
-            prop_assert_eq!(CellSet::from_runs(n, x.runs()), x.clone());
+            prop_assert_eq!(&CellSet::from_runs(n, x.runs()), &x);
             prop_assert_eq!(CellSet::from_words(n, x.words().to_vec()), Some(x.clone()));
             prop_assert_eq!(CellSet::from_fn(n, |cell| a.contains(&cell)), x);
         }

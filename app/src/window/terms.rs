@@ -286,7 +286,7 @@ fn file_terms(dataset: &Dataset, ontology: &Ontology) -> FileTerms {
     let best = |of: &dyn Fn(&Column) -> Option<FileTerms>, by_id: bool| {
         let found = dataset.obs.columns.iter().filter_map(of);
         let known = |terms: &FileTerms| terms.of_cell.iter().filter(|row| **row != u32::MAX).count();
-        let enough = found.map(|terms| (known(&terms), terms)).filter(|(known, _)| *known > least.max(0));
+        let enough = found.map(|terms| (known(&terms), terms)).filter(|(known, _)| *known > least);
         // The first of several that say as much, but the column of CELLxGENE before all.
         enough
             .rev()

@@ -71,6 +71,8 @@ pub(super) struct Header {
     form: Form,
 }
 
+/// The datasets of a matrix. One is made for each matrix and taken apart at once, so that its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum Form {
     Dense(Stored),

@@ -138,7 +138,7 @@ mod tests {
             tokens: vec![0],
             log_probabilities: vec![0.0],
             choices: vec![vec![margin, 0.0]],
-            spans: vec![0..1],
+            spans: std::iter::once(0..1).collect(),
             ended: true,
         };
         Verdict { text, decision: 0..1, right }

@@ -66,7 +66,7 @@ impl Judge<'_> {
             markers: if self.settings.baselines { self.markers(file, &ids, watch)? } else { None },
         };
         let outcomes = self.outcomes(file, &bound, watch, on_text)?;
-        self.conclude(file, outcomes, watch)
+        self.conclude(file, &outcomes, watch)
     }
 
     /// The marker labeller with the genes' means over cells spread over the file.
@@ -198,14 +198,14 @@ impl Judge<'_> {
         }
     }
 
-    fn conclude(&self, file: &LabelledFile, outcomes: Outcomes, watch: &Watch) -> Result<FileReport> {
+    fn conclude(&self, file: &LabelledFile, outcomes: &Outcomes, watch: &Watch) -> Result<FileReport> {
         watch.step("Comparing cell types", 0, None)?;
         let mut comparer = Comparer::new(self.ontology, PageRankSimilarity::builtin()?);
         let mut methods: BTreeMap<&'static str, Figures> = BTreeMap::new();
         let (mut reliability, mut reliability_below) = (BTreeMap::new(), BTreeMap::new());
         let mut resampled = BTreeMap::new();
         for method in Method::ALL {
-            let statistics = statistics(&outcomes, method, &mut comparer);
+            let statistics = statistics(outcomes, method, &mut comparer);
             if statistics.is_empty() {
                 continue;
             }
@@ -235,7 +235,7 @@ impl Judge<'_> {
                 file.n_obs
             ));
         }
-        let (confusions, by_type) = self.confusions(&outcomes, &mut comparer);
+        let (confusions, by_type) = self.confusions(outcomes, &mut comparer);
         Ok(FileReport {
             name: file.name.clone(),
             input: file.input.describe(),

@@ -86,8 +86,9 @@ pub(super) fn statistics(
     type_statistics(outcomes, said, &types, comparer, &mut all);
     // A method that says nothing of a label is not measured by it.
     let says = |of: fn(&Labels) -> u32| said.iter().any(|l| of(l) != NONE);
-    let (tissue, disease, stage): (fn(&Labels) -> u32, fn(&Labels) -> u32, fn(&Labels) -> u32) =
-        (|l| l.tissue, |l| l.disease, |l| l.stage);
+    let tissue: fn(&Labels) -> u32 = |l| l.tissue;
+    let disease: fn(&Labels) -> u32 = |l| l.disease;
+    let stage: fn(&Labels) -> u32 = |l| l.stage;
     if says(tissue) || method == Method::Model {
         label_statistics(outcomes, said, tissue, ["tissue.accuracy", "tissue.f1"], &mut all);
         all.push(("tissue.organ", organ_statistic(outcomes, said)));

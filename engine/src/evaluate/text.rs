@@ -95,7 +95,7 @@ impl BleuSums {
     }
 }
 
-fn counts<'a>(words: &'a [String], n: usize) -> HashMap<&'a [String], u32> {
+fn counts(words: &[String], n: usize) -> HashMap<&[String], u32> {
     let mut counts = HashMap::new();
     for run in words.windows(n) {
         *counts.entry(run).or_insert(0) += 1;

@@ -30,18 +30,15 @@ const BLOCK: u64 = 64;
 /// Sets these cells apart from those that training and gene medians see.
 const SERIES: u64 = 1 << 61;
 
+/// Who takes drawn cells, some at a time, with the genes that their values stand for.
+pub type Taker<'a> = &'a mut dyn FnMut(&[GeneId], Vec<LabelledDraw>) -> Result<()>;
+
 /// Draws `count` cells as `recipe` draws them for training, but other ones, and hands them over in blocks with the
 /// genes of their columns.
 ///
 /// # Errors
 /// What reading the recipe's files gives; what `each` gives; [`crate::Error::Cancelled`].
-pub fn draw_labelled(
-    recipe: &Recipe,
-    data: &Path,
-    count: u64,
-    watch: &Watch,
-    each: &mut dyn FnMut(&[GeneId], Vec<LabelledDraw>) -> Result<()>,
-) -> Result<()> {
+pub fn draw_labelled(recipe: &Recipe, data: &Path, count: u64, watch: &Watch, each: Taker<'_>) -> Result<()> {
     let corpus = Corpus::read(recipe, data, watch)?;
     let drawer = Drawer::new(&corpus, &recipe.cells, recipe.seed);
     let word = |words: &Vocabulary, number: usize| words.words().get(number).cloned().unwrap_or_default();

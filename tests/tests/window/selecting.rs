@@ -161,15 +161,15 @@ fn labels_ranges_names_and_terms_select_their_cells() {
     window.press("Dismiss");
 
     // A term: the labels given by hand count, also for the terms above.
-    window.act(Action::SelectTerm("CL:0000542".into()));
-    window.assert_shows(&["No cell is known to be a lymphocyte"]);
+    window.act(Action::SelectTerm("CL:0002319".into()));
+    window.assert_shows(&["No cell is known to be a neural cell"]);
     window.press("Dismiss");
     window.act(Action::Edit(Edit::NewColumn("type".into())));
-    let term = Some("CL:0000084".into());
-    window.act(Action::Edit(Edit::NewCategory { column: 0, name: "T".into(), term }));
+    let term = Some("CL:0000540".into());
+    window.act(Action::Edit(Edit::NewCategory { column: 0, name: "N".into(), term }));
     window.act(Action::Edit(Edit::Assign { column: 0, category: Some(0) }));
     window.key(Key::D);
-    window.act(Action::SelectTerm("CL:0000542".into()));
+    window.act(Action::SelectTerm("CL:0002319".into()));
     assert_eq!(selected(&window), [3, 44]);
 }
 

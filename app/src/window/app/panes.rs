@@ -35,6 +35,9 @@ pub enum Chore {
     Written(Result<PathBuf, String>),
 }
 
+/// What draws a figure, what it is called, and where it comes from.
+type FigureWork = (Box<dyn FnOnce() -> Scene + Send>, String, Vec<(String, String)>);
+
 impl App {
     /// Takes up finished work of panes and asks for the genes that they lack. Called every frame.
     pub(super) fn update_panes(&mut self, ctx: &egui::Context) {
@@ -228,10 +231,7 @@ impl App {
     }
 
     /// What draws the figure of a pane, to be run beside the window.
-    fn figure_of(
-        &self,
-        pane: Pane,
-    ) -> Option<(Box<dyn FnOnce() -> Scene + Send>, String, Vec<(String, String)>)> {
+    fn figure_of(&self, pane: Pane) -> Option<FigureWork> {
         let settings = self.saved.figure;
         let style = Style::of(Tokens::for_dark(settings.ground == figure::Ground::Dark));
         let size = settings.size();

@@ -223,10 +223,13 @@ pub struct ComparePanel {
     as_volcano: bool,
     /// Rows of the table for what they were sorted and filtered by.
     rows: Option<Rows>,
-    plot: Option<(Arc<Comparison>, [u32; 2], bool, Scene, Vec<TextureHandle>)>,
+    plot: Option<Plot>,
     /// The sides of the comparison that is shown, in words.
     pub sides: [String; 2],
 }
+
+/// The result, the size, dark or light, and what was drawn of them.
+type Plot = (Arc<Comparison>, [u32; 2], bool, Scene, Vec<TextureHandle>);
 
 /// The result, the filter, the column, rising, and the rows in order.
 type Rows = (Arc<Comparison>, String, Column, bool, Vec<u32>);
@@ -458,8 +461,8 @@ fn genes_ui(ui: &mut Ui, panel: &mut ComparePanel, result: &Arc<Comparison>, out
         let response = ui.interact(rect, ui.scope_id().with(("sort", c)), Sense::click());
         let chosen = panel.sort == column;
         let sign = match (chosen, panel.rising) {
-            (true, true) => " ↑",
-            (true, false) => " ↓",
+            (true, true) => " ▲",
+            (true, false) => " ▼",
             _ => "",
         };
         let colour = if chosen || response.hovered() { t.text_strong } else { t.text_muted };

@@ -176,7 +176,7 @@ fn sorted_rows(categories: &[Category], order: LegendOrder, query: &str) -> Vec<
     match order {
         LegendOrder::File => {}
         LegendOrder::Name => {
-            rows.sort_by_cached_key(|row| category(row).map(|c| (c.is_missing, natural(&c.name))))
+            rows.sort_by_cached_key(|row| category(row).map(|c| (c.is_missing, natural(&c.name))));
         }
         LegendOrder::Count => rows.sort_by_key(|row| category(row).map(|c| (c.is_missing, Reverse(c.count)))),
     }

@@ -130,7 +130,7 @@ fn rank(measured: &mut [Measured], entries: Vec<Entries>, sets: &Sets, watch: &W
     let done = AtomicU64::new(0);
     measured.par_iter_mut().zip(entries).try_for_each(|(of, mut entries)| {
         let before = done.fetch_add(1, Ordering::Relaxed);
-        if before % GENES_PER_STEP == 0 {
+        if before.is_multiple_of(GENES_PER_STEP) {
             watch.step("Ranking genes", before, Some(total))?;
         }
         watch.check()?;

@@ -176,7 +176,7 @@ fn move_nodes(
     let mut around = Around::new(n);
     let mut asked = 0usize;
     while let Some(node) = queue.pop_front() {
-        if asked % NODES_PER_CHECK == 0 {
+        if asked.is_multiple_of(NODES_PER_CHECK) {
             watch.check()?;
         }
         asked += 1;

@@ -148,7 +148,7 @@ impl Tree {
         let mut random = Random::new(seed, tree, 0);
         let mut cells = (0..n as u32).collect::<Vec<_>>();
         let mut leaves = vec![(0, 0); n];
-        let mut open = vec![0..n];
+        let mut open = std::iter::once(0..n).collect::<Vec<_>>();
         let mut along: Vec<(f32, u32)> = Vec::new();
         while let Some(span) = open.pop() {
             watch.check()?;

@@ -136,7 +136,7 @@ fn push(squared: f32) -> f32 {
 /// `x` to the power of [`B`], for `x` above zero, to within 1 in 10,000: what the layout spends most of its time on. The
 /// logarithm of the mantissa and the power of the rest are interpolated at Chebyshev nodes.
 fn power(x: f32) -> f32 {
-    const LOG2: [f32; 6] = [-2.787_926, 5.047_855_4, -3.489_878_6, 1.589_474_3, -0.402_513_4, 0.043_004_958];
+    const LOG2: [f32; 6] = [-2.787_926, 5.047_855_4, -3.489_878_6, 1.589_474_3, -0.402_513_4, 0.043_004_96];
     const EXP2: [f32; 5] = [1.000_003_5, 0.692_972_9, 0.241_604_36, 0.051_745, 0.013_670_309];
     let polynomial =
         |coefficients: &[f32], x: f32| coefficients.iter().rev().fold(0.0f32, |sum, c| sum * x + c);

@@ -295,7 +295,7 @@ fn values_of(inputs: &Inputs, measure: &Measure) -> Result<(Arc<[f32]>, String),
 /// A number for a table: short, and what any program reads.
 fn field(v: f32) -> String {
     if v.is_finite() {
-        format!("{:.6}", v).trim_end_matches('0').trim_end_matches('.').to_owned()
+        format!("{v:.6}").trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         String::new()
     }

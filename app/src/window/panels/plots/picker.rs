@@ -124,7 +124,7 @@ pub fn gene_entry_ui(
         if entered {
             chosen = entry.found.1.first().copied();
             if chosen.is_none() {
-                entry.report = Some(Resolved { missing: vec![query.clone()], ..Resolved::default() });
+                entry.report = Some(Resolved { missing: vec![query], ..Resolved::default() });
                 entry.text.clear();
             }
         }

@@ -136,7 +136,7 @@ fn words(gene: &str, group: &Group, s: &Summary, scaling: Scaling, value: f32) -
     out
 }
 
-fn scale_title<'a>(scaling: Scaling, unit: &'a str) -> Vec<&'a str> {
+fn scale_title(scaling: Scaling, unit: &str) -> Vec<&str> {
     match scaling {
         Scaling::Mean => vec!["Mean of", unit],
         Scaling::PerGene => vec!["Mean, from lowest", "to highest group"],
@@ -187,10 +187,8 @@ pub fn dot_plot(
         paint_of(style, scaling, share)
     });
     y += 8.0;
-    for line in ["Cells above zero"] {
-        scene.text([x, y], Across::Left, TEXT - 1.0, style.muted, line);
-        y += 18.0;
-    }
+    scene.text([x, y], Across::Left, TEXT - 1.0, style.muted, "Cells above zero");
+    y += 18.0;
     for share in [0.25f32, 0.5, 0.75, 1.0] {
         scene.items.push(Item::Disc {
             centre: [x + most, y],
