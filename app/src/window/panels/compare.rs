@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use eframe::egui::{
-    self, Align, Align2, Button, Frame, Label, Layout, Margin, RichText, Role, ScrollArea, Sense, TextEdit,
-    TextStyle, TextureHandle, Ui, WidgetInfo, pos2, vec2,
+    self, Align2, Button, Frame, Label, Margin, RichText, Role, ScrollArea, Sense, TextEdit, TextStyle,
+    TextureHandle, Ui, WidgetInfo, pos2, vec2,
 };
 use engine::analysis::{CompareRequest, Comparison, GeneComparison, Test};
 use engine::session::Dataset;
@@ -408,7 +408,7 @@ fn result_ui(
     );
     ui.add(Label::new(RichText::new(text).small().color(t.text_muted)).wrap());
     ui.add_space(space::XS);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let field = TextEdit::singleline(&mut panel.filter)
             .hint_text("Find a gene")
             .desired_width(150.0)
@@ -417,28 +417,25 @@ fn result_ui(
         response.accessible_name("Find a compared gene");
         ui.selectable_value(&mut panel.as_volcano, false, "Genes");
         ui.selectable_value(&mut panel.as_volcano, true, "Volcano");
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if panel.as_volcano
-                && quiet_button(ui, "Figure…").on_hover_text("Save this plot as PNG, SVG or PDF").clicked()
-            {
-                out.push(Action::AskFigure(Pane::Comparison));
+        if panel.as_volcano
+            && quiet_button(ui, "Figure…").on_hover_text("Save this plot as PNG, SVG or PDF").clicked()
+        {
+            out.push(Action::AskFigure(Pane::Comparison));
+        }
+        if quiet_button(ui, "Export CSV…").on_hover_text(Command::ExportComparison.tooltip()).clicked() {
+            out.push(Action::Run(Command::ExportComparison));
+        }
+        let top = quiet_button(ui, "Show top 10")
+            .on_hover_text("Show the ten first genes of the table in the panels of genes");
+        if top.clicked() {
+            let mut plots = scope.view.plots.clone();
+            if let Some((.., rows)) = &panel.rows {
+                let names = rows.iter().take(10).filter_map(|r| result.genes.get(*r as usize));
+                plots.genes = names.map(|g| g.symbol.clone()).collect();
+                out.push(Action::SetPlots(Box::new(plots)));
+                out.push(Action::Run(Command::ShowDotPlot));
             }
-            if quiet_button(ui, "Export CSV…").on_hover_text(Command::ExportComparison.tooltip()).clicked()
-            {
-                out.push(Action::Run(Command::ExportComparison));
-            }
-            let top = quiet_button(ui, "Show top 10")
-                .on_hover_text("Show the ten first genes of the table in the panels of genes");
-            if top.clicked() {
-                let mut plots = scope.view.plots.clone();
-                if let Some((.., rows)) = &panel.rows {
-                    let names = rows.iter().take(10).filter_map(|r| result.genes.get(*r as usize));
-                    plots.genes = names.map(|g| g.symbol.clone()).collect();
-                    out.push(Action::SetPlots(Box::new(plots)));
-                    out.push(Action::Run(Command::ShowDotPlot));
-                }
-            }
-        });
+        }
     });
     ui.add_space(space::XS);
     panel.update_rows(result);

@@ -173,7 +173,7 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
     ui.painter().rect_filled(ui.max_rect(), 0.0, t.canvas);
     Frame::new().fill(t.panel).inner_margin(Margin::symmetric(10, 6)).show(ui, |ui| {
         ui.set_width(ui.available_width());
-        controls_ui(ui, pane, scope, local, &mut settings, out);
+        controls_ui(ui, pane, scope, local, &mut settings);
         if !settings.genes.is_empty() {
             local.plots.entries.misses_ui(ui, pane.title());
         }
@@ -219,6 +219,29 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
             if slot.task.is_some() {
                 ui.add(Spinner::new().size(12.0).color(t.text_muted));
             }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if quiet_button(ui, "Figure…").on_hover_text("Save this plot as PNG, SVG or PDF").clicked()
+                {
+                    out.push(Action::AskFigure(pane));
+                }
+                if let Ok(numbers) = &outcome.numbers {
+                    if quiet_button(ui, "Copy CSV")
+                        .on_hover_text("Copy the numbers of this plot as CSV")
+                        .clicked()
+                    {
+                        out.push(Action::Copy(numbers.table().csv()));
+                    }
+                    let shown = local.plots.tables.contains(&pane);
+                    let button = egui::Button::selectable(shown, egui::RichText::new("Table").small());
+                    if ui.add(button).on_hover_text("Show the numbers of this plot").clicked() {
+                        if shown {
+                            local.plots.tables.remove(&pane);
+                        } else {
+                            local.plots.tables.insert(pane);
+                        }
+                    }
+                }
+            });
         });
     });
     match &outcome.numbers {
@@ -386,14 +409,7 @@ pub fn no_genes_ui(
     }
 }
 
-fn controls_ui(
-    ui: &mut Ui,
-    pane: Pane,
-    scope: &Scope<'_>,
-    local: &mut Local,
-    settings: &mut PlotSettings,
-    out: Out<'_>,
-) {
+fn controls_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, settings: &mut PlotSettings) {
     let id = pane.title();
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = space::S;
@@ -448,28 +464,5 @@ fn controls_ui(
             }
             Pane::Map | Pane::List | Pane::Comparison | Pane::GeneMaps | Pane::Genes => {}
         }
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if quiet_button(ui, "Figure…").on_hover_text("Save this plot as PNG, SVG or PDF").clicked() {
-                out.push(Action::AskFigure(pane));
-            }
-            let outcome = local.plots.slots.get(&pane).and_then(|s| s.outcome.clone());
-            if let Some(Ok(numbers)) = outcome.as_ref().map(|o| &o.numbers) {
-                if quiet_button(ui, "Copy CSV")
-                    .on_hover_text("Copy the numbers of this plot as CSV")
-                    .clicked()
-                {
-                    out.push(Action::Copy(numbers.table().csv()));
-                }
-                let shown = local.plots.tables.contains(&pane);
-                let button = egui::Button::selectable(shown, egui::RichText::new("Table").small());
-                if ui.add(button).on_hover_text("Show the numbers of this plot").clicked() {
-                    if shown {
-                        local.plots.tables.remove(&pane);
-                    } else {
-                        local.plots.tables.insert(pane);
-                    }
-                }
-            }
-        });
     });
 }
