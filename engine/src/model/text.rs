@@ -65,15 +65,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Model`] when the tokenizer cannot spell the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode(text, false).map_err(|e| {
-            Error::model(Problem::new(
-                "tokenizer",
-                e.to_string(),
-                "a text it can spell",
-                "Check tokenizer.json.",
-            ))
-        })?;
-        Ok(encoding.get_ids().to_vec())
+        self.ids(text, false)
     }
 
     /// Tokens of `text` with the special ones that the tokenizer sets about it, as `[CLS]` and `[SEP]`.
@@ -81,7 +73,11 @@ impl TextTokenizer {
     /// # Errors
     /// As [`TextTokenizer::encode`].
     pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode(text, true).map_err(|e| {
+        self.ids(text, true)
+    }
+
+    fn ids(&self, text: &str, with_special: bool) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, with_special).map_err(|e| {
             Error::model(Problem::new(
                 "tokenizer",
                 e.to_string(),

@@ -116,17 +116,23 @@ pub fn bar_row(ui: &mut Ui, name: &str, value: &str, share: f32, name_width: f32
     response
 }
 
+/// A name before its value, cut where it is too long.
+fn key_ui(ui: &mut Ui, key: &str, width: f32) {
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 18.0), Sense::hover());
+    let font = TextStyle::Small.resolve(ui.style());
+    let colour = Tokens::of(ui).text_muted;
+    if elided(ui, rect.left_center(), width - 4.0, key, &font, colour) {
+        response.on_hover_text(key);
+    } else {
+        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, key));
+    }
+}
+
 /// A name and its value; long values wrap under themselves.
 pub fn key_value(ui: &mut Ui, key: &str, value: Option<&str>, key_width: f32) {
     let t = Tokens::of(ui);
     ui.horizontal_top(|ui| {
-        let (rect, response) = ui.allocate_exact_size(vec2(key_width, 18.0), Sense::hover());
-        let font = TextStyle::Small.resolve(ui.style());
-        if elided(ui, rect.left_center(), key_width - 4.0, key, &font, t.text_muted) {
-            response.on_hover_text(key);
-        } else {
-            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, key));
-        }
+        key_ui(ui, key, key_width);
         match value {
             Some(value) => {
                 ui.add(egui::Label::new(RichText::new(value).color(t.text)).wrap().selectable(true))
@@ -141,13 +147,7 @@ pub fn key_value(ui: &mut Ui, key: &str, value: Option<&str>, key_width: f32) {
 pub fn key_number(ui: &mut Ui, key: &str, exact: &str, short: &str, key_width: f32) {
     let t = Tokens::of(ui);
     ui.horizontal_top(|ui| {
-        let (rect, response) = ui.allocate_exact_size(vec2(key_width, 18.0), Sense::hover());
-        let font = TextStyle::Small.resolve(ui.style());
-        if elided(ui, rect.left_center(), key_width - 4.0, key, &font, t.text_muted) {
-            response.on_hover_text(key);
-        } else {
-            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, key));
-        }
+        key_ui(ui, key, key_width);
         let value = ui.add(egui::Label::new(RichText::new(short).color(t.text)).selectable(true));
         value.widget_info(|| WidgetInfo::labeled(Role::Label, true, exact));
         value.on_hover_text(exact);
