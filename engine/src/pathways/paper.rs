@@ -144,9 +144,7 @@ impl ToldPathways {
         let mut seen: Vec<(u32, f32)> = row
             .iter()
             .filter(|(_, value)| *value > 0.0 && value.is_finite())
-            .filter_map(|(column, value)| {
-                self.gene_of_column.get(column as usize).map(|gene| (*gene, value))
-            })
+            .filter_map(|(column, value)| self.gene_of_column.get(column as usize).map(|gene| (*gene, value)))
             .filter(|(gene, _)| *gene != UNKNOWN)
             .collect();
         if self.repeated {
