@@ -17,7 +17,7 @@ use super::text::TextScore;
 use super::truth::{CellTruth, LabelledFile};
 use crate::Result;
 use crate::anndata::SparseRow;
-use crate::describe::{CellReader, ClaimKind, Describer, Description, GenerationSettings, Phrases};
+use crate::describe::{CellReader, ClaimKind, Context, Describer, Description, GenerationSettings, Phrases};
 use crate::ontology::{Ontology, PageRankSimilarity};
 use crate::pathways::ToldPathways;
 use crate::progress::Watch;
@@ -61,12 +61,20 @@ impl Judge<'_> {
     ) -> Result<FileReport> {
         let ids = file.ensembl_ids()?;
         let bound = Bound {
-            reader: self.describer.bind(&ids, &file.gene_names, file.choice.scale)?,
+            reader: self.reader(file, &ids, watch)?,
             pathways: ToldPathways::new(&file.genes)?,
             markers: if self.settings.baselines { self.markers(file, &ids, watch)? } else { None },
         };
         let outcomes = self.outcomes(file, &bound, watch, on_text)?;
-        self.conclude(file, &outcomes, watch)
+        self.conclude(file, &outcomes, bound.reader.context().map(Context::provenance), watch)
+    }
+
+    fn reader(&self, file: &LabelledFile, ids: &[Option<&str>], watch: &Watch) -> Result<CellReader> {
+        let mut reader = self.describer.bind(ids, &file.gene_names, file.choice.scale)?;
+        if !self.settings.alone {
+            self.describer.look_over(&mut reader, &file.matrix, watch)?;
+        }
+        Ok(reader)
     }
 
     /// The marker labeller with the genes' means over cells spread over the file.
@@ -198,7 +206,13 @@ impl Judge<'_> {
         }
     }
 
-    fn conclude(&self, file: &LabelledFile, outcomes: &Outcomes, watch: &Watch) -> Result<FileReport> {
+    fn conclude(
+        &self,
+        file: &LabelledFile,
+        outcomes: &Outcomes,
+        context: Option<serde_json::Value>,
+        watch: &Watch,
+    ) -> Result<FileReport> {
         watch.step("Comparing cell types", 0, None)?;
         let mut comparer = Comparer::new(self.ontology, PageRankSimilarity::builtin()?);
         let mut methods: BTreeMap<&'static str, Figures> = BTreeMap::new();
@@ -243,6 +257,7 @@ impl Judge<'_> {
             cells: outcomes.truth.len(),
             cell_types: by_type.len(),
             matrix: format!("{} ({})", file.choice.key, file.choice.scale.label()),
+            context,
             unknown_labels: file.unknown_labels.clone(),
             notes,
             methods,

@@ -1,5 +1,7 @@
 //! From drawn cells to what the model is shown: gene tokens, labels, the words of the description.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -9,7 +11,7 @@ use tokenizers::{AddedToken, Tokenizer, TokenizerBuilder};
 use super::corpus::Corpus;
 use super::draw::Drawer;
 use super::recipe::Recipe;
-use crate::describe::{KnownWords, Phrases};
+use crate::describe::{KnownWords, Phrases, Taught};
 use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
 use crate::model::TextTokenizer;
@@ -129,6 +131,25 @@ impl<'a> ExampleMaker<'a> {
             words.add(&self.corpus.facts(row, self.phrases));
         }
         words
+    }
+
+    /// How often each type is drawn from each tissue, in places of the slots of the known words.
+    pub(super) fn taught(&self) -> Taught {
+        let words = self.known_words();
+        let mut shares: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+        for (row, share) in self.drawer.row_shares() {
+            if let Some(places) = words.places(&self.corpus.facts(row, self.phrases)) {
+                *shares.entry(places).or_default() += share;
+            }
+        }
+        Taught {
+            cell_type_slot: KnownWords::CELL_TYPE_SLOT,
+            tissue_slot: KnownWords::TISSUE_SLOT,
+            shares: shares
+                .into_iter()
+                .map(|((cell_type, tissue), share)| (cell_type, tissue, share))
+                .collect(),
+        }
     }
 
     /// Examples `first..first + n` of the endless series, made on all cores, their genes cut to `max_len` tokens.
