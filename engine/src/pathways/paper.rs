@@ -232,7 +232,8 @@ mod tests {
         let whole = ToldPathways::new(&genes).unwrap();
         // Only the cell's own genes, backwards, with an unknown one among them that is read past.
         let mut own: Vec<(Option<GeneId>, f32)> =
-            row.iter().map(|(column, value)| (genes[column as usize], value)).rev().collect();
+            row.iter().map(|(column, value)| (genes[column as usize], value)).collect();
+        own.reverse();
         own.insert(7, (None, 50.0));
         let panel = ToldPathways::new(&own.iter().map(|(gene, _)| *gene).collect::<Vec<_>>()).unwrap();
         let cut = SparseRow {

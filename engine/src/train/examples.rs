@@ -70,7 +70,7 @@ impl<'a> ExampleMaker<'a> {
         given: Option<(GeneDictionary, TextTokenizer)>,
         watch: &Watch,
     ) -> Result<(Self, GeneDictionary)> {
-        let drawer = Drawer::new(corpus, &recipe.cells, recipe.seed);
+        let drawer = Drawer::new(corpus, &recipe.cells, recipe.seed)?;
         let table = GeneTable::builtin()?;
         let columns: Vec<Option<GeneId>> = corpus.genes.iter().copied().map(Some).collect();
         let pathways = ToldPathways::new(&columns)?;
