@@ -50,7 +50,7 @@ pub(super) struct ExampleMaker<'a> {
     pathway_texts: Vec<String>,
     tokenizer: TextTokenizer,
     end_of_text: u32,
-    /// Shorter encodings are not shown, so that every prompt of a batch has the same length.
+    /// Shorter encodings are not shown.
     least_tokens: usize,
     /// Whether encodings end with a token of their own.
     has_end: bool,
@@ -67,7 +67,7 @@ impl<'a> ExampleMaker<'a> {
     pub(super) fn new(
         corpus: &'a Corpus,
         recipe: &'a Recipe,
-        given: Option<(GeneDictionary, TextTokenizer)>,
+        given: (Option<GeneDictionary>, Option<TextTokenizer>),
         watch: &Watch,
     ) -> Result<(Self, GeneDictionary)> {
         let drawer = Drawer::new(corpus, &recipe.cells, recipe.seed)?;
@@ -80,12 +80,15 @@ impl<'a> ExampleMaker<'a> {
             .iter()
             .map(|n| phrases.pathway(n).map_or_else(|| n.clone(), str::to_owned))
             .collect();
-        let (dictionary, tokenizer) = match given {
-            Some(both) => both,
+        let dictionary = match given.0 {
+            Some(dictionary) => dictionary,
+            None => build_dictionary(corpus, &drawer, recipe, watch)?,
+        };
+        let tokenizer = match given.1 {
+            Some(tokenizer) => tokenizer,
             None => {
-                let dictionary = build_dictionary(corpus, &drawer, recipe, watch)?;
                 watch.step("Building the tokenizer", 0, None)?;
-                (dictionary, build_tokenizer(corpus, recipe, phrases, &pathway_texts)?)
+                build_tokenizer(corpus, recipe, phrases, &pathway_texts)?
             }
         };
         let end_of_text = tokenizer.token(&recipe.decoder.end_of_text).ok_or_else(|| {
@@ -98,7 +101,7 @@ impl<'a> ExampleMaker<'a> {
         })?;
         let ids: Vec<Option<&str>> = corpus.genes.iter().map(|&g| Some(table.ensembl_id(g))).collect();
         let encoder = RankEncoder::new(&dictionary, recipe.genes.kind, recipe.genes.max_len, &ids);
-        let least_tokens = recipe.prompt.top_k;
+        let least_tokens = recipe.genes.least.unwrap_or(recipe.prompt.top_k);
         let maker = Self {
             corpus,
             drawer,

@@ -16,8 +16,10 @@ use super::checkpoint::{CheckpointFolder, Position, read_state, read_vocabularie
 use super::corpus::Corpus;
 use super::examples::{Example, ExampleMaker};
 use super::gene_vectors::principal_components;
+use super::low_rank::{low_rank_tensors, peft_config};
 use super::optimizer::Adam;
 use super::plot::draw_losses;
+use super::pretrained::Pretrained;
 use super::recipe::{GeneVectors, Objective, Recipe, Stage};
 use super::signatures::signatures;
 use super::trainee::{Configs, INITIAL_STD, LabelCounts, Outcome, Trainee};
@@ -91,9 +93,16 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
     std::fs::create_dir_all(&settings.out).map_err(|e| Error::io("make the folder", &settings.out, e))?;
     let folder = CheckpointFolder::new(&settings.out);
     let recipe_hash = CheckpointFolder::recipe_hash(recipe)?;
-    let found = folder.newest(&recipe_hash)?;
+    let pretrained = Pretrained::open(recipe, &settings.data, watch)?;
+    let found = folder.newest(&recipe_hash, &pretrained)?;
     let corpus = Corpus::read(recipe, &settings.data, watch)?;
-    let given = found.as_ref().map(|(path, _)| read_vocabularies(path)).transpose()?;
+    let given = match &found {
+        Some((path, _)) => {
+            let (dictionary, tokenizer) = read_vocabularies(path)?;
+            (Some(dictionary), Some(tokenizer))
+        }
+        None => (pretrained.dictionary.clone(), pretrained.tokenizer.clone()),
+    };
     let (maker, genes) = ExampleMaker::new(&corpus, recipe, given, watch)?;
     let labels = LabelCounts {
         cell_types: corpus.cell_types.len(),
@@ -101,7 +110,7 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         diseases: corpus.diseases.len(),
         pathways: maker.n_pathways(),
     };
-    let configs = Configs::new(recipe, &genes, maker.tokenizer(), labels);
+    let configs = Configs::new(recipe, &genes, maker.tokenizer(), labels, &pretrained);
     let device = choose_device(settings.device)?.device;
     let threads = if device == Device::flex() {
         std::thread::available_parallelism().map_or(1, usize::from)
@@ -111,12 +120,18 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
     let device = device.autodiff();
     let (trainee, adam, position) = match found {
         Some((path, position)) => {
-            let (trainee, adam) = read_state(&path, &configs, &device)?;
+            let (trainee, adam) = read_state(&path, &configs, &pretrained, &device)?;
             (trainee, adam, position)
         }
         None => {
-            let start = Position { stage: 0, step: 0, examples: 0, recipe: recipe_hash };
-            let mut trainee = Trainee::fresh(&configs, recipe.seed, &device)?;
+            let start = Position {
+                stage: 0,
+                step: 0,
+                examples: 0,
+                recipe: recipe_hash,
+                pretrained: pretrained.hashes.clone(),
+            };
+            let mut trainee = Trainee::fresh(&configs, recipe.seed, &device, &pretrained)?;
             if recipe.encoder.gene_vectors == GeneVectors::PrincipalComponents {
                 watch.step("Finding principal components", 0, None)?;
                 let width = configs.encoder.hidden_size;
@@ -127,10 +142,11 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         }
     };
     let prompter =
-        Prompter::new(recipe.prompt.clone(), recipe.chat_template.clone(), maker.tokenizer().clone())?;
+        Prompter::new(recipe.prompt.clone(), chat_template(recipe, &pretrained)?, maker.tokenizer().clone())?;
     let mut run = Run {
         settings,
         configs,
+        pretrained: &pretrained,
         corpus: &corpus,
         maker: &maker,
         genes: &genes,
@@ -158,6 +174,7 @@ struct Part {
 struct Run<'a> {
     settings: &'a TrainSettings,
     configs: Configs,
+    pretrained: &'a Pretrained,
     corpus: &'a Corpus,
     maker: &'a ExampleMaker<'a>,
     genes: &'a GeneDictionary,
@@ -385,7 +402,20 @@ impl Run<'_> {
     fn write_checkpoint(&self) -> Result<()> {
         let out = &self.settings.out;
         draw_losses(&out.join(METRICS), &out.join("loss.svg"))?;
-        self.folder.write(&self.trainee, &self.adam, self.genes, self.maker.tokenizer(), &self.position)
+        let model = (&self.trainee, &self.configs, self.pretrained);
+        self.folder.write(model, &self.adam, self.genes, self.maker.tokenizer(), &self.position)
+    }
+
+    /// Writes what LoRA learnt as an adapter in peft's layout, for use with the decoder that it was trained on. The
+    /// bundle holds the two merged.
+    fn write_adapter(&self) -> Result<()> {
+        let Some(lora) = &self.configs.lora else { return Ok(()) };
+        let folder = self.settings.out.join("lora");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("make the folder", &folder, e))?;
+        let base = self.settings.recipe.decoder.from.as_deref().unwrap_or_default();
+        write_json(&folder.join("adapter_config.json"), &peft_config(lora, base))?;
+        let tensors = low_rank_tensors(&self.trainee.decoder)?;
+        write_safetensors(&folder.join("adapter_model.safetensors"), &tensors, false)
     }
 
     /// Writes the finished model as a bundle in half precision.
@@ -401,6 +431,7 @@ impl Run<'_> {
             export(&mut sink)?;
             write_safetensors(&path, &sink.into_tensors(), true)
         };
+        self.write_adapter()?;
         parts(&|sink| self.trainee.encoder.export(sink, false), "encoder/model.safetensors")?;
         parts(&|sink| self.trainee.adapter.export(sink), "adapter/model.safetensors")?;
         parts(&|sink| self.trainee.decoder.export(sink), "decoder/model.safetensors")?;
@@ -410,7 +441,8 @@ impl Run<'_> {
             &folder.join("decoder/tokenizer.json"),
             self.maker.tokenizer().to_json()?.as_bytes(),
         )?;
-        write_atomically(&folder.join("decoder/chat_template.jinja"), recipe.chat_template.as_bytes())?;
+        let template = chat_template(recipe, self.pretrained)?;
+        write_atomically(&folder.join("decoder/chat_template.jinja"), template.as_bytes())?;
         write_atomically(&folder.join("genes.tsv"), &self.genes.write_tsv())?;
         write_atomically(&folder.join("signatures.tsv"), signatures(self.corpus)?.write_tsv().as_bytes())?;
         write_json(&folder.join("grammar.json"), &self.maker.known_words().slots())?;
@@ -461,6 +493,19 @@ impl Run<'_> {
         }
         Ok(folder)
     }
+}
+
+/// The recipe's chat template, or that of the decoder it begins from.
+fn chat_template(recipe: &Recipe, pretrained: &Pretrained) -> Result<String> {
+    let own = Some(recipe.chat_template.clone()).filter(|template| !template.is_empty());
+    own.or_else(|| pretrained.chat_template.clone()).ok_or_else(|| {
+        Error::train(Problem::new(
+            "chat_template",
+            "none in the recipe and none in the decoder's folder",
+            "a chat template in Jinja",
+            "Write it into the recipe.",
+        ))
+    })
 }
 
 fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
