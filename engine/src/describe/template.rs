@@ -381,6 +381,21 @@ mod tests {
     }
 
     #[test]
+    fn more_than_200_cell_types_and_all_pathways_are_told_in_one_sentence() {
+        let (phrases, ontology) =
+            (Phrases::builtin().unwrap(), crate::ontology::Ontology::builtin().unwrap());
+        assert!(phrases.cell_types().count() >= 200, "{}", phrases.cell_types().count());
+        for (id, words) in phrases.cell_types() {
+            assert!(ontology.term(id).is_some_and(|term| !term.deprecated), "{id}");
+            assert!(words.split(' ').count() >= 5 && !words.contains(". "), "{id}: {words}");
+        }
+        let sets = crate::pathways::GeneSets::hallmark().unwrap().sets();
+        let untold: Vec<&str> =
+            sets.iter().map(|set| set.name.as_str()).filter(|name| phrases.pathway(name).is_none()).collect();
+        assert!(untold.is_empty() && phrases.pathways().count() == sets.len(), "{untold:?}");
+    }
+
+    #[test]
     fn every_shipped_phrase_can_stand_in_the_pattern() {
         let phrases = Phrases::builtin().unwrap();
         assert!(phrases.cell_types().count() >= 225);
