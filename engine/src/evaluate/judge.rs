@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::baselines::{Answer, Baselines, pathway_scorer, top_pathways};
+use super::baselines::{Answer, Baselines, told_pathways};
 use super::bertscore::BertScorer;
 use super::bootstrap::{Estimate, resample};
 use super::calibration::Reliability;
@@ -19,7 +19,7 @@ use crate::Result;
 use crate::anndata::SparseRow;
 use crate::describe::{CellReader, ClaimKind, Context, Describer, Description, GenerationSettings, Phrases};
 use crate::ontology::{Ontology, PageRankSimilarity};
-use crate::pathways::PathwayScorer;
+use crate::pathways::ToldPathways;
 use crate::progress::Watch;
 
 /// Resamples behind each interval.
@@ -44,7 +44,7 @@ pub(super) struct Judge<'a> {
 /// What is bound to one file's columns.
 struct Bound {
     reader: CellReader,
-    scorer: PathwayScorer,
+    pathways: ToldPathways,
     markers: Option<MarkerLabeller>,
 }
 
@@ -62,7 +62,7 @@ impl Judge<'_> {
         let ids = file.ensembl_ids()?;
         let bound = Bound {
             reader: self.reader(file, &ids, watch)?,
-            scorer: pathway_scorer(&file.genes)?,
+            pathways: ToldPathways::new(&file.genes)?,
             markers: if self.settings.baselines { self.markers(file, &ids, watch)? } else { None },
         };
         let outcomes = self.outcomes(file, &bound, watch, on_text)?;
@@ -140,7 +140,7 @@ impl Judge<'_> {
                 let Some(truth) = file.truth(*cell) else { continue };
                 let linear = row.linearise(file.choice.scale);
                 let description = described.remove(cell);
-                let reference = self.add_truth(&mut outcomes, &truth, &linear, &bound.scorer);
+                let reference = self.add_truth(&mut outcomes, &truth, &linear, &bound.pathways);
                 let said = description.as_ref().map_or("", |d| d.text.as_str());
                 outcomes.texts.push(TextScore::of(said, &reference));
                 outcomes.well_formed.push(description.as_ref().is_some_and(|d| d.well_formed));
@@ -176,9 +176,9 @@ impl Judge<'_> {
         outcomes: &mut Outcomes,
         truth: &CellTruth,
         linear: &SparseRow,
-        scorer: &PathwayScorer,
+        scorer: &ToldPathways,
     ) -> String {
-        let pathways = top_pathways(scorer, linear);
+        let pathways = told_pathways(scorer, linear);
         let names: Vec<&str> = pathways.iter().map(String::as_str).collect();
         let number = |word: &Option<String>| word.as_deref().map(plain);
         outcomes.truth.push(Labels {

@@ -7,7 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Gamma, Normal, Poisson};
 
 use super::corpus::{Corpus, LabelledRow, SourceRows};
+use super::disturb::Disturbances;
 use super::recipe::{CellRecipe, SourceForm};
+use crate::Result;
 use crate::anndata::SparseRow;
 
 /// A drawn cell.
@@ -31,11 +33,15 @@ pub(super) struct Drawer<'a> {
     ambient: Vec<Vec<f32>>,
     /// How often the rows of each tissue are drawn.
     tissue_weights: Vec<f64>,
+    disturbances: Disturbances,
 }
 
 impl<'a> Drawer<'a> {
     /// A drawer whose cells all follow from `seed`.
-    pub(super) fn new(corpus: &'a Corpus, recipe: &'a CellRecipe, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// As [`Disturbances::new`].
+    pub(super) fn new(corpus: &'a Corpus, recipe: &'a CellRecipe, seed: u64) -> Result<Self> {
         let n = corpus.genes.len();
         let mut ambient = vec![vec![0f32; n]; corpus.tissues.len()];
         let (mut sums, mut squares, mut count) = (vec![0f64; n], vec![0f64; n], 0f64);
@@ -63,7 +69,8 @@ impl<'a> Drawer<'a> {
         }
         let weight = |tissue: &String| recipe.tissue_weights.get(tissue).copied().unwrap_or(1.0);
         let tissue_weights = corpus.tissues.words().iter().map(weight).collect();
-        Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights }
+        let disturbances = Disturbances::new(corpus)?;
+        Ok(Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights, disturbances })
     }
 
     /// Genes by falling variance between profiles.
@@ -81,6 +88,7 @@ impl<'a> Drawer<'a> {
             SourceForm::Profiles => self.counts_from_profile(row, &mut rng),
             SourceForm::Cells => self.thin(row, &mut rng),
         };
+        values = self.disturbances.befall(values, row, source, self.recipe, &mut rng);
         if rng.random::<f64>() < self.recipe.panel_share {
             values = self.cut_to_panel(&values, &mut rng);
         }

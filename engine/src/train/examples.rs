@@ -15,7 +15,7 @@ use crate::describe::{KnownWords, Phrases, Taught};
 use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
 use crate::model::TextTokenizer;
-use crate::pathways::{Dialect, GeneSets, PAPER_SETS, PathwayScorer};
+use crate::pathways::ToldPathways;
 use crate::progress::Watch;
 use crate::tokens::{GeneDictionary, RankEncoder, SpecialTokens, TokenKind};
 use crate::{Error, Result};
@@ -45,7 +45,7 @@ pub(super) struct ExampleMaker<'a> {
     corpus: &'a Corpus,
     drawer: Drawer<'a>,
     encoder: RankEncoder,
-    scorer: PathwayScorer,
+    pathways: ToldPathways,
     phrases: &'static Phrases,
     pathway_texts: Vec<String>,
     tokenizer: TextTokenizer,
@@ -70,13 +70,12 @@ impl<'a> ExampleMaker<'a> {
         given: Option<(GeneDictionary, TextTokenizer)>,
         watch: &Watch,
     ) -> Result<(Self, GeneDictionary)> {
-        let drawer = Drawer::new(corpus, &recipe.cells, recipe.seed);
+        let drawer = Drawer::new(corpus, &recipe.cells, recipe.seed)?;
         let table = GeneTable::builtin()?;
-        let sets = GeneSets::hallmark()?.only(&PAPER_SETS);
         let columns: Vec<Option<GeneId>> = corpus.genes.iter().copied().map(Some).collect();
-        let scorer = PathwayScorer::new(&sets, &columns, Dialect::Decoupler)?;
+        let pathways = ToldPathways::new(&columns)?;
         let phrases = Phrases::builtin()?;
-        let pathway_texts: Vec<String> = scorer
+        let pathway_texts: Vec<String> = pathways
             .names()
             .iter()
             .map(|n| phrases.pathway(n).map_or_else(|| n.clone(), str::to_owned))
@@ -104,7 +103,7 @@ impl<'a> ExampleMaker<'a> {
             corpus,
             drawer,
             encoder,
-            scorer,
+            pathways,
             phrases,
             pathway_texts,
             tokenizer,
@@ -175,8 +174,8 @@ impl<'a> ExampleMaker<'a> {
                 let cut = kept..tokens.len() - usize::from(self.has_end);
                 tokens.drain(cut);
             }
-            let best = self.scorer.enriched(&cell.values, 2);
-            let at = |i: usize| best.get(i).map_or(0, |(set, _)| *set);
+            let told = self.pathways.told(&cell.values);
+            let at = |i: usize| told.get(i).copied().unwrap_or(0);
             let pathways = [at(0), at(1)];
             let mut facts = self.corpus.facts(cell.row, self.phrases);
             facts.pathways = pathways.iter().filter_map(|&p| self.pathway_texts.get(p).cloned()).collect();
