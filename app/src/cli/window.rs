@@ -19,6 +19,9 @@ pub struct WindowArgs {
     /// Colours of the window, instead of those chosen last
     #[arg(long, value_enum)]
     theme: Option<ThemeArg>,
+    /// Draw with the processor, where the graphics driver does not work as it should
+    #[arg(long)]
+    software: bool,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -53,6 +56,7 @@ impl WindowArgs {
             open: self.file.as_deref().map(source),
             settings: (&self.engine).into(),
             theme: self.theme.map(Into::into),
+            software: self.software,
             ..WindowOptions::default()
         })?)
     }

@@ -104,6 +104,16 @@ impl App {
                 .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
             max_cells: render_state.map_or(0, map::max_cells),
         };
+        if let Some(why) = options.graphics_failure {
+            app.work.notify(
+                Severity::Error,
+                "The graphics card cannot be used: the processor draws this window",
+                format!(
+                    "Everything works, but large maps move less smoothly. Updating the graphics driver may help. The \
+                     driver said: {why}."
+                ),
+            );
+        }
         if let Some(source) = options.open {
             app.actions.push(Action::OpenSource(source));
             app.run_actions(ctx);

@@ -59,6 +59,9 @@ pub enum Command {
     },
     /// Compares two sets of cells in every gene; answered by [`super::Event::Compared`]. A newer one replaces an older.
     Compare(Arc<CompareRequest>),
+    /// Judges the quality of every cell in the chosen matrix; answered by [`super::Event::QualityRead`]. A newer one
+    /// replaces an older.
+    ReadQuality,
     /// Computes a map and clusters from the chosen matrix; answered by [`super::Event::Extended`]. A newer one replaces
     /// an older.
     Embed(EmbedSettings),

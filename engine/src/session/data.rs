@@ -124,6 +124,7 @@ impl DataWorker {
             Command::ReadGenes { genes } => self.read_genes(ctx, &genes),
             Command::ReadCell { cell } => self.read_cell(ctx, cell),
             Command::Compare(request) => analysis::compare_sets(&self.shared, ctx, &request),
+            Command::ReadQuality => analysis::judge_cells(&self.shared, ctx),
             Command::Embed(settings) => analysis::embed_cells(&self.shared, ctx, settings),
             Command::ExportMap { path } => analysis::export_map(&self.shared, ctx, &path),
             Command::ExportComparison { result, path } => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::command::{DataSource, JobId};
 use crate::Error;
-use crate::analysis::Comparison;
+use crate::analysis::{Comparison, Quality};
 use crate::anndata::{Frame, MatrixChoice, MatrixKey};
 use crate::describe::Description;
 use crate::genes::Species;
@@ -220,6 +220,13 @@ pub enum Event {
         /// What differs.
         result: Arc<Comparison>,
     },
+    /// The quality of every cell was judged.
+    QualityRead {
+        /// The job.
+        job: JobId,
+        /// The figures.
+        quality: Arc<Quality>,
+    },
     /// The data set has a computed map and clusters more: the embeddings `X_umap` (`X_umap_cell2text` where the file has
     /// its own) and `X_pca_cell2text`, and the column `c2t_cluster` of obs. All else is as before, descriptions too.
     Extended {
@@ -273,6 +280,7 @@ impl Event {
             | Self::Described { job, .. }
             | Self::Annotated { job, .. }
             | Self::Compared { job, .. }
+            | Self::QualityRead { job, .. }
             | Self::Extended { job, .. }
             | Self::Exported { job, .. }
             | Self::Finished { job }

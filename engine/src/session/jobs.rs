@@ -43,7 +43,7 @@ pub(super) enum Lane {
     Data,
     /// Reads single cells, which takes milliseconds and must not wait for a gene.
     Cell,
-    /// Compares cells and computes maps, which takes long.
+    /// Compares and judges cells and computes maps, which takes long.
     Analysis,
     /// Runs the model.
     Model,
@@ -60,6 +60,7 @@ pub(super) enum Kind {
     Describe,
     Annotate,
     Compare,
+    ReadQuality,
     Embed,
     ExportComparison,
     ExportMap,
@@ -77,6 +78,7 @@ impl Kind {
             Command::Describe { .. } => Self::Describe,
             Command::Annotate { .. } => Self::Annotate,
             Command::Compare(_) => Self::Compare,
+            Command::ReadQuality => Self::ReadQuality,
             Command::Embed(_) => Self::Embed,
             Command::ExportComparison { .. } => Self::ExportComparison,
             Command::ExportMap { .. } => Self::ExportMap,
@@ -88,7 +90,7 @@ impl Kind {
         match self {
             Self::Describe | Self::Annotate => Lane::Model,
             Self::ReadCell => Lane::Cell,
-            Self::Compare | Self::Embed => Lane::Analysis,
+            Self::Compare | Self::ReadQuality | Self::Embed => Lane::Analysis,
             Self::Open
             | Self::UseMatrix
             | Self::ColourByGene
@@ -116,6 +118,7 @@ impl Kind {
             // Who asks for other genes has no more use for those before.
             Self::ReadGenes => older == Self::ReadGenes,
             Self::Compare => older == Self::Compare,
+            Self::ReadQuality => older == Self::ReadQuality,
             Self::Embed => older == Self::Embed,
             Self::Describe => older == Self::Describe,
             _ => false,

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ReadGenes`], [`Command::ExportCsv`], [`Command::ExportComparison`], [`Command::ExportMap`] |
 //! | cell | [`Command::ReadCell`] |
-//! | analysis | [`Command::Compare`], [`Command::Embed`] |
+//! | analysis | [`Command::Compare`], [`Command::ReadQuality`], [`Command::Embed`] |
 //! | model | [`Command::Describe`], [`Command::Annotate`] |
 //!
 //! Each worker takes its commands in the order sent; a description asked for during an annotate job is slipped in

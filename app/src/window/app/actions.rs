@@ -288,6 +288,7 @@ impl App {
                 ColourBy::GeneSet { genes, .. } => {
                     genes.iter().any(|g| self.work.gene_names.find(g).is_some())
                 }
+                ColourBy::Quality(_) => true,
                 // Nothing is described yet.
                 ColourBy::Said(_) => false,
                 ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
@@ -342,6 +343,9 @@ impl App {
             self.view.range.log = false;
         }
         self.view.colour_by = by;
+        if matches!(self.view.colour_by, ColourBy::Quality(_)) && !self.judge_quality() {
+            return;
+        }
         if let ColourBy::GeneSet { name, genes } = &self.view.colour_by {
             let (name, genes) = (name.clone(), genes.clone());
             if !self.read_gene_set(name, &genes) {
@@ -381,6 +385,9 @@ impl App {
                 Some((_, read)) if read.symbol == *name => Source::Gene(read.clone()),
                 _ => Source::Nothing,
             },
+            ColourBy::Quality(figure) => {
+                self.work.quality.as_ref().map_or(Source::Nothing, |judged| figure.source(judged))
+            }
             ColourBy::Said(said) => {
                 self.said_drawn = (self.work.descriptions.len(), ctx.time());
                 said::source(&self.work.descriptions, *said, dataset.n_obs)

@@ -186,6 +186,7 @@ impl App {
             ColourBy::Nothing => true,
             ColourBy::Column(name) => dataset.obs.column(name).is_some(),
             ColourBy::Gene { gene, symbol } => dataset.genes.get(*gene) == Some(symbol),
+            ColourBy::Quality(_) => true,
             ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
             ColourBy::GeneSet { genes, .. } => genes.iter().any(|g| self.work.gene_names.find(g).is_some()),
             // Descriptions are not part of a session.
