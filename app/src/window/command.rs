@@ -26,6 +26,8 @@ pub enum Command {
     ExportOntologySvg,
     ExportOntologyCsv,
     ExportLabels,
+    WriteCopy,
+    OpenFolder,
     OpenSession,
     SaveSession,
     ClearRecent,
@@ -182,11 +184,13 @@ const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 73] = [
+    pub const ALL: [Self; 75] = [
         Self::Open,
+        Self::OpenFolder,
         Self::OpenSample,
         Self::ClearRecent,
         Self::ExportCsv,
+        Self::WriteCopy,
         Self::ExportFigure,
         Self::ExportOntologySvg,
         Self::ExportOntologyCsv,
@@ -265,6 +269,8 @@ impl Command {
             Self::OpenSample => "Open the PBMC sample",
             Self::ExportCsv => "Export CSV…",
             Self::ExportLabels => "Export labels…",
+            Self::WriteCopy => "Write annotations into a copy…",
+            Self::OpenFolder => "Open 10x folder…",
             Self::OpenSession => "Open session…",
             Self::SaveSession => "Save session…",
             Self::Undo => "Undo",
@@ -346,6 +352,10 @@ impl Command {
             Self::ExportLabels => {
                 "Write the labels given by hand to a CSV file, with its provenance beside it."
             }
+            Self::WriteCopy => {
+                "Write descriptions and labels as columns of obs into a copy of the file. The file itself stays as it is."
+            }
+            Self::OpenFolder => "Open a folder of 10x Genomics: matrix.mtx, barcodes and features.",
             Self::OpenSession => {
                 "Open a session: the data with its sets, labels and view as they were saved."
             }
@@ -501,6 +511,8 @@ impl Command {
             | Self::ThemeLight
             | Self::ThemeDark
             | Self::ShowHint
+            | Self::WriteCopy
+            | Self::OpenFolder
             | Self::About => (None, None),
         };
         first.into_iter().chain(second).collect()
@@ -518,6 +530,7 @@ impl Command {
             | Self::Quit
             | Self::ExportFigure => Menu::File,
             Self::ExportLabels | Self::OpenSession | Self::SaveSession => Menu::File,
+            Self::WriteCopy | Self::OpenFolder => Menu::File,
             Self::Undo
             | Self::Redo
             | Self::ShowHistory
@@ -578,6 +591,7 @@ impl Command {
     pub fn is_enabled(self, now: Situation) -> bool {
         match self {
             Self::ExportCsv => now.has_annotations,
+            Self::WriteCopy => now.has_annotations || now.has_labels,
             Self::ClearRecent => now.has_recent,
             Self::FitMap | Self::ZoomIn | Self::ZoomOut | Self::ShowMap => now.has_map,
             Self::NextEmbedding => now.has_other_embedding,
@@ -718,6 +732,8 @@ pub enum Action {
     GoToStep(usize),
     /// Write the labels given by hand here.
     ExportLabelsTo(PathBuf),
+    /// Write a copy of the data file with descriptions and labels here.
+    WriteCopyTo(PathBuf),
     /// Save the session here.
     SaveSessionTo(PathBuf),
     /// Open this session file.
