@@ -75,7 +75,11 @@ impl Watch {
     /// The same watch for work that others go before: at each step and check it sleeps, `pause` by `pause`, while
     /// `others_work` says so. Such work must not run on threads that the others need.
     #[must_use]
-    pub fn standing_back(mut self, others_work: impl Fn() -> bool + Send + Sync + 'static, pause: Duration) -> Self {
+    pub fn standing_back(
+        mut self,
+        others_work: impl Fn() -> bool + Send + Sync + 'static,
+        pause: Duration,
+    ) -> Self {
         self.stand_back = Some((Arc::new(others_work), pause));
         self
     }

@@ -396,7 +396,8 @@ fn annotations_go_into_a_copy_of_the_file_and_the_file_stays_as_it_is() {
     let done = Run::of(cell2text(args).arg(&copy).arg(&file)).json();
     assert_eq!((done["rows"].as_u64(), &done["table"]), (Some(3), &Value::Null));
     let info = run_on("info", &copy, &["--json"]).json();
-    let column = |name: &str| info["obs"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap().clone();
+    let column =
+        |name: &str| info["obs"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap().clone();
     assert_eq!(column("c2t_cell_type")["missing"], 697);
     assert_eq!(column("c2t_cell_type")["kind"], "categorical");
     assert_eq!(column("c2t_cell_type_score")["kind"], "number");
@@ -465,7 +466,10 @@ fn a_folder_of_10x_genomics_opens_like_a_file() {
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     put("matrix.mtx", "%%MatrixMarket matrix coordinate integer general\n%\n3 2 3\n1 1 4\n3 1 1\n2 2 7\n");
     put("barcodes.tsv", "AAAC-1\nAAAG-1\n");
-    put("features.tsv", "ENSG00000156738\tMS4A1\tGene Expression\nENSG00000090382\tLYZ\tGene Expression\nENSG00000115523\tGNLY\tGene Expression\n");
+    put(
+        "features.tsv",
+        "ENSG00000156738\tMS4A1\tGene Expression\nENSG00000090382\tLYZ\tGene Expression\nENSG00000115523\tGNLY\tGene Expression\n",
+    );
     let info = run_on("info", folder.path(), &["--json"]).json();
     assert_eq!((&info["n_obs"], &info["n_vars"], &info["known_genes"]), (&2.into(), &3.into(), &3.into()));
     assert_eq!(info["matrix"]["scale"], "counts");

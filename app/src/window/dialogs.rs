@@ -59,7 +59,10 @@ pub enum Purpose {
 impl Purpose {
     /// Whether a file is chosen that is there.
     fn opens(self) -> bool {
-        matches!(self, Self::Open | Self::OpenFolder | Self::GeneLists | Self::OpenSession | Self::DataOfSession)
+        matches!(
+            self,
+            Self::Open | Self::OpenFolder | Self::GeneLists | Self::OpenSession | Self::DataOfSession
+        )
     }
 }
 

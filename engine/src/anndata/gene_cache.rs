@@ -235,15 +235,25 @@ impl GeneCache {
     ) -> Result<Self> {
         let (n_cells, n_genes) = (matrix.n_majors(), matrix.n_minor());
         let failed = |e| Error::io("write the gene cache", path, e);
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
         // Two programs may have the same file open; one of them builds.
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::request(
-                    Problem::new("the gene cache", "that another program builds it", "nobody at it", "Wait for it.")
-                        .in_file(path),
+                    Problem::new(
+                        "the gene cache",
+                        "that another program builds it",
+                        "nobody at it",
+                        "Wait for it.",
+                    )
+                    .in_file(path),
                 ));
             }
             // A drive without locks: then nobody else is told either.
@@ -497,7 +507,10 @@ mod tests {
         let [first, second] = [Table::new(50, 6), Table::new(50, 7)];
         for table in [&first, &second, &first] {
             let written = csr(table);
-            check(&matrix(&written).gene_cache(&path, 1 << 20, u64::MAX, &Watch::silent()).unwrap().unwrap(), table);
+            check(
+                &matrix(&written).gene_cache(&path, 1 << 20, u64::MAX, &Watch::silent()).unwrap().unwrap(),
+                table,
+            );
         }
     }
 

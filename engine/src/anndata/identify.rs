@@ -30,7 +30,11 @@ pub(super) fn check_is_hdf5(path: &Path) -> Result<()> {
                 "Convert it: anndata.read_zarr(\"in.zarr\").write_h5ad(\"out.h5ad\").",
             )
         } else {
-            refuse(path, "a folder", "Choose the .h5ad file inside it, or a folder with matrix.mtx, barcodes.tsv and features.tsv.")
+            refuse(
+                path,
+                "a folder",
+                "Choose the .h5ad file inside it, or a folder with matrix.mtx, barcodes.tsv and features.tsv.",
+            )
         });
     }
     let mut file = File::open(path).map_err(failed)?;

@@ -55,8 +55,10 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+pub use cache_folder::{CacheEntry, CacheFolder};
 pub use choose::{MatrixChoice, Scale};
 pub use colours::parse_colour;
+pub use encode::TextWriter;
 pub use frame::{Column, Frame, LabelCodes, Values};
 pub use gene_cache::{CacheKey, GeneCache};
 pub use gene_names::symbol_column;
@@ -65,10 +67,8 @@ pub use mtx::files_of;
 pub use obsm::DenseF32;
 pub use rows::SparseRow;
 pub use scan::Gathered;
-pub use encode::TextWriter;
 pub use write::{NewAnnData, RowWriter};
 pub use write_back::FileCopy;
-pub use cache_folder::{CacheEntry, CacheFolder};
 
 use crate::error::Problem;
 use crate::progress::Watch;

@@ -104,9 +104,8 @@ fn stem(file: &Path) -> Option<&str> {
 
 fn is_matrix_market(file: &Path) -> bool {
     let mut head = [0; HEADER.len()];
-    let read = open(file).and_then(|mut reader| {
-        reader.read_exact(&mut head).map_err(|e| Error::io("read", file, e))
-    });
+    let read = open(file)
+        .and_then(|mut reader| reader.read_exact(&mut head).map_err(|e| Error::io("read", file, e)));
     read.is_ok() && head.to_ascii_lowercase() == HEADER.as_bytes()
 }
 
@@ -372,10 +371,7 @@ impl Entries {
             self.done += 1;
             return Ok(Some(Entry { cell, gene: gene as u32, value }));
         }
-        Err(self.wrong(
-            &format!("the end after {} entries", self.done),
-            &format!("{} entries", self.total),
-        ))
+        Err(self.wrong(&format!("the end after {} entries", self.done), &format!("{} entries", self.total)))
     }
 
     fn wrong(&self, found: &str, expected: &str) -> Error {

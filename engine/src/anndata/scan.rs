@@ -59,7 +59,8 @@ pub(super) fn pass(
             last += 1;
         }
         let end = indices.range(last - 1).end.min(total);
-        let hits = if minors.is_empty() { Vec::new() } else { hits(matrix, indices, next..last, &wanted, total)? };
+        let hits =
+            if minors.is_empty() { Vec::new() } else { hits(matrix, indices, next..last, &wanted, total)? };
         let values = match &mut gathered.totals {
             Some(totals) => {
                 let window = gathered_values(data, &(start..end), watch)?;
@@ -98,8 +99,13 @@ fn add_to_sums(matrix: &Compressed, start: usize, values: &[f32], totals: &mut [
             return;
         }
         let here = span.start.max(start) - start..span.end.min(end).max(start) - start;
-        *total +=
-            values.get(here).unwrap_or_default().iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).sum::<f64>();
+        *total += values
+            .get(here)
+            .unwrap_or_default()
+            .iter()
+            .filter(|v| v.is_finite())
+            .map(|v| f64::from(*v))
+            .sum::<f64>();
         major += 1;
     }
 }
@@ -175,7 +181,10 @@ fn values(data: &Chunks, hits: &[(usize, u32)]) -> Result<Vec<f32>> {
         .map_init(Handle::default, |handle, chunk| {
             let range = data.range(chunk);
             let before = |place: usize| hits.partition_point(|(at, _)| *at < place);
-            let Some(here) = hits.get(before(range.start)..before(range.end)).filter(|here| !here.is_empty()) else { return Ok(Vec::new()) };
+            let Some(here) = hits.get(before(range.start)..before(range.end)).filter(|here| !here.is_empty())
+            else {
+                return Ok(Vec::new());
+            };
             let values = data.floats(chunk, handle)?;
             Ok(here.iter().map(|(at, _)| values.get(at - range.start).copied().unwrap_or(f32::NAN)).collect())
         })

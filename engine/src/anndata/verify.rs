@@ -81,7 +81,8 @@ pub(super) fn check_copy(
 fn same(a: &Values, b: &Values) -> bool {
     match (a, b) {
         (Values::Number(a), Values::Number(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()))
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()))
         }
         (a, b) => a == b,
     }
@@ -121,9 +122,7 @@ fn check_places(
         bytes_after: File::open(draft).map_err(unreadable)?,
         written: columns
             .iter()
-            .flat_map(|c| {
-                [format!("{prefix}obs/{}", c.name), format!("{prefix}obs/__categories/{}", c.name)]
-            })
+            .flat_map(|c| [format!("{prefix}obs/{}", c.name), format!("{prefix}obs/__categories/{}", c.name)])
             .chain([format!("{prefix}uns/cell2text")])
             .collect(),
         watch,
@@ -214,7 +213,9 @@ impl Pair<'_> {
             let Some((start, bytes)) = places.get(at).copied() else { continue };
             for from in [start, start + bytes.saturating_sub(SAMPLE_BYTES)] {
                 let length = bytes.min(SAMPLE_BYTES);
-                if read_at(&mut self.bytes_before, from, length) != read_at(&mut self.bytes_after, from, length) {
+                if read_at(&mut self.bytes_before, from, length)
+                    != read_at(&mut self.bytes_after, from, length)
+                {
                     return Ok(Some("other bytes".to_owned()));
                 }
             }

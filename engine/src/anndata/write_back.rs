@@ -70,7 +70,12 @@ impl AnnData {
         for name in names {
             let element = format!("obs/{name}");
             if name.is_empty() || name.contains(['/', '\0']) || name == "__categories" {
-                return Err(self.refused(&element, "a name with a slash, or none", "a plain name", "Rename it."));
+                return Err(self.refused(
+                    &element,
+                    "a name with a slash, or none",
+                    "a plain name",
+                    "Rename it.",
+                ));
             }
             let is_index = *name == self.obs.index_name || name == "_index";
             let taken = self.store.kind(&element) != Kind::Missing || self.obs.column(name).is_some();
@@ -154,13 +159,15 @@ impl AnnData {
             Kind::Group if self.store.kind("uns") == Kind::Dataset => {
                 Err(self.refused("uns", "an array", "a group", convert))
             }
-            Kind::Group if self.obs.index_name == "_index" && self.store.kind("obs/_index") == Kind::Missing => {
+            Kind::Group
+                if self.obs.index_name == "_index" && self.store.kind("obs/_index") == Kind::Missing =>
+            {
                 Err(self.refused("obs", "no names of cells", "a table with the names of its rows", convert))
             }
             Kind::Group => {
                 let version = self.store.attr_text("obs", "encoding-version");
-                let apart = self.store.kind("obs/__categories") == Kind::Group
-                    || version.as_deref() == Some("0.1.0");
+                let apart =
+                    self.store.kind("obs/__categories") == Kind::Group || version.as_deref() == Some("0.1.0");
                 Ok(if apart { Layout::LabelsApart } else { Layout::Today })
             }
             _ => Err(self.refused(
@@ -293,10 +300,8 @@ fn add(
     watch: &Watch,
 ) -> Result<()> {
     let refused = |e: hdf5::Error| failed(shown, "file", &e);
-    let file = hdf5::File::with_options()
-        .with_fapl(|p| p.file_locking(false))
-        .open_rw(draft)
-        .map_err(refused)?;
+    let file =
+        hdf5::File::with_options().with_fapl(|p| p.file_locking(false)).open_rw(draft).map_err(refused)?;
     let root = match prefix.trim_end_matches('/') {
         "" => (*file).clone(),
         part => file.group(part).map_err(refused)?,

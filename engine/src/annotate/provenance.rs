@@ -102,12 +102,7 @@ impl InputFile {
             [one] => one.clone(),
             several => sha256_hex(several.join("\n").as_bytes()),
         };
-        Ok(Self {
-            path: Some(path.to_path_buf()),
-            sha256,
-            bytes,
-            modified: meta.modified().ok().map(utc),
-        })
+        Ok(Self { path: Some(path.to_path_buf()), sha256, bytes, modified: meta.modified().ok().map(utc) })
     }
 
     /// The built-in sample.

@@ -67,8 +67,11 @@ pub fn write_copy(path: &Path, data: &AnnData, request: &CopyRequest<'_>, watch:
     }
     let labels = label_columns(request.labels);
     let described = if request.annotations.is_empty() { &[][..] } else { &COLUMNS[..] };
-    let names: Vec<String> =
-        described.iter().map(|name| (*name).to_owned()).chain(labels.iter().map(|c| c.name.clone())).collect();
+    let names: Vec<String> = described
+        .iter()
+        .map(|name| (*name).to_owned())
+        .chain(labels.iter().map(|c| c.name.clone()))
+        .collect();
     if names.is_empty() {
         return Err(Error::request(Problem::new(
             "the copy",
@@ -224,7 +227,8 @@ fn label_columns(labels: &[HandLabels]) -> Vec<Column> {
             if is_partial {
                 categories.push(rest.to_owned());
             }
-            let codes = given.codes.iter().map(|code| code.map_or(n, |c| (c as i32).min(n))).collect::<Vec<_>>();
+            let codes =
+                given.codes.iter().map(|code| code.map_or(n, |c| (c as i32).min(n))).collect::<Vec<_>>();
             let (codes, categories) = merged(&codes, &categories);
             Column { name, values: in_alphabetical_order(&codes, &categories) }
         };

@@ -117,8 +117,8 @@ impl Kind {
         match self {
             Self::Open => true,
             Self::UseMatrix => {
-                let writes =
-                    [Self::ExportCsv, Self::ExportComparison, Self::ExportMap, Self::WriteCopy].contains(&older);
+                let writes = [Self::ExportCsv, Self::ExportComparison, Self::ExportMap, Self::WriteCopy]
+                    .contains(&older);
                 !writes && older != Self::Open
             }
             // A running read ends within milliseconds; stopping it would starve a face that asks on every hover.
@@ -315,7 +315,10 @@ impl Hub {
 
     /// Whether anything is done that the user waits for: all but work in the background and long annotating.
     pub(super) fn user_waits(&self) -> bool {
-        lock(&self.registry).live.values().any(|e| e.running && !matches!(e.kind, Kind::OrderGenes | Kind::Annotate))
+        lock(&self.registry)
+            .live
+            .values()
+            .any(|e| e.running && !matches!(e.kind, Kind::OrderGenes | Kind::Annotate))
     }
 
     /// Marks a job as running; `false` where it was stopped while it waited.

@@ -44,7 +44,6 @@ mod genes;
 mod jobs;
 mod model;
 mod run;
-mod trial;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -53,6 +52,7 @@ mod tests;
 mod tests_of_analysis;
 #[cfg(test)]
 mod tests_on_data;
+mod trial;
 
 pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};

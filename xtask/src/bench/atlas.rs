@@ -34,8 +34,18 @@ pub(super) fn run(root: &Path, cells: Option<&str>) -> Result<()> {
         terminal::run(&mut command)?;
         std::fs::rename(&draft, &file).context("could not put the file in its place")?;
     }
-    terminal::run(&mut setup.cargo(&["build", "--workspace", "--exclude", "xtask", "--example", "time_files"]))?;
-    let timer = setup.dev_program().with_file_name("examples").join(format!("time_files{}", std::env::consts::EXE_SUFFIX));
+    terminal::run(&mut setup.cargo(&[
+        "build",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--example",
+        "time_files",
+    ]))?;
+    let timer = setup
+        .dev_program()
+        .with_file_name("examples")
+        .join(format!("time_files{}", std::env::consts::EXE_SUFFIX));
     let caches = folder.join("genes");
     let _ = std::fs::remove_dir_all(&caches);
 

@@ -108,7 +108,14 @@ fn small() -> Written {
     let fixture = Fixture::new(4, 2);
     put(&fixture.obs(), "n", &[1i32, 2, 3, 4]);
     let names: Vec<hdf5::types::VarLenUnicode> = vec![super::fixtures::text("n")];
-    fixture.obs().new_attr::<hdf5::types::VarLenUnicode>().shape([1]).create("column-order").unwrap().write_raw(&names).unwrap();
+    fixture
+        .obs()
+        .new_attr::<hdf5::types::VarLenUnicode>()
+        .shape([1])
+        .create("column-order")
+        .unwrap()
+        .write_raw(&names)
+        .unwrap();
     fixture.dense("X", [4, 2], &[1.0f32; 8], None);
     fixture.finish()
 }
@@ -138,7 +145,11 @@ fn every_copy_of_an_odd_file_differs_only_by_what_was_added() {
         assert_eq!(hash(&path), before);
     }
     assert!(pairs.len() >= 60, "{} copied, {refused} refused", pairs.len());
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), pairs.len(), "nothing is left beside the copies");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        pairs.len(),
+        "nothing is left beside the copies"
+    );
     compare_in_python(&pairs, 50);
 }
 
@@ -147,11 +158,7 @@ fn compare_in_python(pairs: &[(PathBuf, PathBuf)], at_least: usize) {
     let list: String = pairs.iter().map(|(a, b)| format!("{}\t{}\n", a.display(), b.display())).collect();
     let input = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&input, list).unwrap();
-    let output = Command::new(python)
-        .args(["-c", COMPARE])
-        .stdin(input.reopen().unwrap())
-        .output()
-        .unwrap();
+    let output = Command::new(python).args(["-c", COMPARE]).stdin(input.reopen().unwrap()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let compared = String::from_utf8_lossy(&output.stdout).lines().count();
     assert!(compared >= at_least, "{compared} compared");

@@ -110,8 +110,14 @@ fn a_damaged_10x_folder_is_refused_with_the_line_or_the_part_that_is_missing() {
     refused(&|f| edit(f, &|t| t[..t.len() / 2].to_owned()), &["entries", "cut short"]);
     refused(&|f| edit(f, &|t| t.replacen("integer", "complex", 1)), &["line 1", "complex"]);
     refused(&|f| edit(f, &|t| t.replacen("5 20 ", "5 21 ", 1)), &["line 3", "5 genes by 20 cells"]);
-    refused(&|f| edit(f, &|t| format!("{}9 1 1\n", &t[..t.trim_end().rfind('\n').unwrap() + 1])), &["gene 9"]);
-    refused(&|f| edit(f, &|t| format!("{}x y z\n", &t[..t.trim_end().rfind('\n').unwrap() + 1])), &["no entry"]);
+    refused(
+        &|f| edit(f, &|t| format!("{}9 1 1\n", &t[..t.trim_end().rfind('\n').unwrap() + 1])),
+        &["gene 9"],
+    );
+    refused(
+        &|f| edit(f, &|t| format!("{}x y z\n", &t[..t.trim_end().rfind('\n').unwrap() + 1])),
+        &["no entry"],
+    );
     refused(&|f| write(f, "b_", "", "features", &table, true), &["several matrices", "b_matrix.mtx"]);
     let empty = tempfile::tempdir().unwrap();
     assert!(open(empty.path()).unwrap_err().to_string().contains("matrix.mtx"));

@@ -47,7 +47,13 @@ fn originals(folder: &Path) -> Vec<PathBuf> {
     let path = folder.join("written.h5ad");
     crate::anndata::write::tests::write(&path, 40);
     paths.push(path);
-    for name in ["x_int64.h5ad", "obs_categoricals.h5ad", "obs_nullable.h5ad", "anndata_v0.7.0_archive.h5ad", "unicode.h5ad"] {
+    for name in [
+        "x_int64.h5ad",
+        "obs_categoricals.h5ad",
+        "obs_nullable.h5ad",
+        "anndata_v0.7.0_archive.h5ad",
+        "unicode.h5ad",
+    ] {
         paths.extend(shared_file(&format!("data/h5ad_zoo/{name}")));
     }
     paths
@@ -61,14 +67,19 @@ fn damaged(good: &[u8], seed: u64) -> Vec<u8> {
     let marks: Vec<usize> = bytes
         .windows(4)
         .enumerate()
-        .filter(|(_, w)| [b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"OCHK", b"FRHP"].contains(&<&[u8; 4]>::try_from(*w).unwrap()))
+        .filter(|(_, w)| {
+            [b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"OCHK", b"FRHP"]
+                .contains(&<&[u8; 4]>::try_from(*w).unwrap())
+        })
         .map(|(at, _)| at)
         .collect();
     let mut place = |rng: &mut StdRng, n: usize| {
         let near = match rng.random_range(0..4) {
             0 => rng.random_range(0..n),
             1 => rng.random_range(0..n.min(2048)),
-            _ => marks.get(rng.random_range(0..marks.len().max(1))).map_or(0, |at| at + rng.random_range(0..400)),
+            _ => marks
+                .get(rng.random_range(0..marks.len().max(1)))
+                .map_or(0, |at| at + rng.random_range(0..400)),
         };
         near.min(n.saturating_sub(9))
     };
@@ -175,7 +186,11 @@ fn run(first: usize, last: usize) -> Outcome {
         let mut process = Command::new("sh")
             .args(["-c", &limited])
             .arg(test)
-            .args(["--exact", "anndata::tests::mutants::no_damaged_file_does_more_than_be_refused", "--nocapture"])
+            .args([
+                "--exact",
+                "anndata::tests::mutants::no_damaged_file_does_more_than_be_refused",
+                "--nocapture",
+            ])
             .env(TOLD, format!("{next} {last} {}", folder.path().display()))
             .env("RAYON_NUM_THREADS", "1")
             .stdout(Stdio::piped())
