@@ -628,6 +628,7 @@ impl Command {
             Self::CopyDescription => now.has_description,
             Self::WalkLeft | Self::WalkRight | Self::WalkUp | Self::WalkDown => now.has_map,
             Self::Open
+            | Self::OpenFolder
             | Self::OpenSession
             | Self::OpenSample
             | Self::Quit

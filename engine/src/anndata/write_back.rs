@@ -238,7 +238,7 @@ fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<(Str
             let mut hash = Sha256::new();
             loop {
                 let mut block = Vec::with_capacity(BLOCK);
-                source.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
+                Read::by_ref(&mut source).take(BLOCK as u64).read_to_end(&mut block)?;
                 if block.is_empty() {
                     return Ok(format!("{:x}", hash.finalize()));
                 }
@@ -271,7 +271,7 @@ fn reserve(draft: &Path, shown: &Path, columns: &[Column], provenance: &str) -> 
         Values::Boolean(_) => 2 * column.len(),
     };
     let wanted = columns.iter().map(bytes).sum::<usize>() + provenance.len() + SPARE_BYTES;
-    let mut try_it = || -> std::io::Result<()> {
+    let try_it = || -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new().write(true).open(draft)?;
         let end = file.seek(SeekFrom::End(0))?;
         let zeros = vec![0; BLOCK.min(wanted)];

@@ -51,6 +51,8 @@ mod tests;
 #[cfg(test)]
 mod tests_of_analysis;
 #[cfg(test)]
+mod tests_of_genes;
+#[cfg(test)]
 mod tests_on_data;
 mod trial;
 

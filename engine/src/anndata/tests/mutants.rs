@@ -73,7 +73,7 @@ fn damaged(good: &[u8], seed: u64) -> Vec<u8> {
         })
         .map(|(at, _)| at)
         .collect();
-    let mut place = |rng: &mut StdRng, n: usize| {
+    let place = |rng: &mut StdRng, n: usize| {
         let near = match rng.random_range(0..4) {
             0 => rng.random_range(0..n),
             1 => rng.random_range(0..n.min(2048)),
