@@ -83,6 +83,18 @@ impl KnownWords {
         self.stages.insert(facts.stage.clone());
     }
 
+    /// The slot that tells the cell type, and that of the tissue.
+    pub const CELL_TYPE_SLOT: usize = 1;
+    /// See [`KnownWords::CELL_TYPE_SLOT`].
+    pub const TISSUE_SLOT: usize = 3;
+
+    /// Places of a cell's type and tissue in their slots.
+    pub fn places(&self, facts: &CellFacts) -> Option<(usize, usize)> {
+        let cell_type = (facts.cell_type.clone(), facts.definition.clone());
+        let cell_type = self.cell_types.iter().position(|known| *known == cell_type)?;
+        Some((cell_type, self.tissues.iter().position(|known| *known == facts.tissue)?))
+    }
+
     /// The slots of every description that these words can fill, as a model's grammar lists them.
     pub fn slots(&self) -> Vec<Vec<String>> {
         let one = |text: &str| vec![text.to_owned()];

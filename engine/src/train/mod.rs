@@ -6,6 +6,7 @@
 mod calibration;
 mod checkpoint;
 mod corpus;
+mod disturb;
 mod draw;
 mod examples;
 mod gene_vectors;

@@ -166,6 +166,21 @@ pub struct CellRecipe {
     pub tissue_weights: BTreeMap<String, f64>,
     /// Cell types too vague to be an answer, by Cell Ontology id; their cells are left out.
     pub vague: Vec<String>,
+    /// Share of the cells that hold a second, no larger one of the same tissue; they are told by the larger.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doublets: f64,
+    /// Share of the cells that divide: the genes of S or of G2 and M phase are raised.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dividing: f64,
+    /// Share of the cells in which the genes that answer to taking a tissue apart are raised.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stressed: f64,
+}
+
+/// Entries that are left out when zero keep the hash of recipes that do not have them.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// What a file's rows are.
@@ -209,6 +224,10 @@ pub struct Source {
     /// The words for each value of that column; those not listed go through the rule for CELLxGENE's labels.
     #[serde(default)]
     pub stages: BTreeMap<String, String>,
+    /// Profiles averaged over values that were squeezed before, as logarithms are, look flatter than cells are: those
+    /// with these values of obs `scale_guess` are raised to the power given. One leaves them as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sharpen: BTreeMap<String, f64>,
 }
 
 fn cell_type_column() -> String {
@@ -348,6 +367,23 @@ impl Recipe {
                 "cells.tissue_weights",
                 "zero or less",
                 "numbers above zero",
+            ),
+            (
+                [self.cells.doublets, self.cells.dividing, self.cells.stressed]
+                    .iter()
+                    .all(|share| (0.0..=1.0).contains(share)),
+                "cells.doublets, cells.dividing, cells.stressed",
+                "a share below 0 or above 1",
+                "shares of the cells, 0 to 1",
+            ),
+            (
+                self.sources
+                    .iter()
+                    .flat_map(|s| s.sharpen.values())
+                    .all(|power| (0.1..=10.0).contains(power)),
+                "source.sharpen",
+                "a power that is far off",
+                "0.1 to 10",
             ),
             (
                 self.cells.counts[0] >= 1.0 && self.cells.counts[1] >= self.cells.counts[0],

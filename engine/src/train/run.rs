@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -101,7 +102,13 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         pathways: maker.n_pathways(),
     };
     let configs = Configs::new(recipe, &genes, maker.tokenizer(), labels);
-    let device = choose_device(settings.device)?.device.autodiff();
+    let device = choose_device(settings.device)?.device;
+    let threads = if device == Device::flex() {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    } else {
+        1
+    };
+    let device = device.autodiff();
     let (trainee, adam, position) = match found {
         Some((path, position)) => {
             let (trainee, adam) = read_state(&path, &configs, &device)?;
@@ -129,6 +136,7 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         genes: &genes,
         prompter,
         device,
+        threads,
         folder,
         trainee,
         adam,
@@ -140,6 +148,13 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
     Ok(TrainReport { bundle, steps, last, cell_types: corpus.cell_types.words().to_vec() })
 }
 
+/// What one batch of a step gives.
+struct Part {
+    loss: f64,
+    accuracy: f64,
+    gradients: GradientsParams,
+}
+
 struct Run<'a> {
     settings: &'a TrainSettings,
     configs: Configs,
@@ -148,6 +163,8 @@ struct Run<'a> {
     genes: &'a GeneDictionary,
     prompter: Prompter,
     device: Device,
+    /// On which batches of one step are worked side by side.
+    threads: usize,
     folder: CheckpointFolder,
     trainee: Trainee,
     adam: Adam,
@@ -247,34 +264,21 @@ impl Run<'_> {
         frozen: Option<&Encoder>,
         batches: &mpsc::Receiver<Result<Vec<Example>>>,
     ) -> Result<StepReport> {
+        let parts = (0..stage.accumulate)
+            .map(|_| {
+                batches.recv().map_err(|_| {
+                    Error::train(Problem::new("cells", "no more of them", "a batch", "Report this as a bug."))
+                })?
+            })
+            .collect::<Result<Vec<Vec<Example>>>>()?;
         let mut accumulator = GradientsAccumulator::new();
         let (mut loss_sum, mut accuracy_sum) = (0.0, 0.0);
-        for _ in 0..stage.accumulate {
-            let examples = batches.recv().map_err(|_| {
-                Error::train(Problem::new("cells", "no more of them", "a batch", "Report this as a bug."))
-            })??;
-            let Outcome { loss, accuracy } = match stage.objective {
-                Objective::MaskedGenes => {
-                    self.trainee.masked_gene_loss(&examples, &self.configs, self.settings.recipe.seed)?
-                }
-                Objective::Labels => self.trainee.label_loss(&examples, &self.configs)?,
-                Objective::Description => {
-                    let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
-                    let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
-                    let rotary = self.configs.rotary(prompt.len() + longest, &self.device)?;
-                    self.trainee.description_loss(
-                        &examples,
-                        &self.configs,
-                        &self.prompter,
-                        &rotary,
-                        frozen,
-                    )?
-                }
-            };
-            loss_sum += f64::from(loss.clone().into_scalar::<f32>());
-            accuracy_sum += f64::from(accuracy.into_scalar::<f32>());
-            let gradients = loss.div_scalar(stage.accumulate as f64).backward();
-            accumulator.accumulate(&self.trainee, GradientsParams::from_grads(gradients, &self.trainee));
+        for part in
+            self.side_by_side(&parts, |trainee, examples| self.one_part(trainee, stage, examples, frozen))?
+        {
+            loss_sum += part.loss;
+            accuracy_sum += part.accuracy;
+            accumulator.accumulate(&self.trainee, part.gradients);
         }
         let learning_rate = stage.learning_rate_at(self.position.step);
         let (trainee, gradient_norm) = self.adam.step(
@@ -303,6 +307,78 @@ impl Run<'_> {
             gradient_norm,
             learning_rate,
             duration_secs: 0.0,
+        })
+    }
+
+    /// What `work` gives for each of `parts`, in their order. On a processor the parts are worked on side by side, each
+    /// on a thread of its own: most steps of a small model are too short to be worth sharing out among threads. Each part
+    /// reads a copy of the model whose leaves are its own, since graphs with common leaves wait for each other; the
+    /// values are shared, not copied.
+    fn side_by_side(
+        &self,
+        parts: &[Vec<Example>],
+        work: impl Fn(&Trainee, &[Example]) -> Result<Part> + Sync,
+    ) -> Result<Vec<Part>> {
+        if self.threads == 1 || parts.len() == 1 {
+            return parts.iter().map(|part| work(&self.trainee, part)).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let done: Vec<Result<Vec<(usize, Part)>>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.threads.min(parts.len()))
+                .map(|_| {
+                    let trainee = self.trainee.clone().fork(&self.device);
+                    let (next, work) = (&next, &work);
+                    scope.spawn(move || {
+                        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+                        let pool = pool.map_err(|e| {
+                            Error::io("start a thread", Path::new("training"), std::io::Error::other(e))
+                        })?;
+                        let mut own = Vec::new();
+                        while let Some((number, part)) = {
+                            let number = next.fetch_add(1, Ordering::Relaxed);
+                            parts.get(number).map(|part| (number, part))
+                        } {
+                            own.push((number, pool.install(|| work(&trainee, part))?));
+                        }
+                        Ok(own)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+        });
+        let mut done: Vec<(usize, Part)> =
+            done.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        // Summed in this order whatever thread came first, so that the same seed gives the same model.
+        done.sort_by_key(|(number, _)| *number);
+        Ok(done.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Loss and gradients of one batch.
+    fn one_part(
+        &self,
+        trainee: &Trainee,
+        stage: &Stage,
+        examples: &[Example],
+        frozen: Option<&Encoder>,
+    ) -> Result<Part> {
+        let Outcome { loss, accuracy } = match stage.objective {
+            Objective::MaskedGenes => {
+                trainee.masked_gene_loss(examples, &self.configs, self.settings.recipe.seed)?
+            }
+            Objective::Labels => trainee.label_loss(examples, &self.configs)?,
+            Objective::Description => {
+                let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
+                let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
+                let rotary = self.configs.rotary(prompt.len() + longest, &self.device)?;
+                trainee.description_loss(examples, &self.configs, &self.prompter, &rotary, frozen)?
+            }
+        };
+        let (loss_value, accuracy) = (loss.clone().into_scalar::<f32>(), accuracy.into_scalar::<f32>());
+        let gradients = loss.div_scalar(stage.accumulate as f64).backward();
+        Ok(Part {
+            loss: f64::from(loss_value),
+            accuracy: f64::from(accuracy),
+            gradients: GradientsParams::from_grads(gradients, trainee),
         })
     }
 
@@ -338,6 +414,7 @@ impl Run<'_> {
         write_atomically(&folder.join("genes.tsv"), &self.genes.write_tsv())?;
         write_atomically(&folder.join("signatures.tsv"), signatures(self.corpus)?.write_tsv().as_bytes())?;
         write_json(&folder.join("grammar.json"), &self.maker.known_words().slots())?;
+        write_json(&folder.join("taught.json"), &self.maker.taught())?;
         let manifest = Manifest {
             format: 0,
             name: recipe.name.clone(),
@@ -358,6 +435,7 @@ impl Run<'_> {
             prompt: recipe.prompt.clone(),
             signatures: Some("signatures.tsv".into()),
             grammar: Some("grammar.json".into()),
+            taught: Some("taught.json".into()),
             temperatures: Default::default(),
             hashes: Default::default(),
         };
@@ -372,6 +450,7 @@ impl Run<'_> {
             "genes.tsv",
             "grammar.json",
             "signatures.tsv",
+            "taught.json",
         ];
         Bundle::write_manifest(&folder, &manifest, &files)?;
         let TrainSettings { data, device, .. } = self.settings;
