@@ -4,7 +4,7 @@
 
 writes compare_pbmc3k.json (rank_genes_groups: the first genes of some comparisons and a spread over all others) and
 embed_pbmc3k.json (highly variable genes, explained variance, trustworthiness of the map, modularity of the clusters)
-into FOLDER, `tests/expected` of this repository. Packages: analysis_requirements.txt.
+and quality_pbmc3k.json (counts, genes and mitochondrial share of a spread of cells) into FOLDER, `tests/expected` of this repository. Packages: analysis_requirements.txt.
 """
 
 import json
@@ -101,12 +101,25 @@ def embed(data):
     }
 
 
+def quality(path):
+    data = anndata.read_h5ad(path)
+    data.var["mt"] = data.var_names.str.startswith("MT-")
+    sc.pp.calculate_qc_metrics(data, qc_vars=["mt"], percent_top=None, log1p=False, inplace=True)
+    names = ["total_counts", "n_genes_by_counts", "pct_counts_mt"]
+    cells = range(0, data.n_obs, 37)
+    return {
+        "cells": [{"cell": at, **{name: float(data.obs[name].iloc[at]) for name in names}} for at in cells],
+        "mean_pct_counts_mt": float(data.obs["pct_counts_mt"].astype("float64").mean()),
+    }
+
+
 def main():
     path, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     data = log_normalised(path)
     cases = [compare(data, *case) for case in CASES]
     write(folder / "compare_pbmc3k.json", {"file": "pbmc3k_seurat.h5ad", "cases": cases})
     write(folder / "embed_pbmc3k.json", {"file": "pbmc3k_seurat.h5ad", **embed(data)})
+    write(folder / "quality_pbmc3k.json", {"file": "pbmc3k_seurat.h5ad", **quality(path)})
 
 
 def write(path, value):

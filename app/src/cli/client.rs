@@ -136,6 +136,14 @@ impl Client {
         self.written(Command::ExportCsv { path: path.to_path_buf() })
     }
 
+    /// Writes what was described so far into a copy of the file. Returns the number of columns.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write_copy(&self, path: &Path, replace: bool) -> Result<usize, Failure> {
+        self.written(Command::WriteCopy { path: path.to_path_buf(), labels: Arc::default(), replace })
+    }
+
     /// The rows that a command writes.
     fn written(&self, command: Command) -> Result<usize, Failure> {
         let mut written = 0;

@@ -52,7 +52,7 @@ pub struct EngineArgs {
 
 impl From<&EngineArgs> for Settings {
     fn from(args: &EngineArgs) -> Self {
-        Self { device: args.device, model: args.model.clone() }
+        Self { device: args.device, model: args.model.clone(), ..Self::default() }
     }
 }
 

@@ -104,6 +104,16 @@ impl App {
                 .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
             max_cells: render_state.map_or(0, map::max_cells),
         };
+        if let Some(why) = options.graphics_failure {
+            app.work.notify(
+                Severity::Error,
+                "The graphics card cannot be used: the processor draws this window",
+                format!(
+                    "Everything works, but large maps move less smoothly. Updating the graphics driver may help. The \
+                     driver said: {why}."
+                ),
+            );
+        }
         if let Some(source) = options.open {
             app.actions.push(Action::OpenSource(source));
             app.run_actions(ctx);
@@ -236,7 +246,7 @@ impl App {
         self.update_search(ctx);
         self.update_sessions(ctx);
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
-            Some(Answer::Chosen(Purpose::Open, path)) => {
+            Some(Answer::Chosen(Purpose::Open | Purpose::OpenFolder, path)) => {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
@@ -256,6 +266,7 @@ impl App {
                 self.actions.push(Action::ExportOntologyTo(path));
             }
             Some(Answer::Chosen(Purpose::Labels, path)) => self.actions.push(Action::ExportLabelsTo(path)),
+            Some(Answer::Chosen(Purpose::Copy, path)) => self.actions.push(Action::WriteCopyTo(path)),
             Some(Answer::Chosen(Purpose::OpenSession, path)) => {
                 self.actions.push(Action::OpenSessionFile(path));
             }

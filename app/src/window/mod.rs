@@ -10,6 +10,7 @@ mod annotating;
 mod app;
 mod autosave;
 mod background;
+mod canvas;
 mod command;
 mod dialogs;
 mod dock;
@@ -22,6 +23,7 @@ mod map;
 pub mod offscreen;
 mod palette;
 mod panels;
+mod quality;
 mod said;
 mod selection;
 mod session_file;
@@ -49,6 +51,7 @@ pub use document::{Document, Edit};
 pub use map::{Camera, NumberRange, Step, Tool};
 pub use palette::Scale;
 pub use panels::{CompareSide, CompareSpec, GeneList, Measure, PlotSettings};
+pub use quality::QualityFigure;
 pub use selection::{CellSet, Combine, NamedSet, Sets};
 pub use state::{ColourBy, ColourStyle, Layout, LegendOrder, Said, Saved, View};
 pub use theme::ThemeChoice;
@@ -69,6 +72,10 @@ pub struct WindowOptions {
     /// Where labels and sets are saved by themselves; the user's data folder where it is `None` and the window
     /// remembers, else nowhere.
     pub autosave: Option<PathBuf>,
+    /// Whether the processor draws the window even where there is a graphics card.
+    pub software: bool,
+    /// Why the graphics card is not used, where it failed: said to the user at the start.
+    pub graphics_failure: Option<String>,
 }
 
 impl Default for WindowOptions {
@@ -80,6 +87,8 @@ impl Default for WindowOptions {
             remember: true,
             dialogs: Dialogs::Native,
             autosave: None,
+            software: false,
+            graphics_failure: None,
         }
     }
 }
@@ -90,13 +99,14 @@ impl Default for WindowOptions {
 /// Where there is no display, or no graphics adapter can draw the window; the message says what to do.
 pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let session = Session::start(options.settings.clone()).context("the engine could not start")?;
+    let adapters = if options.software { Adapters::Software } else { Adapters::All };
     // eframe calls the creator at most once, but its type does not say so.
     let parts = Arc::new(Mutex::new(Some((session, options))));
-    let first = show(&parts, Adapters::All);
-    let failed_before_use = parts.lock().is_ok_and(|parts| parts.is_some());
-    let shown = match first {
-        // A driver that is there and does not work: the processor can draw in its place.
-        Err(eframe::Error::Wgpu(error)) if failed_before_use => {
+    let shown = match show(&parts, adapters) {
+        // A driver that is there and does not work: the processor can draw in its place, with the same session.
+        Err(eframe::Error::Wgpu(error))
+            if adapters == Adapters::All && fall_back(&parts, &error.to_string()) =>
+        {
             tracing::warn!("drawing in software, because: {error}");
             show(&parts, Adapters::Software).map_err(|_| eframe::Error::Wgpu(error))
         }
@@ -105,8 +115,23 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     shown.map_err(|error| anyhow::anyhow!("{}", explain(&error)))
 }
 
+/// What the window is made of, until it is made.
+type Parts = Arc<Mutex<Option<(Session, WindowOptions)>>>;
+
+/// Notes that the graphics card failed, for the window to say. Whether the window was not made yet, so that it can be
+/// tried again.
+fn fall_back(parts: &Parts, error: &str) -> bool {
+    match parts.lock().ok().as_deref_mut() {
+        Some(Some((_, options))) => {
+            options.graphics_failure = Some(reason(error).to_owned());
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Makes the window and runs it.
-fn show(parts: &Arc<Mutex<Option<(Session, WindowOptions)>>>, adapters: Adapters) -> eframe::Result<()> {
+fn show(parts: &Parts, adapters: Adapters) -> eframe::Result<()> {
     let native = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("Cell2Text")
@@ -199,7 +224,25 @@ pub(crate) fn adapter_words(adapter: &wgpu::Adapter) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::reason;
+    use super::*;
+
+    #[test]
+    fn a_window_that_was_not_made_is_tried_again_and_will_say_why() {
+        let session = Session::start(Settings::default()).unwrap();
+        let parts: Parts = Arc::new(Mutex::new(Some((session, WindowOptions::default()))));
+        assert!(fall_back(&parts, "device lost at /x/wgpu.rs:12: out of memory."));
+        let (_, options) = parts.lock().unwrap().take().unwrap();
+        assert_eq!(options.graphics_failure.as_deref(), Some("out of memory"));
+        assert!(!fall_back(&parts, "again"), "a window that was made is not made a second time");
+    }
+
+    #[test]
+    fn software_is_chosen_where_it_is_asked_for() {
+        let configuration = wgpu_options(Adapters::Software);
+        let egui_wgpu::WgpuSetup::CreateNew(setup) = configuration.wgpu_setup else { panic!() };
+        let choose = setup.native_adapter_selector.unwrap();
+        assert!(choose(&[], None).is_err(), "no adapter is an error, not a crash");
+    }
 
     #[test]
     fn a_reason_names_no_line_of_a_library() {

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use eframe::{egui, egui_wgpu};
+use eframe::egui;
 use engine::session::Session;
 
-use super::wait::wait_for;
-use super::{Action, Adapters, App, ThemeChoice, WindowOptions, wgpu_options};
+use super::canvas::{Canvas, extent};
+use super::{Action, App, ThemeChoice, WindowOptions};
 
 /// Bytes that a row of a texture copy must be a multiple of.
 const ROW_ALIGNMENT: u32 = wgpu::COPY_BYTES_PER_ROW_ALIGNMENT;
@@ -16,10 +16,8 @@ const ROW_ALIGNMENT: u32 = wgpu::COPY_BYTES_PER_ROW_ALIGNMENT;
 /// An app that is painted off screen.
 pub struct Offscreen {
     ctx: egui::Context,
-    state: egui_wgpu::RenderState,
+    canvas: Canvas,
     app: App,
-    /// Pixels, `[width, height]`.
-    size: [u32; 2],
     pixels_per_point: f32,
     began: Instant,
     textures: egui::TexturesDelta,
@@ -37,26 +35,17 @@ impl Offscreen {
         [width, height]: [u32; 2],
         pixels_per_point: f32,
     ) -> anyhow::Result<Self> {
-        let config = wgpu_options(Adapters::All);
-        let state = wait_for(async {
-            let instance = config.wgpu_setup.new_instance().await;
-            egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE)
-                .await
-        })
-        .context("no graphics adapter works here; a software one is in the package mesa-vulkan-drivers")?;
-        let most = state.device.limits().max_texture_dimension_2d;
-        let size = [width.clamp(16, most), height.clamp(16, most)];
+        let canvas = Canvas::new([width, height])?;
         let ctx = egui::Context::default();
         // Without a window there is no system theme to follow.
         let theme = options.theme.filter(|t| *t != ThemeChoice::System).unwrap_or(ThemeChoice::Light);
         let options = WindowOptions { theme: Some(theme), remember: false, ..options };
-        let app = App::with_context(&ctx, Some(&state), session, options);
+        let app = App::with_context(&ctx, Some(&canvas.state), session, options);
         ctx.global_style_mut(|style| style.animation_time = 0.0);
         Ok(Self {
             ctx,
-            state,
+            canvas,
             app,
-            size,
             pixels_per_point: pixels_per_point.clamp(0.5, 4.0),
             began: Instant::now(),
             textures: egui::TexturesDelta::default(),
@@ -81,11 +70,11 @@ impl Offscreen {
 
     /// Runs one frame.
     fn step(&mut self) -> egui::FullOutput {
-        let [width, height] = self.size.map(|v| v as f32 / self.pixels_per_point);
+        let [width, height] = self.canvas.size.map(|v| v as f32 / self.pixels_per_point);
         let mut input = egui::RawInput {
             screen_rect: Some(egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(width, height))),
             time: Some(self.began.elapsed().as_secs_f64()),
-            max_texture_side: Some(self.state.device.limits().max_texture_dimension_2d as usize),
+            max_texture_side: Some(self.canvas.state.device.limits().max_texture_dimension_2d as usize),
             events: std::mem::take(&mut self.events),
             ..Default::default()
         };
@@ -139,24 +128,7 @@ impl Offscreen {
     fn paint_frame(&mut self) -> anyhow::Result<image::RgbaImage> {
         let output = self.step();
         let primitives = self.ctx.tessellate(output.shapes, output.pixels_per_point);
-        let device = &self.state.device;
-        let queue = &self.state.queue;
-        let screen = egui_wgpu::ScreenDescriptor {
-            size_in_pixels: self.size,
-            pixels_per_point: output.pixels_per_point,
-        };
-        let [width, height] = self.size;
-        let extent = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
-        let target = device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("offscreen"),
-            size: extent,
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: self.state.target_format,
-            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
-            view_formats: &[],
-        });
+        let (device, [width, height]) = (&self.canvas.state.device, self.canvas.size);
         let row_bytes = (width * 4).next_multiple_of(ROW_ALIGNMENT);
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("offscreen"),
@@ -164,51 +136,21 @@ impl Offscreen {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut renderer = self.state.renderer.write();
-        for (id, deltas) in self.textures.set.drain() {
-            for delta in deltas {
-                renderer.update_texture(device, queue, id, &delta);
-            }
-        }
-        let own = renderer.update_buffers(device, queue, &mut encoder, &primitives, &screen);
-        {
-            let view = target.create_view(&wgpu::TextureViewDescriptor::default());
-            let mut pass = encoder
-                .begin_render_pass(&wgpu::RenderPassDescriptor {
-                    label: Some("offscreen"),
-                    color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                        view: &view,
-                        resolve_target: None,
-                        ops: wgpu::Operations {
-                            load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                            store: wgpu::StoreOp::Store,
-                        },
-                        depth_slice: None,
-                    })],
-                    ..Default::default()
-                })
-                .forget_lifetime();
-            renderer.render(&mut pass, &primitives, &screen);
-        }
-        encoder.copy_texture_to_buffer(
-            target.as_image_copy(),
-            wgpu::TexelCopyBufferInfo {
-                buffer: &buffer,
-                layout: wgpu::TexelCopyBufferLayout {
-                    offset: 0,
-                    bytes_per_row: Some(row_bytes),
-                    rows_per_image: None,
+        self.canvas.paint(&primitives, &mut self.textures, output.pixels_per_point, |encoder, target| {
+            encoder.copy_texture_to_buffer(
+                target.as_image_copy(),
+                wgpu::TexelCopyBufferInfo {
+                    buffer: &buffer,
+                    layout: wgpu::TexelCopyBufferLayout {
+                        offset: 0,
+                        bytes_per_row: Some(row_bytes),
+                        rows_per_image: None,
+                    },
                 },
-            },
-            extent,
-        );
-        queue.submit(own.into_iter().chain([encoder.finish()]));
-        for id in self.textures.free.drain() {
-            renderer.free_texture(&id);
-        }
-        drop(renderer);
-        read_back(device, &buffer, self.size, row_bytes, self.state.target_format)
+                extent(self.canvas.size),
+            );
+        });
+        read_back(device, &buffer, self.canvas.size, row_bytes, self.canvas.state.target_format)
     }
 }
 

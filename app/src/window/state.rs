@@ -10,6 +10,7 @@ use super::figure;
 use super::map::{Camera, NumberRange};
 use super::palette;
 use super::panels::{CompareSpec, GeneList, PlotSettings};
+use super::quality::QualityFigure;
 use super::theme::ThemeChoice;
 
 /// Files kept in the list of recent ones.
@@ -38,6 +39,8 @@ pub enum ColourBy {
         /// Its genes, by name.
         genes: Vec<String>,
     },
+    /// A quality figure worked out here.
+    Quality(QualityFigure),
     /// What the descriptions say of the cells.
     Said(Said),
     /// Labels given by hand, by name.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::analysis::Comparison;
+use engine::analysis::{Comparison, Quality};
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
@@ -110,7 +110,7 @@ pub enum Change {
         /// Whether it is another data set than before.
         fresh: bool,
     },
-    /// A gene was read.
+    /// Values of the cells were read, or are known not to be had.
     GeneRead,
     /// The data set has computed maps and clusters more.
     Extended {
@@ -171,6 +171,10 @@ pub struct Workspace {
     pub compare_job: Option<JobId>,
     /// What differs between two sets of cells, as last computed.
     pub comparison: Option<Arc<Comparison>>,
+    /// The job that judges the cells' quality.
+    pub quality_job: Option<JobId>,
+    /// The quality of the cells in the chosen matrix, or why there is none; `None` until it was asked for.
+    pub quality: Option<Result<Arc<Quality>, String>>,
     /// The job that reads the gene wanted.
     pub gene_job: Option<JobId>,
     /// The job that reads the record wanted.
@@ -207,6 +211,8 @@ impl Workspace {
                 self.set_reading = None;
                 self.gene_names = Arc::new(GeneIndex::new(&dataset));
                 self.comparison = None;
+                self.quality = None;
+                self.quality_job = None;
                 self.streaming = None;
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
@@ -219,7 +225,7 @@ impl Workspace {
                 }
                 Some(Change::Opened { fresh })
             }
-            Event::GeneColoured { job, colour } => {
+            Event::GeneColoured { job, colour } | Event::GeneColouring { job, colour } => {
                 if self.gene_job != Some(job) {
                     return None;
                 }
@@ -271,6 +277,13 @@ impl Workspace {
                 self.comparison = Some(result);
                 None
             }
+            Event::QualityRead { job, quality } => {
+                if self.quality_job != Some(job) {
+                    return None;
+                }
+                self.quality = Some(Ok(quality));
+                Some(Change::GeneRead)
+            }
             Event::Extended { dataset, .. } => {
                 let known = |name: &str| {
                     self.dataset.as_ref().is_some_and(|d| d.embeddings.iter().any(|e| e.name == name))
@@ -310,7 +323,13 @@ impl Workspace {
             Event::Failed { job, error } => {
                 let what = self.jobs.iter().find(|j| j.id == job).map(|j| j.what.clone());
                 let failed = self.opening.clone().filter(|(opening, _)| *opening == job);
+                let judged = self.quality_job == Some(job) && !error.is_cancelled();
                 self.end(job);
+                if judged {
+                    // Said where the colours are explained, which is where it was asked for.
+                    self.quality = Some(Err(error.to_string()));
+                    return Some(Change::GeneRead);
+                }
                 if !error.is_cancelled() {
                     let title =
                         what.map_or_else(|| "Something failed".to_owned(), |what| format!("{what} failed"));
@@ -352,7 +371,13 @@ impl Workspace {
             self.opening = None;
         }
         self.set_reading.take_if(|set| set.job == Some(job));
-        for wanted in [&mut self.gene_job, &mut self.record_job, &mut self.compare_job, &mut self.read_job] {
+        for wanted in [
+            &mut self.gene_job,
+            &mut self.record_job,
+            &mut self.compare_job,
+            &mut self.read_job,
+            &mut self.quality_job,
+        ] {
             if *wanted == Some(job) {
                 *wanted = None;
             }

@@ -10,7 +10,7 @@ use super::data::OpenData;
 use super::event::{Dataset, Event};
 use super::jobs::JobContext;
 use super::run::Shared;
-use crate::analysis::{CompareRequest, Comparison, EmbedSettings, LogNormalised, compare, embed};
+use crate::analysis::{CompareRequest, Comparison, EmbedSettings, LogNormalised, compare, embed, quality};
 use crate::annotate::{Field, Sheet, index_label, write_sheet};
 use crate::error::Problem;
 use crate::progress::Watch;
@@ -55,6 +55,14 @@ pub(super) fn compare_sets(shared: &Shared, ctx: &JobContext, request: &CompareR
         compare(values, &open.dataset.genes, request, &ctx.watch)
     })?;
     ctx.emit(Event::Compared { job: ctx.id, result: Arc::new(result) })
+}
+
+pub(super) fn judge_cells(shared: &Shared, ctx: &JobContext) -> Result<()> {
+    let open = shared.data_of(ctx.epoch, &ctx.watch)?;
+    ctx.started(format!("Judging the quality of {} cells", open.dataset.n_obs))?;
+    let dataset = &open.dataset;
+    let found = quality(&open.matrix, dataset.matrix.scale, &dataset.genes, &ctx.watch)?;
+    ctx.emit(Event::QualityRead { job: ctx.id, quality: Arc::new(found) })
 }
 
 pub(super) fn export_comparison(

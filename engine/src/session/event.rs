@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::command::{DataSource, JobId};
 use crate::Error;
-use crate::analysis::Comparison;
+use crate::analysis::{Comparison, Quality};
 use crate::anndata::{Frame, MatrixChoice, MatrixKey};
 use crate::describe::Description;
 use crate::genes::Species;
@@ -169,6 +169,13 @@ pub enum Event {
         /// Its values.
         colour: GeneColour,
     },
+    /// A gene is being read, and this much of it is there; cells to come are missing (NaN).
+    GeneColouring {
+        /// The job.
+        job: JobId,
+        /// Its values so far.
+        colour: GeneColour,
+    },
     /// One of several genes was read.
     GeneRead {
         /// The job.
@@ -220,6 +227,13 @@ pub enum Event {
         /// What differs.
         result: Arc<Comparison>,
     },
+    /// The quality of every cell was judged.
+    QualityRead {
+        /// The job.
+        job: JobId,
+        /// The figures.
+        quality: Arc<Quality>,
+    },
     /// The data set has a computed map and clusters more: the embeddings `X_umap` (`X_umap_cell2text` where the file has
     /// its own) and `X_pca_cell2text`, and the column `c2t_cluster` of obs. All else is as before, descriptions too.
     Extended {
@@ -236,7 +250,7 @@ pub enum Event {
         path: PathBuf,
         /// Data rows in it.
         rows: usize,
-        /// What a row is, in the plural: "cells" or "genes".
+        /// What a row is, in the plural: "cells", "genes" or "columns".
         unit: &'static str,
     },
     /// The job is done.
@@ -266,6 +280,7 @@ impl Event {
             | Self::Progressed { job, .. }
             | Self::Opened { job, .. }
             | Self::GeneColoured { job, .. }
+            | Self::GeneColouring { job, .. }
             | Self::GeneRead { job, .. }
             | Self::CellRead { job, .. }
             | Self::ModelLoaded { job, .. }
@@ -273,6 +288,7 @@ impl Event {
             | Self::Described { job, .. }
             | Self::Annotated { job, .. }
             | Self::Compared { job, .. }
+            | Self::QualityRead { job, .. }
             | Self::Extended { job, .. }
             | Self::Exported { job, .. }
             | Self::Finished { job }

@@ -43,8 +43,10 @@ pub(super) enum Lane {
     Data,
     /// Reads single cells, which takes milliseconds and must not wait for a gene.
     Cell,
-    /// Compares cells and computes maps, which takes long.
+    /// Compares and judges cells and computes maps, which takes long.
     Analysis,
+    /// Orders matrices by gene, behind all else.
+    Background,
     /// Runs the model.
     Model,
 }
@@ -57,13 +59,16 @@ pub(super) enum Kind {
     ColourByGene,
     ReadGenes,
     ReadCell,
+    OrderGenes,
     Describe,
     Annotate,
     Compare,
+    ReadQuality,
     Embed,
     ExportComparison,
     ExportMap,
     ExportCsv,
+    WriteCopy,
 }
 
 impl Kind {
@@ -74,13 +79,16 @@ impl Kind {
             Command::ColourByGene { .. } => Self::ColourByGene,
             Command::ReadGenes { .. } => Self::ReadGenes,
             Command::ReadCell { .. } => Self::ReadCell,
+            Command::OrderGenes => Self::OrderGenes,
             Command::Describe { .. } => Self::Describe,
             Command::Annotate { .. } => Self::Annotate,
             Command::Compare(_) => Self::Compare,
+            Command::ReadQuality => Self::ReadQuality,
             Command::Embed(_) => Self::Embed,
             Command::ExportComparison { .. } => Self::ExportComparison,
             Command::ExportMap { .. } => Self::ExportMap,
             Command::ExportCsv { .. } => Self::ExportCsv,
+            Command::WriteCopy { .. } => Self::WriteCopy,
         }
     }
 
@@ -88,14 +96,16 @@ impl Kind {
         match self {
             Self::Describe | Self::Annotate => Lane::Model,
             Self::ReadCell => Lane::Cell,
-            Self::Compare | Self::Embed => Lane::Analysis,
+            Self::OrderGenes => Lane::Background,
+            Self::Compare | Self::ReadQuality | Self::Embed => Lane::Analysis,
             Self::Open
             | Self::UseMatrix
             | Self::ColourByGene
             | Self::ReadGenes
             | Self::ExportComparison
             | Self::ExportMap
-            | Self::ExportCsv => Lane::Data,
+            | Self::ExportCsv
+            | Self::WriteCopy => Lane::Data,
         }
     }
 
@@ -109,15 +119,19 @@ impl Kind {
         match self {
             Self::Open => true,
             Self::UseMatrix => {
-                !matches!(older, Self::ExportCsv | Self::ExportComparison | Self::ExportMap | Self::Open)
+                let writes = [Self::ExportCsv, Self::ExportComparison, Self::ExportMap, Self::WriteCopy]
+                    .contains(&older);
+                !writes && older != Self::Open
             }
             // A running read ends within milliseconds; stopping it would starve a face that asks on every hover.
             Self::ReadCell => older == Self::ReadCell && !running,
             // Who asks for other genes has no more use for those before.
             Self::ReadGenes => older == Self::ReadGenes,
             Self::Compare => older == Self::Compare,
+            Self::ReadQuality => older == Self::ReadQuality,
             Self::Embed => older == Self::Embed,
             Self::Describe => older == Self::Describe,
+            Self::OrderGenes => older == Self::OrderGenes,
             _ => false,
         }
     }
@@ -300,6 +314,14 @@ impl Hub {
                 Err(SendTimeoutError::Disconnected(_)) => return Err(Error::Cancelled),
             }
         }
+    }
+
+    /// Whether anything is done that the user waits for: all but work in the background and long annotating.
+    pub(super) fn user_waits(&self) -> bool {
+        lock(&self.registry)
+            .live
+            .values()
+            .any(|e| e.running && !matches!(e.kind, Kind::OrderGenes | Kind::Annotate))
     }
 
     /// Marks a job as running; `false` where it was stopped while it waited.

@@ -135,6 +135,31 @@ fn a_computed_map_stands_beside_the_files_own_and_survives_another_matrix() {
 }
 
 #[test]
+fn the_quality_of_cells_is_that_of_their_records_and_scaled_values_have_none() {
+    let (session, _) = sample();
+    let events = run(&session, Command::ReadQuality);
+    let found = events.iter().find_map(|event| match event {
+        Event::QualityRead { quality, .. } => Some(quality.clone()),
+        _ => None,
+    });
+    let found = found.unwrap_or_else(|| panic!("not judged: {events:?}"));
+    assert_eq!((&found.matrix, found.totals.len()), (&MatrixKey::Raw, 700));
+    // The sample's matrix of logs keeps no mitochondrial gene.
+    assert_eq!(found.percent_mitochondrial, None);
+    for cell in [0, 350, 699] {
+        let record = run(&session, Command::ReadCell { cell });
+        let n_genes = record.iter().find_map(|event| match event {
+            Event::CellRead { record, .. } => Some(record.n_genes),
+            _ => None,
+        });
+        assert_eq!(Some(found.n_genes[cell] as usize), n_genes);
+    }
+    run(&session, Command::UseMatrix(MatrixKey::X));
+    let message = failure(&run(&session, Command::ReadQuality));
+    assert!(message.contains("scaled values"), "{message}");
+}
+
+#[test]
 fn computing_a_map_keeps_nobody_waiting_and_stops_when_told() {
     let (session, _) = sample();
     let map = session.send(Command::Embed(EmbedSettings::default()));

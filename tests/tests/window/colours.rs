@@ -1,6 +1,8 @@
 //! Colours, legend and names on the map.
 
-use app::window::{Action, ColourBy, ColourStyle, LegendOrder, NumberRange, Said, Scale};
+use app::window::{
+    Action, ColourBy, ColourStyle, Command, LegendOrder, NumberRange, QualityFigure, Said, Scale,
+};
 use eframe::egui::{Key, Modifiers, Role};
 use egui_kittest::kittest::Queryable as _;
 use engine::describe::ClaimKind;
@@ -119,6 +121,38 @@ fn what_descriptions_say_colours_the_cells_and_the_rest_is_not_described() {
     let other = lonely_cells(&window.data(), "bulk_labels", "CD19+ B")[0];
     window.act(Action::SelectCell(other));
     window.step_while(|w| !legend(w).contains(&"not described, 698 cells".to_owned()));
+}
+
+#[test]
+fn quality_figures_that_the_file_lacks_are_counted_and_colour_the_cells() {
+    let mut window = sample();
+    window.act(Action::ColourBy(ColourBy::Quality(QualityFigure::Genes)));
+    assert_eq!(window.map(), "UMAP, 700 cells, coloured by Genes seen per cell");
+    window.assert_shows(&["Scale of Genes seen per cell from 0 to ", "genes above zero in raw/X"]);
+    window.act(Action::ColourBy(ColourBy::Quality(QualityFigure::Mitochondrial)));
+    window.assert_shows(&["None of the genes of raw/X is mitochondrial: no name begins with MT-."]);
+    // The palette knows them, too.
+    window.ctrl(Key::K);
+    window.type_in("counts per");
+    window.key(Key::Enter);
+    assert_eq!(window.map(), "UMAP, 700 cells, coloured by Counts per cell");
+    // They select by range, as any number does, and the step is one of the history.
+    window.run(Command::ShowSets);
+    window.assert_shows(&["By Counts per cell"]);
+    window.act(Action::SelectRange(-1.0, f32::MAX));
+    assert_eq!(window.app().sets().current.len(), 700);
+    // Of scaled values there is nothing to count, and the legend says so.
+    window.act(Action::UseMatrix(engine::anndata::MatrixKey::X));
+    window.assert_shows(&["scaled values (z-scores)"]);
+}
+
+#[test]
+fn the_mitochondrial_share_of_real_cells_colours_the_map() {
+    let Some(path) = shared("data/cells/pbmc3k_seurat.h5ad") else { return };
+    let mut window = opened(path);
+    window.act(Action::ColourBy(ColourBy::Quality(QualityFigure::Mitochondrial)));
+    assert!(window.map().ends_with("coloured by Mitochondrial share"), "{}", window.map());
+    window.assert_shows(&["% of the total in 13 mitochondrial genes"]);
 }
 
 #[test]

@@ -154,6 +154,31 @@ fn the_record_stays_where_it_is_while_the_text_grows() {
 }
 
 #[test]
+fn every_command_stands_in_the_list_of_shortcuts() {
+    let mut window = sample();
+    window.key(Key::F1);
+    let words = window.words();
+    for command in Command::ALL {
+        assert!(words.iter().any(|w| w == command.text()), "{command:?}");
+    }
+    window.press("Close");
+}
+
+#[test]
+fn a_graphics_card_that_failed_is_said_at_the_start() {
+    let window = window(WindowOptions {
+        open: Some(DataSource::Sample),
+        graphics_failure: Some("out of memory".into()),
+        ..WindowOptions::default()
+    });
+    window.assert_shows(&[
+        "The graphics card cannot be used: the processor draws this window",
+        "The driver said: out of memory.",
+    ]);
+    assert!(window.map().starts_with("UMAP, 700 cells"));
+}
+
+#[test]
 fn the_list_has_headings_that_can_be_read() {
     let mut window = sample();
     window.key(Key::L);

@@ -2,13 +2,14 @@
 
 use app::window::{
     Action, ColourBy, Command, CompareSide, CompareSpec, Dialogs, GeneList, Measure, Pane, PlotSettings,
-    ThemeChoice, WindowOptions,
+    QualityFigure, ThemeChoice, WindowOptions,
 };
-use eframe::egui::{Key, Role};
+use eframe::egui::{Key, Modifiers, Role, pos2};
 use egui_kittest::kittest::Queryable as _;
 use engine::session::DataSource;
 
 use super::driver::{Window, sample, window};
+use super::selecting::{draw, selected};
 
 /// Shows these genes in the plots, by the labels of the sample.
 fn plots(genes: &[&str]) -> Action {
@@ -152,7 +153,13 @@ fn lists_of_genes_are_loaded_and_written() {
 
 #[test]
 fn two_categories_are_compared_and_a_gene_of_the_table_colours_the_map() {
-    let mut window = sample();
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("compared.csv");
+    let mut window = window(WindowOptions {
+        open: Some(DataSource::Sample),
+        dialogs: Dialogs::Answers { open: None, save: Some(csv.clone()) },
+        ..WindowOptions::default()
+    });
     window.key(Key::Num8);
     window.assert_shows(&["No comparison yet", "No cells are selected."]);
     let side = |name: &str| CompareSide::Category { column: "bulk_labels".into(), name: name.into() };
@@ -171,6 +178,93 @@ fn two_categories_are_compared_and_a_gene_of_the_table_colours_the_map() {
     assert_eq!(window.map(), format!("UMAP, 700 cells, coloured by {symbol}"));
     window.press("Volcano");
     assert!(window.names(Role::Image).iter().any(|n| n.starts_with("Volcano plot of 765 genes")));
+    window.press("Export CSV…");
+    assert!(std::fs::read_to_string(csv).unwrap().contains("CD79A"));
+    window.assert_shows(&["Wrote 765 genes to compared.csv"]);
+}
+
+#[test]
+fn a_narrow_comparison_leaves_columns_out_and_a_wide_one_shows_all() {
+    let mut window = sample();
+    let side = |name: &str| CompareSide::Category { column: "bulk_labels".into(), name: name.into() };
+    window.act(Action::SetComparison(CompareSpec {
+        a: side("CD19+ B"),
+        b: side("CD14+ Monocyte"),
+        welch: true,
+    }));
+    window.key(Key::Num8);
+    window.act(Action::Compare);
+    let sorts = |window: &Window| {
+        window.names(Role::Button).into_iter().filter(|n| n.starts_with("Sort by ")).collect::<Vec<_>>()
+    };
+    for _ in 0..5 {
+        window.run(Command::LargerText);
+    }
+    let narrow = sorts(&window);
+    assert!(narrow.len() < 8 && narrow.contains(&"Sort by Score".to_owned()), "{narrow:?}");
+    window.run(Command::NormalText);
+    window.run(Command::ToggleDataPanel);
+    window.run(Command::ToggleCellPanel);
+    assert_eq!(sorts(&window).len(), 8);
+}
+
+#[test]
+fn a_box_in_a_plot_of_two_values_selects_its_cells_on_the_map() {
+    let mut window = sample();
+    window.act(Action::SetPlots(Box::new(PlotSettings {
+        x: Some(Measure::Column("n_genes".into())),
+        y: Some(Measure::Column("n_counts".into())),
+        coloured: false,
+        ..PlotSettings::default()
+    })));
+    window.run(Command::ShowScatter);
+    window.assert_shows(&["Of all 700 cells. Drag a box to select cells."]);
+    let is_plot = |n: &egui_kittest::kittest::AccessKitNode<'_>| {
+        n.role() == Role::Image && n.label().is_some_and(|l| l.starts_with("n_counts against n_genes"))
+    };
+    let rect = window.0.get_by(is_plot).rect();
+    // The left half of the frame: its margins are 64 points at the left and 20 at the right.
+    let (left, right) = (rect.left() + 6.0 + 64.0, rect.left() + 6.0 + rect.width().floor() - 20.0);
+    let middle = 0.5 * (left + right);
+    let corners = [pos2(left + 2.0, rect.top() + 16.0), pos2(middle, rect.bottom() - 66.0)];
+    draw(&mut window, &corners, Modifiers::NONE);
+    let data = window.data();
+    let column = data.obs.column("n_genes").unwrap();
+    let value = |cell: usize| column.number(cell).unwrap();
+    let (least, most) = (0..700).map(value).fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
+    let (half, slack) = (0.5 * (least + most), 0.01 * (most - least));
+    let chosen = selected(&window);
+    assert!(chosen.len() > 20 && chosen.len() < 680, "{}", chosen.len());
+    for cell in 0..700 {
+        let is_in = chosen.contains(&cell);
+        let want = value(cell) <= half;
+        assert!(is_in == want || (value(cell) - half).abs() < slack, "cell {cell}: {}", value(cell));
+    }
+    // What is not selected stays in the plot, and the frame where it is.
+    window.assert_shows(&[&format!("Of {} selected cells of 700. Drag a box", chosen.len())]);
+    let rest = [pos2(middle, rect.top() + 16.0), pos2(right - 2.0, rect.bottom() - 66.0)];
+    draw(&mut window, &rest, Modifiers::SHIFT);
+    assert_eq!(selected(&window).len(), 700);
+    window.ctrl(Key::Z);
+    assert_eq!(selected(&window), chosen);
+    window.run(Command::ShowHistory);
+    window.assert_shows(&["Box in n_counts by n_genes"]);
+}
+
+#[test]
+fn quality_figures_are_plotted_without_being_in_the_file() {
+    let mut window = sample();
+    window.act(Action::SetPlots(Box::new(PlotSettings {
+        measure: Some(Measure::Quality(QualityFigure::Genes)),
+        x: Some(Measure::Quality(QualityFigure::Counts)),
+        y: Some(Measure::Quality(QualityFigure::Mitochondrial)),
+        ..PlotSettings::default()
+    })));
+    window.run(Command::ShowHistogram);
+    assert!(image(&window, "Histogram of Genes seen per cell: from ").ends_with("of all 700 cells"));
+    // The sample holds variable genes only: no mitochondrial one is among them.
+    window.run(Command::ShowScatter);
+    window.assert_shows(&["Nothing to draw", "no name begins with MT-"]);
 }
 
 #[test]
@@ -187,6 +281,7 @@ fn the_map_and_the_plots_are_saved_as_figures_that_say_what_they_rest_on() {
         let text = std::fs::read_to_string(&svg).unwrap();
         assert!(text.contains(&format!(">{words}</text>")), "{pane:?} holds its text");
         assert!(text.contains("Source: PBMC sample"), "{pane:?}");
+        window.press("Close");
         window.assert_shows(&["Saved the figure as "]);
     }
     window.act(Action::AskFigure(Pane::Map));
@@ -199,6 +294,9 @@ fn the_map_and_the_plots_are_saved_as_figures_that_say_what_they_rest_on() {
     let pdf = folder.path().join("map.pdf");
     window.act(Action::WriteFigure(Pane::Map, pdf.clone()));
     assert!(std::fs::read(pdf).unwrap().starts_with(b"%PDF-1"));
+    window.press("Close");
+    window.run(Command::ExportFigure);
+    window.assert_shows(&["Figure of the map", "More than 20,000 points become pixels"]);
 }
 
 #[test]
@@ -206,6 +304,10 @@ fn panes_are_closed_and_the_layout_is_reset() {
     let mut window = sample();
     window.run(Command::ShowViolin);
     window.run(Command::ShowCellList);
+    window.0.get_by_role_and_label(Role::TextInput, "Find a cell by name or value").focus();
+    window.settle();
+    window.type_in("cd56+ nk");
+    window.assert_shows(&["31 cells"]);
     window.act(Action::ClosePane(Pane::List));
     assert!(window.map().starts_with("UMAP"));
     window.run(Command::ShowHistogram);

@@ -3,8 +3,11 @@
 //! None shows what a model said, so that a model trained anew leaves them as they are. After a change that is meant,
 //! `UPDATE_SNAPSHOTS=1 cargo test --workspace --test window pictures` writes them anew: look at each one.
 
-use app::window::{Action, ColourBy, Combine, Command, Edit, ThemeChoice, WindowOptions};
-use eframe::egui::{Key, pos2, vec2};
+use app::window::{
+    Action, ColourBy, Combine, Command, CompareSide, CompareSpec, Edit, Measure, PlotSettings, QualityFigure,
+    ThemeChoice, WindowOptions,
+};
+use eframe::egui::{Key, vec2};
 use engine::session::{DataSource, Settings};
 
 use super::driver::{Window, lonely_cells, window};
@@ -28,7 +31,9 @@ fn compare(window: &mut Window, name: &str) {
     window.0.remove_cursor();
     window.settle();
     if is_software(window) {
-        let (corner, size) = (pos2(1040.0, 772.0), vec2(236.0, 22.0));
+        // With larger text there are fewer points, and the bar stands elsewhere in them.
+        let points = window.0.ctx.content_rect();
+        let (corner, size) = (points.right_bottom() - vec2(240.0, 28.0), vec2(236.0, 22.0));
         window.0.mask(eframe::egui::Rect::from_min_size(corner, size));
         window.0.snapshot(name);
     }
@@ -112,4 +117,50 @@ fn pictures_of_a_file_that_cannot_be_opened() {
     // A relative path: the message must not depend on where the repository lies.
     window.drop_file("tests/window/notes.h5ad");
     compare(&mut window, "error_dark");
+}
+
+#[test]
+fn pictures_of_plots_and_a_comparison_beside_the_map() {
+    let mut window = without_model(ThemeChoice::Light);
+    window.run(Command::ToggleCellPanel);
+    window.act(Action::SetPlots(Box::new(PlotSettings {
+        genes: ["LYZ", "CD79A", "NKG7", "CST3", "IL32"].map(str::to_owned).to_vec(),
+        group_by: Some("bulk_labels".into()),
+        x: Some(Measure::Quality(QualityFigure::Counts)),
+        y: Some(Measure::Quality(QualityFigure::Genes)),
+        ..PlotSettings::default()
+    })));
+    window.run(Command::ShowDotPlot);
+    compare(&mut window, "dots_light");
+    window.run(Command::ThemeDark);
+    window.run(Command::ShowViolin);
+    compare(&mut window, "violin_dark");
+    window.run(Command::ThemeLight);
+    window.act(Action::ColourBy(ColourBy::Quality(QualityFigure::Genes)));
+    window.act(Action::SelectRange(300.0, 5_000.0));
+    window.run(Command::ShowScatter);
+    compare(&mut window, "scatter_light");
+    window.key(Key::D);
+    window.run(Command::ThemeDark);
+    let side = |name: &str| CompareSide::Category { column: "bulk_labels".into(), name: name.into() };
+    window.act(Action::SetComparison(CompareSpec {
+        a: side("CD19+ B"),
+        b: side("CD14+ Monocyte"),
+        welch: false,
+    }));
+    window.run(Command::ShowComparison);
+    window.act(Action::Compare);
+    compare(&mut window, "comparison_dark");
+}
+
+#[test]
+fn pictures_of_twice_the_size_in_a_small_window() {
+    let mut window = without_model(ThemeChoice::Light);
+    for _ in 0..7 {
+        window.run(Command::LargerText);
+    }
+    compare(&mut window, "large_light");
+    window.run(Command::ThemeDark);
+    window.run(Command::ShowHistogram);
+    compare(&mut window, "large_dark");
 }

@@ -7,7 +7,7 @@ use egui_kittest::kittest::Queryable as _;
 use super::driver::{Window, difference, lonely_cells, sample};
 
 /// Presses the pointer at the first place, moves over the others and lets go, with keys held.
-fn draw(window: &mut Window, places: &[Pos2], modifiers: Modifiers) {
+pub fn draw(window: &mut Window, places: &[Pos2], modifiers: Modifiers) {
     window.0.event(Event::ModifiersChanged(modifiers));
     window.0.hover_at(places[0]);
     window.0.step();
@@ -29,7 +29,7 @@ fn corners(window: &Window) -> (Pos2, Pos2) {
     (pos2(map.center().x, map.top() + 4.0), pos2(map.right() - 4.0, map.bottom() - 4.0))
 }
 
-fn selected(window: &Window) -> Vec<usize> {
+pub fn selected(window: &Window) -> Vec<usize> {
     window.app().document().sets.current.iter().collect()
 }
 

@@ -50,6 +50,7 @@ impl App {
             Action::Edit(edit) => self.edit(ctx, &edit),
             Action::GoToStep(step) => self.travel(ctx, |history| history.go_to(step)),
             Action::ExportLabelsTo(path) => self.export_labels(ctx, &path),
+            Action::WriteCopyTo(path) => self.write_copy(path),
             Action::SaveSessionTo(path) => self.save_session(ctx, &path),
             Action::OpenSessionFile(path) => self.open_session(ctx, path),
             Action::OpenSource(source) => {
@@ -137,6 +138,8 @@ impl App {
             Command::Open => self.ask(ctx, Purpose::Open),
             Command::ExportCsv => self.ask(ctx, Purpose::Export),
             Command::ExportLabels => self.ask(ctx, Purpose::Labels),
+            Command::WriteCopy => self.ask(ctx, Purpose::Copy),
+            Command::OpenFolder => self.ask(ctx, Purpose::OpenFolder),
             Command::OpenSession => self.ask(ctx, Purpose::OpenSession),
             Command::SaveSession => self.ask(ctx, Purpose::SaveSession),
             Command::Undo => self.travel(ctx, History::undo),
@@ -258,6 +261,7 @@ impl App {
                 Purpose::OntologySvg => format!("{term}.svg"),
                 Purpose::OntologyCsv => format!("{term}.csv"),
                 Purpose::Labels => format!("{name}_labels.csv"),
+                Purpose::Copy => format!("{}_annotated.h5ad", name.trim_end_matches(".h5ad")),
                 Purpose::SaveSession => format!("{name}{EXTENSION}"),
                 _ => format!("{name}_described.csv"),
             };
@@ -288,6 +292,7 @@ impl App {
                 ColourBy::GeneSet { genes, .. } => {
                     genes.iter().any(|g| self.work.gene_names.find(g).is_some())
                 }
+                ColourBy::Quality(_) => true,
                 // Nothing is described yet.
                 ColourBy::Said(_) => false,
                 ColourBy::Labels(name) => self.work.labels.iter().any(|c| c.name == *name),
@@ -342,6 +347,9 @@ impl App {
             self.view.range.log = false;
         }
         self.view.colour_by = by;
+        if matches!(self.view.colour_by, ColourBy::Quality(_)) && !self.judge_quality() {
+            return;
+        }
         if let ColourBy::GeneSet { name, genes } = &self.view.colour_by {
             let (name, genes) = (name.clone(), genes.clone());
             if !self.read_gene_set(name, &genes) {
@@ -381,6 +389,9 @@ impl App {
                 Some((_, read)) if read.symbol == *name => Source::Gene(read.clone()),
                 _ => Source::Nothing,
             },
+            ColourBy::Quality(figure) => {
+                self.work.quality.as_ref().map_or(Source::Nothing, |judged| figure.source(judged))
+            }
             ColourBy::Said(said) => {
                 self.said_drawn = (self.work.descriptions.len(), ctx.time());
                 said::source(&self.work.descriptions, *said, dataset.n_obs)

@@ -51,6 +51,12 @@ impl App {
             }
         }
         self.read_wanted_genes();
+        let shown = self.saved.dock.in_front();
+        if self.work.dataset.is_some()
+            && shown.iter().any(|pane| plots::wants_quality(*pane, &self.view.plots))
+        {
+            self.judge_quality();
+        }
         // The list counts as shown where the map is not in front.
         let shown = self.saved.dock.in_front();
         if shown.contains(&Pane::Map) {
@@ -133,6 +139,14 @@ impl App {
             self.work.genes.retain(|gene, _| wanted.contains(gene));
             self.work.genes_asked.retain(|gene| wanted.contains(gene));
         }
+    }
+
+    /// Sees to it that the cells' quality is judged. Whether it already is, or cannot be.
+    pub(super) fn judge_quality(&mut self) -> bool {
+        if self.work.quality.is_none() && self.work.quality_job.is_none() {
+            self.work.quality_job = Some(self.send(Request::ReadQuality));
+        }
+        self.work.quality.is_some()
     }
 
     /// Sees to it that the mean of a set of genes is read. Whether it already is.

@@ -9,15 +9,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eframe::{egui, egui_wgpu};
+use eframe::egui;
 use engine::anndata::{Column, Values};
 use engine::describe::GenerationSettings;
 use engine::session::{Command as Request, DataSource, Dataset, Embedding, Event, Session, Settings};
 
+use super::super::canvas::Canvas;
+use super::super::command::Action;
+use super::super::offscreen::Offscreen;
 use super::super::testing::dataset;
-use super::super::theme;
-use super::super::wait::wait_for;
-use super::super::{Adapters, adapter_words, wgpu_options};
+use super::super::{WindowOptions, adapter_words, theme};
 use super::*;
 
 const SIZE: [u32; 2] = [1280, 800];
@@ -72,34 +73,17 @@ fn cells(n: usize) -> Dataset {
 
 struct Bench {
     ctx: egui::Context,
-    state: egui_wgpu::RenderState,
-    target: wgpu::Texture,
+    canvas: Canvas,
     began: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
-        let config = wgpu_options(Adapters::All);
-        let state = wait_for(async {
-            let instance = config.wgpu_setup.new_instance().await;
-            egui_wgpu::RenderState::create(&config, &instance, None, egui_wgpu::RendererOptions::PREDICTABLE)
-                .await
-        })
-        .unwrap();
-        install(&state);
+        let canvas = Canvas::new(SIZE).unwrap();
+        install(&canvas.state);
         let ctx = egui::Context::default();
         theme::install(&ctx);
-        let target = state.device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("frames"),
-            size: wgpu::Extent3d { width: SIZE[0], height: SIZE[1], depth_or_array_layers: 1 },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: state.target_format,
-            usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
-            view_formats: &[],
-        });
-        Self { ctx, state, target, began: Instant::now() }
+        Self { ctx, canvas, began: Instant::now() }
     }
 
     /// One frame, from the input to the last pixel.
@@ -130,38 +114,9 @@ impl Bench {
             egui::CentralPanel::no_frame().show(ui, |ui| map_ui(ui, map, view, &mut Vec::new()));
         });
         let primitives = self.ctx.tessellate(output.shapes, output.pixels_per_point);
-        let (device, queue) = (&self.state.device, &self.state.queue);
-        let screen = egui_wgpu::ScreenDescriptor { size_in_pixels: SIZE, pixels_per_point: 1.0 };
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut renderer = self.state.renderer.write();
-        for (id, deltas) in output.textures_delta.set.drain() {
-            for delta in deltas {
-                renderer.update_texture(device, queue, id, &delta);
-            }
-        }
-        output.textures_delta.clear();
-        let own = renderer.update_buffers(device, queue, &mut encoder, &primitives, &screen);
-        {
-            let view = self.target.create_view(&wgpu::TextureViewDescriptor::default());
-            let mut pass = encoder
-                .begin_render_pass(&wgpu::RenderPassDescriptor {
-                    label: Some("frames"),
-                    color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                        view: &view,
-                        resolve_target: None,
-                        ops: wgpu::Operations {
-                            load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                            store: wgpu::StoreOp::Store,
-                        },
-                        depth_slice: None,
-                    })],
-                    ..Default::default()
-                })
-                .forget_lifetime();
-            renderer.render(&mut pass, &primitives, &screen);
-        }
-        queue.submit(own.into_iter().chain([encoder.finish()]));
-        device.poll(wgpu::PollType::Wait { submission_index: None, timeout: None }).unwrap();
+        self.canvas.paint(&primitives, &mut output.textures_delta, output.pixels_per_point, |_, _| {});
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: None };
+        self.canvas.state.device.poll(wait).unwrap();
         begun.elapsed()
     }
 }
@@ -195,18 +150,55 @@ fn describing() -> Session {
     session
 }
 
+/// How long one waits from the order to open a file until every cell is on the map, in a window that is there already.
+/// `CELL2TEXT_FILES` names the files, with commas between; without it the sample is opened.
+#[test]
+#[ignore = "a measurement, not a test"]
+fn frame_times_open_to_first_map() {
+    let named = std::env::var("CELL2TEXT_FILES").unwrap_or_default();
+    let files: Vec<DataSource> =
+        named.split(',').filter(|f| !f.is_empty()).map(|f| DataSource::File(f.into())).collect();
+    let files = if files.is_empty() { vec![DataSource::Sample] } else { files };
+    println!("| file | cells | open to first map, s: median / slowest of 5, the first not counted |");
+    println!("| --- | --- | --- |");
+    for source in files {
+        let (mut times, mut n_obs) = (Vec::new(), 0);
+        for run in 0..6 {
+            let session = Session::start(Settings::default()).unwrap();
+            let options = WindowOptions { remember: false, ..WindowOptions::default() };
+            let mut window = Offscreen::new(session, options, SIZE, 1.0).unwrap();
+            window.paint().unwrap();
+            let begun = Instant::now();
+            window.queue(Action::OpenSource(source.clone()));
+            window.settle(Duration::from_secs(600)).unwrap();
+            window.paint().unwrap();
+            if run > 0 {
+                times.push(begun.elapsed());
+            }
+            n_obs = window.app().dataset().unwrap().n_obs;
+        }
+        times.sort();
+        let name = match &source {
+            DataSource::Sample => "the sample".to_owned(),
+            DataSource::File(path) => path.display().to_string(),
+        };
+        let [median, slowest] = [times[2], times[4]].map(|t| t.as_secs_f64());
+        println!("| {name} | {} | {median:.2} / {slowest:.2} |", grouped(n_obs as i64));
+    }
+}
+
 #[test]
 #[ignore = "a measurement, not a test; it takes minutes"]
 fn frame_times() {
     let bench = Bench::new();
     let named = std::env::var("CELL2TEXT_CELLS").unwrap_or_else(|_| "100000,1000000,10000000".into());
-    println!("drawn by {}, {} x {} pixels", adapter_words(&bench.state.adapter), SIZE[0], SIZE[1]);
+    println!("drawn by {}, {} x {} pixels", adapter_words(&bench.canvas.state.adapter), SIZE[0], SIZE[1]);
     println!("| cells | state | drawn while moving | moving, ms | at rest, ms | all drawn after, s |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for n in named.split(',').map(|n| n.trim().parse::<usize>().unwrap()) {
         let data = Arc::new(cells(n));
         for busy in [false, true] {
-            let mut map = Map::new(cells_while_moving(&bench.state));
+            let mut map = Map::new(cells_while_moving(&bench.canvas.state));
             map.show(&bench.ctx, &data, 0, Source::Column("kind".into()), NumberRange::default());
             while map.is_busy() {
                 std::thread::sleep(Duration::from_millis(5));

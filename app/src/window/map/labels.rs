@@ -7,7 +7,8 @@ use eframe::egui::{
 
 use super::super::command::Action;
 use super::super::theme::Tokens;
-use super::colouring::{Colouring, Meaning, grouped};
+use super::colouring::{Colouring, Meaning};
+use super::in_words::grouped;
 use super::{Camera, Map};
 
 /// Cells of a category that its middle is worked out from; more do not move it.

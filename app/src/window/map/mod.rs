@@ -6,7 +6,9 @@ mod colouring;
 mod frame_times;
 mod gestures;
 mod gpu;
+mod in_words;
 mod labels;
+mod order;
 mod picking;
 mod pipelines;
 mod view;
@@ -19,9 +21,10 @@ use engine::anndata::Values;
 use engine::session::{Dataset, GeneColour};
 
 pub use camera::{Bounds, Camera};
-pub use colouring::{Category, Colouring, Look, Meaning, NumberRange, Words, grouped, number};
+pub use colouring::{Category, Colouring, Look, Meaning, NumberRange, Words};
 pub use gestures::Tool;
 pub use gpu::{cells_while_moving, install, max_cells};
+pub use in_words::{grouped, number};
 pub use labels::Anchor;
 pub use picking::Step;
 pub use view::{MapView, focus_key, map_ui};
@@ -107,6 +110,13 @@ pub enum Source {
     },
     /// Labels given by hand.
     Labels(Arc<LabelColumn>),
+    /// Nothing that could be coloured by, and why.
+    Unusable {
+        /// Above the legend.
+        title: String,
+        /// Why, for the user.
+        why: String,
+    },
 }
 
 /// Everything drawn on the map, made anew when the embedding or the colours change.
@@ -185,6 +195,9 @@ impl Map {
                     Colouring::by_numbers(title.clone(), values.clone(), unit.clone(), range)
                 }
                 Source::Labels(column) => Colouring::by_labels(column, dataset.n_obs),
+                Source::Unusable { title, why } => {
+                    Colouring { title: title.clone(), meaning: Meaning::Unusable(why.clone()) }
+                }
             };
             let order = Versioned::new(colouring.drawing_order(scene.positions()));
             let sample = if order.data.len() <= while_moving {

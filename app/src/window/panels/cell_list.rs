@@ -27,7 +27,8 @@ pub fn cell_list_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
             .hint_text("Find a cell by name or value")
             .desired_width(width)
             .char_limit(128),
-    );
+    )
+    .accessible_name("Find a cell by name or value");
     let query = local.list_query.trim().to_lowercase();
     let key = format!("{}\u{0}{query}", scope.map.colouring().title);
     update_found(ui.ctx(), scope, dataset, local, &key, &query);

@@ -7,6 +7,7 @@ use engine::session::Dataset;
 use super::super::command::{Action, Command};
 use super::super::gene_names::GeneIndex;
 use super::super::map::grouped;
+use super::super::quality::QualityFigure;
 use super::super::state::{ColourBy, Said};
 use super::super::theme::{Tokens, space};
 use super::plots::picker::gene_row_ui;
@@ -23,6 +24,7 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
         ColourBy::Column(name) => name.clone(),
         ColourBy::Gene { symbol, .. } => format!("Gene {symbol}"),
         ColourBy::GeneSet { name, .. } => format!("Mean of {name}"),
+        ColourBy::Quality(figure) => figure.text().to_owned(),
         ColourBy::Said(said) => said.text().to_owned(),
         ColourBy::Labels(name) => name.clone(),
     };
@@ -46,6 +48,15 @@ pub fn colour_by_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &m
                         .right_text(RichText::new(kind_words(&column.values)).small().weak());
                     if ui.add(button).clicked() {
                         out.push(Action::ColourBy(ColourBy::Column(column.name.clone())));
+                    }
+                }
+                ui.separator();
+                for figure in QualityFigure::ALL {
+                    let chosen = scope.view.colour_by == ColourBy::Quality(figure);
+                    let button = Button::selectable(chosen, figure.text())
+                        .right_text(RichText::new("quality").small().weak());
+                    if ui.add(button).clicked() {
+                        out.push(Action::ColourBy(ColourBy::Quality(figure)));
                     }
                 }
                 if !scope.work.descriptions.is_empty() {
@@ -92,6 +103,12 @@ fn gene_field_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, local: &mut 
     }
     let query = local.gene_query.trim().to_owned();
     if query.is_empty() {
+        if scope.work.quality_job.is_some() && matches!(scope.view.colour_by, ColourBy::Quality(_)) {
+            ui.horizontal(|ui| {
+                ui.add(Spinner::new().size(12.0).color(t.text_muted));
+                ui.label(RichText::new("Counting in every cell").small().color(t.text_muted));
+            });
+        }
         if scope.work.gene_job.is_some() || scope.work.set_reading.is_some() {
             ui.horizontal(|ui| {
                 ui.add(Spinner::new().size(12.0).color(t.text_muted));

@@ -9,6 +9,7 @@ use engine::session::DataSource;
 use super::super::command::{Action, Command};
 use super::super::fuzzy;
 use super::super::map::embedding_title;
+use super::super::quality::QualityFigure;
 use super::super::state::{ColourBy, Said};
 use super::super::theme::{Tokens, space};
 use super::super::workspace::file_name;
@@ -55,6 +56,10 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, state: &mut PaletteState)
         all.extend(dataset.obs.columns.iter().map(|c| {
             let action = Action::ColourBy(ColourBy::Column(c.name.clone()));
             entry(format!("Colour by {}", c.name), "obs", action)
+        }));
+        all.extend(QualityFigure::ALL.into_iter().map(|figure| {
+            let text = format!("Colour by {}", figure.text().to_lowercase());
+            entry(text, "quality", Action::ColourBy(ColourBy::Quality(figure)))
         }));
         if !scope.work.descriptions.is_empty() {
             all.extend(Said::ALL.into_iter().map(|said| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use engine::analysis::Quality;
 use engine::anndata::Values;
 use engine::session::{Dataset, GeneColour};
 
@@ -36,6 +37,8 @@ pub struct Inputs {
     pub group_by: Option<String>,
     /// The genes, in order.
     pub genes: Vec<GeneColour>,
+    /// The quality figures, where they are shown, or why there are none.
+    pub quality: Option<Result<Arc<Quality>, String>>,
     /// Colours of a single group and of cells without a value.
     pub paints: [Paint; 2],
 }
@@ -52,6 +55,12 @@ impl PartialEq for Inputs {
             && self.settings == other.settings
             && self.group_by == other.group_by
             && self.paints == other.paints
+            && match (&self.quality, &other.quality) {
+                (Some(Ok(a)), Some(Ok(b))) => Arc::ptr_eq(a, b),
+                (Some(Err(a)), Some(Err(b))) => a == b,
+                (None, None) => true,
+                _ => false,
+            }
             && self.genes.len() == other.genes.len()
             && self.genes.iter().zip(&other.genes).all(|(a, b)| Arc::ptr_eq(&a.values, &b.values))
     }
@@ -101,9 +110,11 @@ pub enum Numbers {
         x: Arc<[f32]>,
         /// Values up.
         y: Arc<[f32]>,
-        /// The cells.
+        /// The cells that count.
         pairs: Pairs,
-        /// Their groups.
+        /// Cells with both values that are not selected, while others are: drawn behind, in no number.
+        behind: Pairs,
+        /// The groups of the cells that count.
         groups: Groups,
     },
     /// Groups divided by another column.
@@ -204,6 +215,12 @@ fn numbers(inputs: &Inputs, counts: &impl Fn(usize) -> bool) -> Result<Numbers, 
                 _ => one(),
             };
             let pairs = aggregate::pairs(&x, &y, &groups);
+            let is_behind = |cell: usize| {
+                !inputs.selection.is_empty()
+                    && !inputs.selection.contains(cell)
+                    && inputs.colouring.shows(cell, &inputs.hidden)
+            };
+            let behind = aggregate::pairs(&x, &y, &one_group(inputs, &is_behind));
             if pairs.cells.is_empty() {
                 return Err("No cell has both values.".to_owned());
             }
@@ -215,6 +232,7 @@ fn numbers(inputs: &Inputs, counts: &impl Fn(usize) -> bool) -> Result<Numbers, 
                 x,
                 y,
                 pairs,
+                behind,
                 groups,
             })
         }
@@ -277,6 +295,11 @@ fn values_of(inputs: &Inputs, measure: &Measure) -> Result<(Arc<[f32]>, String),
             gene.map(|g| (g.values.clone(), g.unit.to_owned()))
                 .ok_or_else(|| format!("The genes of this matrix do not hold {name}."))
         }
+        Measure::Quality(figure) => match &inputs.quality {
+            Some(Ok(quality)) => figure.values(quality),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err("The cells are not counted yet.".to_owned()),
+        },
         Measure::Column(name) => {
             let column = inputs.dataset.obs.column(name);
             let column = column.ok_or_else(|| format!("This file has no column {name}. Choose another."))?;
@@ -352,7 +375,7 @@ impl Numbers {
                 }
                 table
             }
-            Self::Scatter { names, x, y, pairs, groups } => {
+            Self::Scatter { names, x, y, pairs, groups, .. } => {
                 let mut table = Table::new(&["cell", &names[0], &names[1], "group"]);
                 for &cell in &pairs.cells {
                     let at = cell as usize;

@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod compute;
 pub mod draw;
+mod gating;
 pub mod picker;
 mod settings;
 pub mod table;
@@ -134,6 +135,16 @@ pub fn wanted_genes(pane: Pane, settings: &PlotSettings, work: &Workspace) -> Ve
     }
 }
 
+/// Whether a pane needs the cells' quality figures.
+pub fn wants_quality(pane: Pane, settings: &PlotSettings) -> bool {
+    let is_one = |measure: &Option<Measure>| matches!(measure, Some(Measure::Quality(_)));
+    match pane {
+        Pane::Histogram => is_one(&settings.measure),
+        Pane::Scatter => is_one(&settings.x) || is_one(&settings.y),
+        _ => false,
+    }
+}
+
 /// The settings with what a fresh pane would otherwise ask for.
 fn with_defaults(scope: &Scope<'_>) -> PlotSettings {
     let mut settings = scope.view.plots.clone();
@@ -191,8 +202,14 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
         waiting_ui(ui, &format!("Reading {} of {} genes", genes.len() + 1, rows.len()));
         return;
     }
+    let quality = scope.work.quality.clone().filter(|_| wants_quality(pane, &settings));
+    if quality.is_none() && wants_quality(pane, &settings) {
+        waiting_ui(ui, "Counting in every cell");
+        return;
+    }
     let inputs = Inputs {
         pane,
+        quality,
         dataset,
         colouring: scope.map.colouring().clone(),
         labels: scope.work.labels.clone(),
@@ -215,7 +232,12 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
     let as_table = local.plots.tables.contains(&pane);
     Frame::new().inner_margin(Margin { left: 12, right: 12, top: 6, bottom: 4 }).show(ui, |ui| {
         ui.horizontal(|ui| {
-            muted(ui, format!("Of {}", outcome.cells));
+            if pane == Pane::Scatter {
+                let text = format!("Of {}. Drag a box to select cells.", outcome.cells);
+                muted(ui, text).on_hover_text(gating::HINT);
+            } else {
+                muted(ui, format!("Of {}", outcome.cells));
+            }
             if slot.task.is_some() {
                 ui.add(Spinner::new().size(12.0).color(t.text_muted));
             }
@@ -285,11 +307,13 @@ fn draw_of(
         }
         Numbers::Means { genes, unit, summaries, groups } => {
             let draw = if pane == Pane::Heatmap { draw::heatmap } else { draw::dot_plot };
-            draw(style, size, genes, unit, summaries, &groups.groups, settings.scaling)
+            let scaling = settings.scaling;
+            draw(style, size, &draw::Means { genes, unit, summaries, groups: &groups.groups, scaling })
         }
-        Numbers::Scatter { names, x, y, pairs, groups } => {
+        Numbers::Scatter { names, x, y, pairs, behind, groups } => {
             let data = draw::Scatter {
                 pairs,
+                behind,
                 x,
                 y,
                 names: [&names[0], &names[1]],
@@ -340,11 +364,18 @@ fn painted_ui(
     let Some(drawn) = &slot.drawn else { return };
     ScrollArea::both().id_salt(pane).auto_shrink([false, false]).show(ui, |ui| {
         let size = egui::Vec2::from(drawn.plot.scene.size);
-        let (rect, response) = ui.allocate_exact_size(size.max(room), Sense::click());
+        let sense = if drawn.plot.frame.is_some() { Sense::click_and_drag() } else { Sense::click() };
+        let (rect, response) = ui.allocate_exact_size(size.max(room), sense);
         let origin = rect.min + vec2(6.0, 0.0);
         paint::paint(&ui.painter_at(rect), &drawn.plot.scene, origin, &drawn.textures);
         let label = format!("{}, of {}", numbers.words(), outcome.cells);
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
+        if let (Some(frame), Numbers::Scatter { names, x, y, pairs, behind, .. }) =
+            (drawn.plot.frame, numbers)
+        {
+            let gated = gating::Gated { names, x, y, drawn: [pairs, behind] };
+            gating::box_ui(ui, &response, origin, frame, &gated, out);
+        }
         let Some(pointer) = response.hover_pos() else { return };
         let place = pointer - origin;
         let inside = |min: [f32; 2], max: [f32; 2]| {

@@ -10,6 +10,7 @@ use engine::session::Dataset;
 
 use super::super::super::gene_names::{Resolved, is_list, names_in};
 use super::super::super::map::grouped;
+use super::super::super::quality::QualityFigure;
 use super::super::super::theme::{Tokens, space};
 use super::super::widgets::{chip, chip_style, muted, quiet_button};
 use super::super::{Local, Scope, colour_by};
@@ -279,6 +280,15 @@ pub fn measure_ui(
     if let Some(gene) = genes.pop() {
         *chosen = Some(Measure::Gene(gene));
         ui.close();
+    }
+    muted(ui, "Quality of the cells");
+    for figure in QualityFigure::ALL {
+        let value = Measure::Quality(figure);
+        let is_it = chosen.as_ref() == Some(&value);
+        if ui.add(Button::selectable(is_it, figure.text()).min_size(egui::vec2(260.0, 0.0))).clicked() {
+            *chosen = Some(value);
+            ui.close();
+        }
     }
     muted(ui, "Columns of numbers");
     ScrollArea::vertical().max_height(240.0).show(ui, |ui| {

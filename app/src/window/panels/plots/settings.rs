@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::super::quality::QualityFigure;
 use super::draw::Scaling;
 
 /// A number of every cell.
@@ -12,6 +13,8 @@ pub enum Measure {
     Gene(String),
     /// A column of obs that holds numbers, by name.
     Column(String),
+    /// A quality figure worked out here.
+    Quality(QualityFigure),
 }
 
 impl Measure {
@@ -19,6 +22,7 @@ impl Measure {
     pub fn name(&self) -> &str {
         match self {
             Self::Gene(name) | Self::Column(name) => name,
+            Self::Quality(figure) => figure.text(),
         }
     }
 }

@@ -13,6 +13,8 @@ use super::{
 pub struct Scatter<'a> {
     /// The cells, their ranges and correlation.
     pub pairs: &'a Pairs,
+    /// Cells that are drawn behind, in grey.
+    pub behind: &'a Pairs,
     /// Values across, of all cells.
     pub x: &'a [f32],
     /// Values up, of all cells.
@@ -43,7 +45,10 @@ pub fn scatter(style: &Style, size: [f32; 2], data: &Scatter<'_>) -> Drawn {
         let room = 0.03 * (high - low).max(f32::MIN_POSITIVE);
         if low < high { [low - room, high + room] } else { [low - 0.5, high + 0.5] }
     };
-    let ([x_low, x_high], [y_low, y_high]) = (pad(data.pairs.x), pad(data.pairs.y));
+    // The frame spans all cells drawn, so that it stays where it is while cells are selected in it.
+    let both = |a: [f32; 2], b: [f32; 2]| [a[0].min(b[0]), a[1].max(b[1])];
+    let [x_low, x_high] = pad(both(data.pairs.x, data.behind.x));
+    let [y_low, y_high] = pad(both(data.pairs.y, data.behind.y));
     let x = Axis { low: x_low, high: x_high, from: left, to: size[0] - right };
     let y = Axis { low: y_low, high: y_high, from: frame_bottom, to: top };
     left_axis(&mut scene, style, y, left, x.to, 5);
@@ -60,22 +65,30 @@ pub fn scatter(style: &Style, size: [f32; 2], data: &Scatter<'_>) -> Drawn {
         if many { of_group } else { style.bar }
     };
     // The same shuffled order every time, so that no group covers the others by its place in the file.
-    let mut order = data.pairs.cells.clone();
-    order.sort_unstable_by_key(|cell| cell.wrapping_mul(0x9E37_79B9).rotate_left(13));
+    let shuffled = |cells: &[u32]| {
+        let mut order = cells.to_vec();
+        order.sort_unstable_by_key(|cell| cell.wrapping_mul(0x9E37_79B9).rotate_left(13));
+        order
+    };
+    let order: Vec<(u32, Paint)> = shuffled(&data.behind.cells)
+        .into_iter()
+        .map(|cell| (cell, style.missing))
+        .chain(shuffled(&data.pairs.cells).into_iter().map(|cell| (cell, paint(cell))))
+        .collect();
     let n = order.len();
     let radius = if n > 5_000 { 1.2 } else { 2.2 };
     let opacity = if n > 2_000 { 0.6 } else { 0.8 };
     if n <= data.max_points {
-        for cell in order {
+        for (cell, paint) in order {
             if let Some(centre) = place(cell) {
-                let fill = Some(paint(cell).with_opacity(opacity));
+                let fill = Some(paint.with_opacity(opacity));
                 scene.items.push(Item::Disc { centre, radius, fill, line: None });
             }
         }
     } else {
         let scale = data.pixels_per_point;
-        let points = order.iter().filter_map(|cell| {
-            place(*cell).map(|[px, py]| ([(px - left) * scale, (py - top) * scale], paint(*cell)))
+        let points = order.iter().filter_map(|(cell, paint)| {
+            place(*cell).map(|[px, py]| ([(px - left) * scale, (py - top) * scale], *paint))
         });
         let raster = discs(
             [((x.to - left) * scale) as usize, ((frame_bottom - top) * scale) as usize],
@@ -102,7 +115,7 @@ pub fn scatter(style: &Style, size: [f32; 2], data: &Scatter<'_>) -> Drawn {
     if many {
         legend(&mut scene, style, [x.to + 20.0, top + 8.0], "", groups);
     }
-    Drawn { scene, spots: Vec::new() }
+    Drawn { scene, spots: Vec::new(), frame: Some([x, y]) }
 }
 
 /// Points as pixels: discs with soft edges, later ones over earlier ones.
@@ -205,7 +218,7 @@ pub fn composition(
     if rows.is_empty() {
         strong(&mut scene, [left, top], Across::Left, style.muted, number(0.0));
     }
-    Drawn { scene, spots }
+    Drawn { scene, spots, frame: None }
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ fn paint_of(style: &Style, scaling: Scaling, share: f32) -> Paint {
 }
 
 /// Where rows and columns stand, with their names already drawn.
+#[derive(Debug, Clone, Copy)]
 struct Grid {
     left: f32,
     top: f32,
@@ -144,109 +145,129 @@ fn scale_title(scaling: Scaling, unit: &str) -> Vec<&str> {
     }
 }
 
-/// A dot plot: groups down, genes across; colour is the mean, size the share of cells above zero.
-pub fn dot_plot(
-    style: &Style,
-    size: [f32; 2],
-    genes: &[String],
-    unit: &str,
-    summaries: &[Vec<Summary>],
-    groups: &[Group],
-    scaling: Scaling,
-) -> Drawn {
-    let mut scene = Scene::new(size);
-    let mut spots = Vec::new();
-    let grid = grid(&mut scene, style, size, genes, groups);
-    let (values, [low, high]) = scaled(summaries, scaling);
-    let most = 0.5 * grid.cell[0].min(grid.cell[1]) - 2.0;
-    for i in 0..=groups.len() {
-        let y = grid.top + grid.cell[1] * i as f32;
-        scene.line([grid.left, y], [grid.left + grid.cell[0] * genes.len() as f32, y], 1.0, style.grid);
+/// What a plot of genes over groups shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// The genes.
+    pub genes: &'a [String],
+    /// What their values are.
+    pub unit: &'a str,
+    /// Means and shares, `[genes][groups]`.
+    pub summaries: &'a [Vec<Summary>],
+    /// The groups.
+    pub groups: &'a [Group],
+    /// What colours stand for.
+    pub scaling: Scaling,
+}
+
+/// A plot of genes over groups while it is drawn.
+struct Sheet<'a> {
+    style: &'a Style,
+    data: &'a Means<'a>,
+    scene: Scene,
+    spots: Vec<Spot>,
+    grid: Grid,
+    /// The values of colours, `[genes][groups]`, and their range.
+    values: Vec<Vec<f32>>,
+    range: [f32; 2],
+}
+
+impl<'a> Sheet<'a> {
+    fn new(style: &'a Style, size: [f32; 2], data: &'a Means<'a>) -> Self {
+        let mut scene = Scene::new(size);
+        let grid = grid(&mut scene, style, size, data.genes, data.groups);
+        let (values, range) = scaled(data.summaries, data.scaling);
+        Self { style, data, scene, spots: Vec::new(), grid, values, range }
     }
-    for (g, (gene, of_gene)) in genes.iter().zip(summaries).enumerate() {
-        for (i, (group, s)) in groups.iter().zip(of_gene).enumerate() {
-            let (min, max) = grid.rect(g, i);
-            let value = values[g][i];
-            if s.share > 0.0 {
-                scene.items.push(Item::Disc {
-                    centre: [0.5 * (min[0] + max[0]), 0.5 * (min[1] + max[1])],
-                    // The area is in proportion to the share.
-                    radius: (most * s.share.sqrt()).max(0.8),
-                    fill: Some(paint_of(style, scaling, (value - low) / (high - low))),
-                    line: Some(Line { width: 0.5, paint: style.line }),
-                });
+
+    /// Draws one mark for each gene and group, in the colour of its value, and says what it stands for.
+    fn marks(&mut self, mark: impl Fn(&mut Scene, [f32; 2], [f32; 2], &Summary, Paint)) {
+        let Means { genes, summaries, groups, scaling, .. } = *self.data;
+        let [low, high] = self.range;
+        for (g, ((gene, of_gene), values)) in genes.iter().zip(summaries).zip(&self.values).enumerate() {
+            for (i, ((group, summary), value)) in groups.iter().zip(of_gene).zip(values).enumerate() {
+                let (min, max) = self.grid.rect(g, i);
+                let paint = paint_of(self.style, scaling, (value - low) / (high - low));
+                mark(&mut self.scene, min, max, summary, paint);
+                let mut spot = Spot::new(min, max, words(gene, group, summary, scaling, *value));
+                spot.gene = Some(gene.clone());
+                self.spots.push(spot);
             }
-            let mut spot = Spot::new(min, max, words(gene, group, s, scaling, value));
-            spot.gene = Some(gene.clone());
-            spots.push(spot);
         }
     }
-    let x = grid.legend_x;
-    let title = scale_title(scaling, unit);
-    let mut y = colour_bar(&mut scene, style, [x, grid.top], &title, [low, high], |share| {
-        paint_of(style, scaling, share)
+
+    /// Draws the scale of the colours and returns where it ends.
+    fn legend(&mut self) -> f32 {
+        let scaling = self.data.scaling;
+        let title = scale_title(scaling, self.data.unit);
+        let at = [self.grid.legend_x, self.grid.top];
+        colour_bar(&mut self.scene, self.style, at, &title, self.range, |share| {
+            paint_of(self.style, scaling, share)
+        })
+    }
+
+    fn done(self) -> Drawn {
+        Drawn { scene: self.scene, spots: self.spots, frame: None }
+    }
+}
+
+/// A dot plot: groups down, genes across; colour is the mean, size the share of cells above zero.
+pub fn dot_plot(style: &Style, size: [f32; 2], data: &Means<'_>) -> Drawn {
+    let mut sheet = Sheet::new(style, size, data);
+    let Grid { left, top, cell, legend_x } = sheet.grid;
+    let most = 0.5 * cell[0].min(cell[1]) - 2.0;
+    for i in 0..=data.groups.len() {
+        let y = top + cell[1] * i as f32;
+        sheet.scene.line([left, y], [left + cell[0] * data.genes.len() as f32, y], 1.0, style.grid);
+    }
+    sheet.marks(|scene, min, max, summary, paint| {
+        if summary.share > 0.0 {
+            scene.items.push(Item::Disc {
+                centre: [0.5 * (min[0] + max[0]), 0.5 * (min[1] + max[1])],
+                // The area is in proportion to the share.
+                radius: (most * summary.share.sqrt()).max(0.8),
+                fill: Some(paint),
+                line: Some(Line { width: 0.5, paint: style.line }),
+            });
+        }
     });
-    y += 8.0;
-    scene.text([x, y], Across::Left, TEXT - 1.0, style.muted, "Cells above zero");
+    let mut y = sheet.legend() + 8.0;
+    let scene = &mut sheet.scene;
+    scene.text([legend_x, y], Across::Left, TEXT - 1.0, style.muted, "Cells above zero");
     y += 18.0;
     for share in [0.25f32, 0.5, 0.75, 1.0] {
         scene.items.push(Item::Disc {
-            centre: [x + most, y],
+            centre: [legend_x + most, y],
             radius: most * share.sqrt(),
             fill: Some(style.muted.with_opacity(0.55)),
             line: None,
         });
-        scene.text(
-            [x + 2.0 * most + 10.0, y],
-            Across::Left,
-            TEXT - 1.0,
-            style.text,
-            format!("{:.0} %", share * 100.0),
-        );
+        let place = [legend_x + 2.0 * most + 10.0, y];
+        scene.text(place, Across::Left, TEXT - 1.0, style.text, format!("{:.0} %", share * 100.0));
         y += (2.0 * most).max(16.0) + 3.0;
     }
     scene.size[1] = scene.size[1].max(y);
-    Drawn { scene, spots }
+    sheet.done()
 }
 
 /// A heatmap of means: groups down, genes across.
-pub fn heatmap(
-    style: &Style,
-    size: [f32; 2],
-    genes: &[String],
-    unit: &str,
-    summaries: &[Vec<Summary>],
-    groups: &[Group],
-    scaling: Scaling,
-) -> Drawn {
-    let mut scene = Scene::new(size);
-    let mut spots = Vec::new();
-    let grid = grid(&mut scene, style, size, genes, groups);
-    let (values, [low, high]) = scaled(summaries, scaling);
-    for (g, (gene, of_gene)) in genes.iter().zip(summaries).enumerate() {
-        for (i, (group, s)) in groups.iter().zip(of_gene).enumerate() {
-            let (min, max) = grid.rect(g, i);
-            let value = values[g][i];
-            let inner = ([min[0] + 0.5, min[1] + 0.5], [max[0] - 0.5, max[1] - 0.5]);
-            scene.fill(inner.0, inner.1, paint_of(style, scaling, (value - low) / (high - low)));
-            let mut spot = Spot::new(min, max, words(gene, group, s, scaling, value));
-            spot.gene = Some(gene.clone());
-            spots.push(spot);
-        }
-    }
-    // The groups' colours beside their rows, as on the map.
-    for (i, group) in groups.iter().enumerate() {
-        let (min, max) = grid.rect(0, i);
-        scene.fill([grid.left - 6.0, min[1] + 0.5], [grid.left - 2.0, max[1] - 0.5], group.paint);
-    }
-    let title = scale_title(scaling, unit);
-    colour_bar(&mut scene, style, [grid.legend_x, grid.top], &title, [low, high], |share| {
-        paint_of(style, scaling, share)
+pub fn heatmap(style: &Style, size: [f32; 2], data: &Means<'_>) -> Drawn {
+    let mut sheet = Sheet::new(style, size, data);
+    sheet.marks(|scene, min, max, _, paint| {
+        scene.fill([min[0] + 0.5, min[1] + 0.5], [max[0] - 0.5, max[1] - 0.5], paint);
     });
-    if summaries.iter().flatten().any(|s| s.n == 0) {
-        strong(&mut scene, [grid.legend_x, grid.top + 80.0], Across::Left, style.missing, "■ no cell");
+    // The groups' colours beside their rows, as on the map.
+    let left = sheet.grid.left;
+    for (i, group) in data.groups.iter().enumerate() {
+        let (min, max) = sheet.grid.rect(0, i);
+        sheet.scene.fill([left - 6.0, min[1] + 0.5], [left - 2.0, max[1] - 0.5], group.paint);
     }
-    Drawn { scene, spots }
+    sheet.legend();
+    if data.summaries.iter().flatten().any(|s| s.n == 0) {
+        let place = [sheet.grid.legend_x, sheet.grid.top + 80.0];
+        strong(&mut sheet.scene, place, Across::Left, style.missing, "■ no cell");
+    }
+    sheet.done()
 }
 
 #[cfg(test)]
@@ -276,8 +297,15 @@ mod tests {
         let groups: Vec<Group> =
             (0..40).map(|i| Group { name: format!("type {i}"), paint: style.bar, n: 3 }).collect();
         let summaries = vec![vec![summary(1.0); 40]; 30];
+        let data = Means {
+            genes: &genes,
+            unit: "log",
+            summaries: &summaries,
+            groups: &groups,
+            scaling: Scaling::Mean,
+        };
         for draw in [dot_plot, heatmap] {
-            let drawn = draw(&style, [400.0, 300.0], &genes, "log", &summaries, &groups, Scaling::Mean);
+            let drawn = draw(&style, [400.0, 300.0], &data);
             assert!(drawn.scene.size[0] > 660.0 && drawn.scene.size[1] > 800.0);
             let words = drawn.scene.words();
             assert!(genes.iter().all(|g| words.contains(&g.as_str())));

@@ -13,7 +13,7 @@ use super::super::super::theme::Tokens;
 use super::aggregate::Group;
 
 pub use cells::{Scatter, composition, discs, scatter};
-pub use matrix::{Scaling, dot_plot, heatmap};
+pub use matrix::{Means, Scaling, dot_plot, heatmap};
 pub use spread::{histogram, violin};
 pub use volcano::{volcano, volcano_gene};
 
@@ -96,6 +96,8 @@ pub struct Drawn {
     pub scene: Scene,
     /// What can be pointed at, from the back to the front.
     pub spots: Vec<Spot>,
+    /// The axes across and up of a plot in which a box can be drawn around cells.
+    pub frame: Option<[Axis; 2]>,
 }
 
 /// Round numbers between `low` and `high`, about `wanted` of them.
@@ -115,7 +117,7 @@ pub fn ticks(low: f32, high: f32, wanted: usize) -> Vec<f32> {
 }
 
 /// A part of a line of numbers on the paper.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Axis {
     /// The value at `from`.
     pub low: f32,
@@ -128,6 +130,12 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// The value that stands at a place; the nearest end's for a place outside.
+    pub fn value_at(&self, place: f32) -> f32 {
+        let share = (place - self.from) / (self.to - self.from);
+        self.low + share.clamp(0.0, 1.0) * (self.high - self.low)
+    }
+
     /// Where a value stands.
     pub fn at(&self, value: f32) -> f32 {
         let span = self.high - self.low;
@@ -244,6 +252,18 @@ pub fn colour_bar(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_on_an_axis_gives_back_its_value() {
+        for axis in [
+            Axis { low: -1.0, high: 3.0, from: 64.0, to: 500.0 },
+            Axis { low: 0.0, high: 9.0, from: 300.0, to: 14.0 },
+        ] {
+            for value in [axis.low, 0.5, 2.75, axis.high] {
+                assert!((axis.value_at(axis.at(value)) - value).abs() < 1e-4);
+            }
+        }
+    }
 
     #[test]
     fn ticks_are_round_and_within_the_range() {

@@ -96,7 +96,7 @@ pub fn histogram(
     if many {
         legend(&mut scene, style, [x.to + 20.0, top + 8.0], "", groups);
     }
-    Drawn { scene, spots }
+    Drawn { scene, spots, frame: None }
 }
 
 /// Violins of several genes, one row a gene, one slot a group.
@@ -175,7 +175,7 @@ pub fn violin(
     let foot = scene.size[1] - 10.0;
     let text = format!("{unit}; box: quartiles, dot: median; density with Scott's bandwidth");
     scene.text([left.min(48.0), foot], Across::Left, TEXT - 1.0, style.muted, text.trim_start_matches("; "));
-    Drawn { scene, spots }
+    Drawn { scene, spots, frame: None }
 }
 
 fn violin_of(scene: &mut Scene, style: &Style, y: Axis, middle: f32, half: f32, s: &Spread, paint: Paint) {

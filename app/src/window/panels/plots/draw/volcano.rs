@@ -115,7 +115,7 @@ pub fn volcano(style: &Style, size: [f32; 2], genes: &[GeneComparison]) -> Drawn
         -90.0,
         "−log10 adjusted p",
     );
-    Drawn { scene, spots: Vec::new() }
+    Drawn { scene, spots: Vec::new(), frame: None }
 }
 
 #[cfg(test)]
