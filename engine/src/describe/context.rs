@@ -1,10 +1,11 @@
 //! What the other cells of a data set say about each one: cells of a sample come from one place, or from few.
 //!
-//! A model is taught many tissues, each as often as its recipe shows it; a file holds one tissue, or a handful. How often
-//! is found from the model's own claims on cells all over the file, by expectation maximisation as for a classifier whose
-//! classes are met in other shares than it was taught (Saerens, Latinne and Decaestecker 2002, Neural Computation 14). Each
-//! cell is then judged with these shares instead of the taught ones; types that are not met in the tissues found weigh
-//! less, and are never ruled out.
+//! A model is taught many tissues; a file holds one, or a handful. Which is found from the model's own claims on cells all
+//! over the file: the shares of a mixture under which they are likeliest, by expectation maximisation (Dempster, Laird and
+//! Rubin 1977). A claim counts as the model made it, what it was taught often included: dividing that out, as for classes
+//! met in other shares than taught, lets tissues win that were taught rarely and resemble a common one (peripheral blood
+//! became bone marrow). Each cell is then judged with these shares; types that are not met in the tissues found weigh less,
+//! and are never ruled out.
 
 use serde::{Deserialize, Serialize};
 
@@ -119,11 +120,10 @@ impl TaughtTexts {
         for weight in &mut type_weights {
             *weight = weight.max(LEAST_TYPE_WEIGHT);
         }
-        let tissue_weights: Vec<f64> = (0..self.tissues.len()).map(ratio).collect();
         let Taught { cell_type_slot, tissue_slot, .. } = self.taught;
         let leaning = grammar
             .leaning(cell_type_slot, &self.cell_types, &self.of_type, &type_weights)
-            .and(grammar.leaning(tissue_slot, &self.tissues, &self.of_tissue, &tissue_weights));
+            .and(grammar.leaning(tissue_slot, &self.tissues, &self.of_tissue, &shares));
         let mut tissues: Vec<(String, f64)> = self.tissues.iter().cloned().zip(shares).collect();
         tissues.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Context { tissues, n_cells: cells.len(), leaning }
@@ -162,20 +162,15 @@ impl TaughtTexts {
 
     /// The shares of tissues under which the cells are likeliest.
     fn settle(&self, cells: &[Vec<f64>]) -> Vec<f64> {
-        let mut shares = self.of_tissue.clone();
         if cells.is_empty() {
-            return shares;
+            return self.of_tissue.clone();
         }
+        let mut shares = vec![1.0; self.of_tissue.len()];
         for _ in 0..ROUNDS {
             let mut next = vec![0.0; shares.len()];
             for cell in cells {
-                let judged: Vec<f64> = cell
-                    .iter()
-                    .zip(shares.iter().zip(&self.of_tissue))
-                    .map(
-                        |(likely, (share, taught))| if *taught > 0.0 { likely * share / taught } else { 0.0 },
-                    )
-                    .collect();
+                let judged: Vec<f64> =
+                    cell.iter().zip(&shares).map(|(likely, share)| likely * share).collect();
                 let all: f64 = judged.iter().sum();
                 if all > 0.0 {
                     next.iter_mut().zip(judged).for_each(|(sum, value)| *sum += value / all);

@@ -187,7 +187,8 @@ impl Corpus {
                     None => None,
                 };
                 let sex = sexes.and_then(|c| c.text(at)).filter(|s| s == "male" || s == "female");
-                let tissue = source.tissues.get(&tissue).cloned().unwrap_or(tissue);
+                let of_type = source.tissues_of_types.get(&tissue).and_then(|types| types.get(&id));
+                let tissue = of_type.or_else(|| source.tissues.get(&tissue)).cloned().unwrap_or(tissue);
                 let mut values = to_genes(&row.linearise(choice.scale), &column_to_gene);
                 if let Some(&power) = scales.and_then(|c| c.text(at)).and_then(|s| source.sharpen.get(&s)) {
                     // Their common factor is of no account: cells are drawn by shares of a profile.

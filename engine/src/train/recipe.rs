@@ -256,6 +256,9 @@ pub struct Source {
     /// The words for each tissue of the file; those not listed are told as they are.
     #[serde(default)]
     pub tissues: BTreeMap<String, String>,
+    /// For tissues whose label covers several: the words by label and Cell Ontology id, before `tissues` is asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tissues_of_types: BTreeMap<String, BTreeMap<String, String>>,
     /// Column that tells the disease.
     #[serde(default = "disease_column")]
     pub disease_column: String,
