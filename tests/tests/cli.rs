@@ -413,6 +413,14 @@ fn annotations_go_into_a_copy_of_the_file_and_the_file_stays_as_it_is() {
     again(&second, &copy, &[]).json();
     again(&copy, &file, &["--replace"]).json();
     assert!(std::fs::read(&file).unwrap() == before);
+    // Labels alone, as the window exports them.
+    let (labels, third) = (folder.path().join("labels.csv"), folder.path().join("third.h5ad"));
+    let name = info["obs_index"].as_str().unwrap();
+    std::fs::write(&labels, format!("{name},annotation_mine\nAAAGCCTGGCTAAC-1,B\n")).unwrap();
+    let mut command = cell2text(["annotate", "--labels-only", "--json", "--into"]);
+    Run::of(command.arg(&third).arg("--labels").arg(&labels).arg(&file)).json();
+    let info = run_on("info", &third, &["--json"]).json();
+    assert!(texts(&info["obs"], "name").contains(&"annotation_mine"), "{info}");
     let Some(python) = python() else { return };
     let script = "\
 import json, sys, warnings

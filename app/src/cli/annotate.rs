@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use engine::annotate::{check_copy, provenance_path};
+use engine::annotate::{check_copy, provenance_path, read_labels};
 use engine::describe::GenerationSettings;
 use engine::session::DataSource;
 use serde_json::json;
@@ -30,6 +30,12 @@ pub struct AnnotateArgs {
     /// The copy of the file to write, with the columns in its obs
     #[arg(long, value_name = "H5AD")]
     into: Option<PathBuf>,
+    /// With --into: labels to write as well, a table as the window exports it
+    #[arg(long, value_name = "CSV", requires = "into")]
+    labels: Option<PathBuf>,
+    /// With --labels: describe no cell, write the labels alone
+    #[arg(long, requires = "labels", conflicts_with_all = ["output", "limit", "random", "cells"])]
+    labels_only: bool,
     /// With --into: write over the copy where it is there, and over columns of the same names in it
     #[arg(long, requires = "into")]
     replace: bool,
@@ -64,11 +70,19 @@ impl AnnotateArgs {
         if cells.is_empty() {
             return Err(Failure::Usage("no cell to describe: the file has none".to_owned()));
         }
+        let labels = match &self.labels {
+            Some(path) => read_labels(path, &dataset.obs.index)?,
+            None => Vec::new(),
+        };
         tell_findings(&dataset.findings);
         let settings = GenerationSettings::from(&self.generation);
         let begun = Instant::now();
         let mut done = 0;
-        match client.annotate(&cells, &settings, &mut done) {
+        let described = match self.labels_only {
+            true => Ok(()),
+            false => client.annotate(&cells, &settings, &mut done),
+        };
+        match described {
             Ok(()) => {}
             Err(Failure::Interrupted(_)) if done > 0 => {
                 return Err(self.save_partial(&client, done, cells.len()));
@@ -81,7 +95,7 @@ impl AnnotateArgs {
             client.export(table)?;
         }
         if let Some(copy) = &self.into {
-            client.write_copy(copy, self.replace).map_err(|failure| match &self.output {
+            client.write_copy(copy, labels.into(), self.replace).map_err(|failure| match &self.output {
                 Some(_) => failure,
                 None => self.save_instead(&client, failure),
             })?;

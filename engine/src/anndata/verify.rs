@@ -93,12 +93,14 @@ fn frame_difference(source: &Frame, copy: &Frame, written: impl Fn(&str) -> bool
     if source.index != copy.index {
         return Some(source.index_name.clone());
     }
-    let of = |frame: &Frame| frame.columns.iter().filter(|c| !written(&c.name)).cloned().collect::<Vec<_>>();
-    let (before, after) = (of(source), of(copy));
-    let differing = before.iter().zip(&after).find(|(a, b)| a.name != b.name || !same(&a.values, &b.values));
-    match differing {
-        Some((column, _)) => Some(column.name.clone()),
-        None => (before.len() != after.len()).then(|| "column-order".to_owned()),
+    let mut before = source.columns.iter().filter(|column| !written(&column.name));
+    let mut after = copy.columns.iter().filter(|column| !written(&column.name));
+    loop {
+        match (before.next(), after.next()) {
+            (None, None) => return None,
+            (Some(a), Some(b)) if a.name == b.name && same(&a.values, &b.values) => {}
+            (Some(column), _) | (None, Some(column)) => return Some(column.name.clone()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod batch;
 mod choose;
 mod entries;
+mod labels_file;
 mod provenance;
 mod sheet;
 mod table;
@@ -14,6 +15,7 @@ mod write_copy;
 
 pub use batch::{Batches, annotate_cells};
 pub use choose::{find_cells, sample_cells};
+pub use labels_file::read_labels;
 pub use provenance::{InputFile, Run, provenance_path};
 pub use sheet::{Field, Sheet, write_sheet};
 pub use table::{Annotation, Export, index_label, write_csv};
