@@ -20,7 +20,6 @@ LAYER = 2
 EDGES = [
     ("T cell", "T cell"),
     ("monocyte", "This sample consists of a monocyte of the blood."),
-    ("", "This sample consists of a monocyte."),
 ]
 
 

@@ -169,7 +169,7 @@ mod tests {
             serde_json::from_slice(&std::fs::read(folder.join("bert_score.json")).unwrap()).unwrap();
         let scorer =
             BertScorer::load(&folder.join("tiny_bert"), Some(expected.layer), DevicePreference::Cpu).unwrap();
-        assert!(expected.pairs.len() >= 8);
+        assert!(expected.pairs.len() >= 7);
         for ExpectedPair { said, reference, scores } in &expected.pairs {
             let ours = scorer.score(said, reference).unwrap();
             for (ours, theirs) in ours.iter().zip(scores) {

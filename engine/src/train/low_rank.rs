@@ -262,14 +262,14 @@ mod tests {
             &std::fs::read(lora.parent().unwrap().join("adapter_config.json")).unwrap(),
         )
         .unwrap();
-        let files = WeightFiles::open(&[weights.clone()]).unwrap();
+        let files = WeightFiles::open(std::slice::from_ref(&weights)).unwrap();
         let device = Device::flex();
         let plain = Decoder::new(&config, &mut Params::from_files(&files, "", &device)).unwrap();
         let recipe = LoraRecipe {
             rank: peft["r"].as_u64().unwrap() as usize,
             alpha: peft["lora_alpha"].as_f64().unwrap(),
         };
-        let small = WeightFiles::open(&[lora.clone()]).unwrap();
+        let small = WeightFiles::open(std::slice::from_ref(&lora)).unwrap();
         let adapted =
             adapt(plain, &recipe, Origin::Read(&mut Params::from_files(&small, "", &device))).unwrap();
         let by_merging = Lora::open(lora.parent().unwrap()).unwrap();

@@ -141,7 +141,7 @@ impl Pretrained {
                 ));
             }
             let placeholder = tokenizer.token(&recipe.prompt.placeholder);
-            if !placeholder.is_some_and(|token| (token as usize) < config.vocab_size) {
+            if placeholder.is_none_or(|token| token as usize >= config.vocab_size) {
                 return Err(missing(
                     "prompt.placeholder",
                     recipe.prompt.placeholder.clone(),
