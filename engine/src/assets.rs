@@ -28,6 +28,7 @@ pub const BUILTIN_MODEL: &[(&str, &[u8])] = model_files![
     "genes.tsv",
     "grammar.json",
     "signatures.tsv",
+    "taught.json",
     "encoder/config.json",
     "encoder/model.safetensors",
     "adapter/model.safetensors",

@@ -381,16 +381,25 @@ fn the_demo_leaves_a_table_and_a_picture() {
 }
 
 /// A copy of the sample's file, to be annotated into another copy.
-fn cells_file(folder: &Path) -> std::path::PathBuf {
+/// The sample as today's anndata writes it: as published it has the old layout, which no copy is made of.
+fn cells_file(folder: &Path) -> Option<std::path::PathBuf> {
     let file = folder.join("cells.h5ad");
-    std::fs::copy(tests::root().join("assets/sample/pbmc68k_reduced.h5ad"), &file).unwrap();
-    file
+    let script = "\
+import sys, warnings
+warnings.simplefilter('ignore')
+import anndata
+anndata.read_h5ad(sys.argv[1]).write_h5ad(sys.argv[2])
+";
+    let sample = tests::root().join("assets/sample/pbmc68k_reduced.h5ad");
+    Run::of(Command::new(python()?).args(["-c", script]).args([&sample, &file])).ok();
+    Some(file)
 }
 
 #[test]
 fn annotations_go_into_a_copy_of_the_file_and_the_file_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, copy) = (cells_file(folder.path()), folder.path().join("copy.h5ad"));
+    let Some(file) = cells_file(folder.path()) else { return };
+    let copy = folder.path().join("copy.h5ad");
     let before = std::fs::read(&file).unwrap();
     let args = ["annotate", "--random", "3", "--seed", "5", "--device", "cpu", "--json", "--into"];
     let done = Run::of(cell2text(args).arg(&copy).arg(&file)).json();
@@ -445,7 +454,8 @@ assert provenance['copy']['described_cells'] == 3 and len(provenance['input']['s
 #[test]
 fn a_full_disk_is_told_and_leaves_the_old_copy_and_the_descriptions() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, copy) = (cells_file(folder.path()), folder.path().join("copy.h5ad"));
+    let Some(file) = cells_file(folder.path()) else { return };
+    let copy = folder.path().join("copy.h5ad");
     std::fs::write(&copy, "older").unwrap();
     let blocks = file.metadata().unwrap().len() / 512;
     // In the middle of copying, and when only the room for the columns is missing.

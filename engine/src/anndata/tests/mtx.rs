@@ -107,7 +107,7 @@ fn a_damaged_10x_folder_is_refused_with_the_line_or_the_part_that_is_missing() {
     };
     refused(&|f| std::fs::remove_file(f.join("barcodes.tsv")).unwrap(), &["barcodes.tsv", "Put the missing"]);
     refused(&|f| std::fs::remove_file(f.join("features.tsv")).unwrap(), &["features.tsv", "genes.tsv.gz"]);
-    refused(&|f| edit(f, &|t| t[..t.len() / 2].to_owned()), &["entries", "cut short"]);
+    refused(&|f| edit(f, &|t| t[..t.len() / 2].to_owned()), &["matrix.mtx", "cut short"]);
     refused(&|f| edit(f, &|t| t.replacen("integer", "complex", 1)), &["line 1", "complex"]);
     refused(&|f| edit(f, &|t| t.replacen("5 20 ", "5 21 ", 1)), &["line 3", "5 genes by 20 cells"]);
     refused(
