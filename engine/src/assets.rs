@@ -4,6 +4,8 @@
 
 /// The gene table: see `cargo xtask assets`.
 pub const GENES_TSV_GZ: &[u8] = include_bytes!("../../assets/genes/human.tsv.gz");
+/// Gene programmes of dividing and of stressed cells: `programme \t gene gene …` rows.
+pub const PROGRAMMES_TSV: &str = include_str!("../../assets/genes/programmes.tsv");
 /// The Cell Ontology facts table: see `cargo xtask assets`.
 pub const CELL_ONTOLOGY_TSV_GZ: &[u8] = include_bytes!("../../assets/ontology/cl.tsv.gz");
 /// The 700-cell PBMC sample of scanpy's package, as published.
@@ -26,6 +28,7 @@ pub const BUILTIN_MODEL: &[(&str, &[u8])] = model_files![
     "genes.tsv",
     "grammar.json",
     "signatures.tsv",
+    "taught.json",
     "encoder/config.json",
     "encoder/model.safetensors",
     "adapter/model.safetensors",

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::{Error, Result};
 
@@ -50,6 +51,7 @@ pub struct Progress {
 pub struct Watch {
     cancel: Cancel,
     report: Arc<dyn Fn(&Progress) + Send + Sync>,
+    stand_back: Option<(Arc<dyn Fn() -> bool + Send + Sync>, Duration)>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -67,7 +69,19 @@ impl Default for Watch {
 impl Watch {
     /// A watch that hands every step to `report`.
     pub fn new(cancel: Cancel, report: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
-        Self { cancel, report: Arc::new(report) }
+        Self { cancel, report: Arc::new(report), stand_back: None }
+    }
+
+    /// The same watch for work that others go before: at each step and check it sleeps, `pause` by `pause`, while
+    /// `others_work` says so. Such work must not run on threads that the others need.
+    #[must_use]
+    pub fn standing_back(
+        mut self,
+        others_work: impl Fn() -> bool + Send + Sync + 'static,
+        pause: Duration,
+    ) -> Self {
+        self.stand_back = Some((Arc::new(others_work), pause));
+        self
     }
 
     /// A watch that reports to nobody and is never stopped.
@@ -80,13 +94,18 @@ impl Watch {
     /// # Errors
     /// [`Error::Cancelled`] once a stop was asked for.
     pub fn step(&self, what: &str, done: u64, total: Option<u64>) -> Result<()> {
-        self.cancel.check()?;
+        self.check()?;
         (self.report)(&Progress { what: what.to_owned(), done, total });
         Ok(())
     }
 
     /// [`Error::Cancelled`] once a stop was asked for; reports nothing.
     pub fn check(&self) -> Result<()> {
+        if let Some((others_work, pause)) = &self.stand_back {
+            while !self.cancel.is_cancelled() && others_work() {
+                std::thread::sleep(*pause);
+            }
+        }
         self.cancel.check()
     }
 

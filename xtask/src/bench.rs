@@ -6,6 +6,7 @@
 //! importing its packages takes longer than reading a small file. Comparing and mapping stand beside scanpy's.
 
 mod analysis;
+mod atlas;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,6 +35,11 @@ print(time.perf_counter() - start)
 /// # Errors
 /// When the machine cannot be made ready, or one of the programs fails.
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    if let [what, cells @ ..] = arguments
+        && what == "atlas"
+    {
+        return atlas::run(root, cells.first().map(String::as_str));
+    }
     let file = match arguments {
         [] => sample(root)?,
         [file] => std::path::absolute(file).context("could not make the file's path absolute")?,

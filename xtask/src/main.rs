@@ -32,6 +32,7 @@ Usage: cargo xtask <CHORE> [ARGUMENTS]
   test [ARGUMENTS]           Run all tests. ARGUMENTS go to `cargo test`, as in: cargo xtask test -p engine genes
   lint                       Check formatting and run clippy, warnings being errors.
   bench [FILE]               Time opening a file and the first description, beside Python's anndata, here and now.
+  bench atlas [CELLS]        Time what a large generated file costs (200,000 cells, 1 GB), beside anndata.
   assets [ARGUMENTS]         Build the tables in assets/ from the published packages of the field.
   package                    Build for release and pack target/package/cell2text-<version>-<target>.tar.gz.
   env                        Print what to export before calling cargo by hand: eval \"$(cargo xtask env)\"

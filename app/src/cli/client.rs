@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::analysis::{CompareRequest, Comparison, EmbedSettings};
+use engine::annotate::HandLabels;
 use engine::describe::{Description, GenerationSettings};
 use engine::progress::Progress;
 use engine::session::{Command, DataSource, Dataset, Event, ModelReport, Session};
@@ -134,6 +135,19 @@ impl Client {
     /// Where it cannot be written.
     pub fn export(&self, path: &Path) -> Result<usize, Failure> {
         self.written(Command::ExportCsv { path: path.to_path_buf() })
+    }
+
+    /// Writes what was described so far, and labels, into a copy of the file. Returns the number of columns.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write_copy(
+        &self,
+        path: &Path,
+        labels: Arc<[HandLabels]>,
+        replace: bool,
+    ) -> Result<usize, Failure> {
+        self.written(Command::WriteCopy { path: path.to_path_buf(), labels, replace })
     }
 
     /// The rows that a command writes.

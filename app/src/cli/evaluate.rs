@@ -59,6 +59,9 @@ pub struct EvaluateArgs {
     /// Write each generated text beside its reference to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
+    /// Judge each cell by itself, without what the rest of its file says about its tissue
+    #[arg(long)]
+    alone: bool,
     /// Do not run the simple labellers
     #[arg(long, conflicts_with_all = ["train", "recipe"])]
     no_baselines: bool,
@@ -143,6 +146,7 @@ impl EvaluateArgs {
             device: self.engine.device,
             label: self.label.clone(),
             limit: self.limit,
+            alone: self.alone,
             seed: self.seed,
             max_new_tokens: self.max_tokens,
             baselines: !self.no_baselines,

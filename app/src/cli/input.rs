@@ -52,7 +52,7 @@ pub struct EngineArgs {
 
 impl From<&EngineArgs> for Settings {
     fn from(args: &EngineArgs) -> Self {
-        Self { device: args.device, model: args.model.clone() }
+        Self { device: args.device, model: args.model.clone(), ..Self::default() }
     }
 }
 
@@ -71,6 +71,9 @@ pub struct GenerationArgs {
     /// Let the model write any text, not only those that it lists as known
     #[arg(long)]
     pub free_text: bool,
+    /// Judge each cell by itself, without what the rest of its data set says about its tissue
+    #[arg(long)]
+    pub alone: bool,
     /// Most tokens of a description
     #[arg(long, default_value_t = GenerationSettings::default().max_new_tokens, value_parser = at_least_one)]
     pub max_tokens: usize,
@@ -80,6 +83,7 @@ impl From<&GenerationArgs> for GenerationSettings {
     fn from(args: &GenerationArgs) -> Self {
         Self {
             form: if args.free_text { TextForm::Free } else { TextForm::Known },
+            alone: args.alone,
             max_new_tokens: args.max_tokens,
             temperature: args.temperature,
             top_p: args.top_p,

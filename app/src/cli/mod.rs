@@ -4,6 +4,7 @@
 //! see [`EXIT_CODES`].
 
 mod annotate;
+mod cache;
 mod client;
 mod compare;
 mod dataset;
@@ -21,6 +22,7 @@ mod ontology;
 mod output;
 mod progress;
 mod train;
+mod trial;
 mod window;
 
 use std::process::ExitCode;
@@ -65,6 +67,9 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
+    Cache(cache::CacheArgs),
+    #[command(name = "try", hide = true)]
+    Trial(trial::TrialArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -90,6 +95,8 @@ pub fn main() -> ExitCode {
         Some(Command::Evaluate(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
+        Some(Command::Cache(args)) => args.run(),
+        Some(Command::Trial(args)) => args.run(),
         Some(Command::Demo(args)) => args.run(),
         None => cli.window.run(),
     };
@@ -139,6 +146,9 @@ mod tests {
             "cell2text describe cells.h5ad --random 2 --temperature -1",
             "cell2text annotate cells.h5ad",
             "cell2text annotate cells.h5ad -o out.csv --limit 3 --random 3",
+            "cell2text annotate cells.h5ad -o out.csv --replace",
+            "cell2text cache remove",
+            "cell2text cache --budget much",
             "cell2text embed cells.h5ad",
             "cell2text embed cells.h5ad -o out.csv --neighbours 0",
             "cell2text compare cells.h5ad --column type -o out.csv",

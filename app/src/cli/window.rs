@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use engine::session::{DataSource, Session};
+use engine::session::{DataSource, Session, Settings};
 
 use super::failure::Failure;
 use super::input::{EngineArgs, source};
@@ -54,7 +54,12 @@ impl WindowArgs {
     pub fn run(&self) -> Result<(), Failure> {
         Ok(crate::window::run(WindowOptions {
             open: self.file.as_deref().map(source),
-            settings: (&self.engine).into(),
+            settings: Settings {
+                gene_caches: super::cache::folder(),
+                // Files are tried by another process of the same program.
+                trial: std::env::current_exe().ok(),
+                ..(&self.engine).into()
+            },
             theme: self.theme.map(Into::into),
             software: self.software,
             ..WindowOptions::default()

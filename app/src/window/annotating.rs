@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use eframe::egui::Color32;
+use engine::annotate::HandLabels;
 
 use super::document::{Refusal, gone, usable_name};
 use super::palette;
@@ -57,6 +58,16 @@ impl LabelColumn {
             }
         }
         codes
+    }
+
+    /// The column as the engine writes it into a copy of the file.
+    pub fn for_engine(&self, n_obs: usize) -> HandLabels {
+        HandLabels {
+            name: self.name.clone(),
+            labels: self.categories.iter().map(|category| category.name.clone()).collect(),
+            terms: self.categories.iter().map(|category| category.term.clone()).collect(),
+            codes: self.codes(n_obs),
+        }
     }
 
     /// `name`, where no other category has it.

@@ -246,7 +246,7 @@ impl App {
         self.update_search(ctx);
         self.update_sessions(ctx);
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
-            Some(Answer::Chosen(Purpose::Open, path)) => {
+            Some(Answer::Chosen(Purpose::Open | Purpose::OpenFolder, path)) => {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
@@ -266,6 +266,7 @@ impl App {
                 self.actions.push(Action::ExportOntologyTo(path));
             }
             Some(Answer::Chosen(Purpose::Labels, path)) => self.actions.push(Action::ExportLabelsTo(path)),
+            Some(Answer::Chosen(Purpose::Copy, path)) => self.actions.push(Action::WriteCopyTo(path)),
             Some(Answer::Chosen(Purpose::OpenSession, path)) => {
                 self.actions.push(Action::OpenSessionFile(path));
             }

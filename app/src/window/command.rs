@@ -22,6 +22,8 @@ pub enum Command {
     ExportOntologySvg,
     ExportOntologyCsv,
     ExportLabels,
+    WriteCopy,
+    OpenFolder,
     OpenSession,
     SaveSession,
     ClearRecent,
@@ -168,11 +170,13 @@ pub struct Situation {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 73] = [
+    pub const ALL: [Self; 75] = [
         Self::Open,
+        Self::OpenFolder,
         Self::OpenSample,
         Self::ClearRecent,
         Self::ExportCsv,
+        Self::WriteCopy,
         Self::ExportFigure,
         Self::ExportOntologySvg,
         Self::ExportOntologyCsv,
@@ -256,6 +260,7 @@ impl Command {
             | Self::Quit
             | Self::ExportFigure => Menu::File,
             Self::ExportLabels | Self::OpenSession | Self::SaveSession => Menu::File,
+            Self::WriteCopy | Self::OpenFolder => Menu::File,
             Self::Undo
             | Self::Redo
             | Self::ShowHistory
@@ -316,6 +321,7 @@ impl Command {
     pub fn is_enabled(self, now: Situation) -> bool {
         match self {
             Self::ExportCsv => now.has_annotations,
+            Self::WriteCopy => now.has_annotations || now.has_labels,
             Self::ClearRecent => now.has_recent,
             Self::FitMap | Self::ZoomIn | Self::ZoomOut | Self::ShowMap => now.has_map,
             Self::NextEmbedding => now.has_other_embedding,
@@ -352,6 +358,7 @@ impl Command {
             Self::CopyDescription => now.has_description,
             Self::WalkLeft | Self::WalkRight | Self::WalkUp | Self::WalkDown => now.has_map,
             Self::Open
+            | Self::OpenFolder
             | Self::OpenSession
             | Self::OpenSample
             | Self::Quit

@@ -28,6 +28,8 @@ pub enum Dialogs {
 pub enum Purpose {
     /// An h5ad file to open.
     Open,
+    /// A folder of 10x Genomics to open.
+    OpenFolder,
     /// The CSV to write.
     Export,
     /// A figure to write.
@@ -44,6 +46,8 @@ pub enum Purpose {
     OntologyCsv,
     /// The CSV of labels to write.
     Labels,
+    /// The copy of the data file to write.
+    Copy,
     /// A session file to open.
     OpenSession,
     /// The session file to write.
@@ -55,7 +59,10 @@ pub enum Purpose {
 impl Purpose {
     /// Whether a file is chosen that is there.
     fn opens(self) -> bool {
-        matches!(self, Self::Open | Self::GeneLists | Self::OpenSession | Self::DataOfSession)
+        matches!(
+            self,
+            Self::Open | Self::OpenFolder | Self::GeneLists | Self::OpenSession | Self::DataOfSession
+        )
     }
 }
 
@@ -101,6 +108,16 @@ impl Dialogs {
                                 .add_filter("AnnData (h5ad)", &["h5ad"])
                                 .add_filter("All files", &["*"])
                                 .pick_file(),
+                        ),
+                        Purpose::OpenFolder => {
+                            Box::pin(dialog.set_title("Open a folder of 10x Genomics").pick_folder())
+                        }
+                        Purpose::Copy => Box::pin(
+                            dialog
+                                .set_title("Write annotations into a copy")
+                                .add_filter("AnnData (h5ad)", &["h5ad"])
+                                .set_file_name(name)
+                                .save_file(),
                         ),
                         Purpose::Export => Box::pin(
                             dialog

@@ -225,7 +225,7 @@ impl Workspace {
                 }
                 Some(Change::Opened { fresh })
             }
-            Event::GeneColoured { job, colour } => {
+            Event::GeneColoured { job, colour } | Event::GeneColouring { job, colour } => {
                 if self.gene_job != Some(job) {
                     return None;
                 }

@@ -19,6 +19,12 @@ pub(crate) fn log1p_cp10k(value: f32, total: f64) -> f32 {
 pub(crate) fn row_totals(matrix: &Matrix, watch: &Watch) -> Result<Vec<f64>> {
     const WHAT: &str = "Summing each cell's counts";
     let (n_rows, n_cols) = (matrix.n_rows(), matrix.n_cols());
+    // A large matrix by rows is read on all cores.
+    if matrix.profits_from_gene_cache()
+        && let Some(totals) = matrix.gather(&[], true, watch, &mut |_| Ok(()))?.totals
+    {
+        return Ok(totals);
+    }
     let mut totals = vec![0.0; n_rows];
     let quiet = Watch::new(watch.cancel().clone(), |_| {});
     if matrix.layout() == Layout::Csc {

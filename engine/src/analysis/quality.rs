@@ -196,13 +196,15 @@ mod tests {
         assert_eq!((&by_rows.totals, &by_rows.n_genes), (&by_columns.totals, &by_columns.n_genes));
         let percent = by_rows.percent_mitochondrial.unwrap();
         assert!(percent[7].is_nan() && by_rows.totals[7] == 0.0);
-        for (cell, percent) in percent.iter().enumerate() {
+        for (cell, percent) in percent.iter().enumerate().filter(|(cell, _)| *cell != 7) {
             let row = &table.dense[cell * 6..cell * 6 + 6];
             let (total, share) = (row.iter().sum::<f32>(), row[1] + row[4]);
             assert_eq!(by_rows.totals[cell], total);
-            let is_right =
-                if total > 0.0 { (percent - 100.0 * share / total).abs() < 1e-4 } else { percent.is_nan() };
-            assert!(is_right, "cell {cell}: {percent} for {share} of {total}");
+            if total > 0.0 {
+                assert!((percent - 100.0 * share / total).abs() < 1e-4, "{percent}, {share} of {total}");
+            } else {
+                assert!(percent.is_nan(), "{percent}");
+            }
         }
         // Logs are undone.
         let logged = of(&MatrixKey::X, Scale::Log1p);

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::chunks::Chunks;
 use super::gene_cache::CacheKey;
 use super::rows::SparseRow;
-use super::scan;
+use super::scan::{self, Gathered};
 use super::store::Stored;
 use crate::progress::Watch;
 use crate::{Error, Result};
@@ -205,13 +205,27 @@ impl Compressed {
 
     /// One minor over all majors, by a pass over the indices, on all cores where the file allows it.
     pub(super) fn minor(&self, minor: usize, watch: &Watch) -> Result<Vec<f32>> {
-        // A small matrix is read before its chunks are looked up.
-        if self.n_entries() as usize > BLOCK_ENTRIES
-            && let Some((data, indices)) = self.chunks()
-        {
-            return scan::minor(self, data, indices, minor as u32, watch);
+        match self.pass(&[minor as u32], false, watch, &mut |_| Ok(()))? {
+            Some(mut gathered) => Ok(gathered.columns.pop().unwrap_or_default()),
+            None => self.minor_in_order(minor, watch),
         }
-        self.minor_in_order(minor, watch)
+    }
+
+    /// Some minors, and the sums of the majors where wanted, by one pass on all cores; `None` where the file does not
+    /// allow it or the matrix is not worth it.
+    pub(super) fn pass(
+        &self,
+        minors: &[u32],
+        with_totals: bool,
+        watch: &Watch,
+        so_far: &mut dyn FnMut(&Gathered) -> Result<()>,
+    ) -> Result<Option<Gathered>> {
+        // A small matrix is read before its chunks are looked up.
+        if self.n_entries() as usize <= BLOCK_ENTRIES {
+            return Ok(None);
+        }
+        let Some((data, indices)) = self.chunks() else { return Ok(None) };
+        scan::pass(self, (data, indices), minors, with_totals, watch, so_far).map(Some)
     }
 
     /// One minor over all majors, block after block through HDF5. Values are read only where a block has hits.

@@ -9,7 +9,7 @@
 
 use super::columns::{left_out, read_dataset, read_values};
 use super::frame::{Column, Frame};
-use super::matrix::Header;
+use super::header::Header;
 use super::store::{Kind, Store};
 use super::{MatrixKey, Note};
 use crate::progress::Watch;

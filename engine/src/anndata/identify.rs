@@ -30,7 +30,11 @@ pub(super) fn check_is_hdf5(path: &Path) -> Result<()> {
                 "Convert it: anndata.read_zarr(\"in.zarr\").write_h5ad(\"out.h5ad\").",
             )
         } else {
-            refuse(path, "a folder", "Choose the .h5ad file inside it.")
+            refuse(
+                path,
+                "a folder",
+                "Choose the .h5ad file inside it, or a folder with matrix.mtx, barcodes.tsv and features.tsv.",
+            )
         });
     }
     let mut file = File::open(path).map_err(failed)?;
@@ -74,7 +78,7 @@ pub(super) fn check_is_hdf5(path: &Path) -> Result<()> {
     } else if text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") {
         ("a web page", "The download gave a page instead of the file: use the direct link.")
     } else if text.starts_with("%%matrixmarket") {
-        ("a MatrixMarket text file", "Read the 10x folder with scanpy.read_10x_mtx and write it as .h5ad.")
+        ("a MatrixMarket text file", "Open the folder of 10x Genomics that it belongs to.")
     } else if head.iter().all(|byte| *byte == 0) {
         ("a file of zero bytes", "The download or copy failed: get the file again.")
     } else {

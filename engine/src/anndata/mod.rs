@@ -19,20 +19,25 @@
 //! What a file lacks or holds in an unknown form is noted in [`AnnData::findings`] and the rest still opens. The file
 //! is opened read-only and never written.
 
+mod cache_folder;
 mod choose;
 mod chunks;
 mod colours;
 mod columns;
 mod compressed;
 mod csc_rows;
+mod encode;
 mod filters;
 mod foreign;
 mod frame;
 mod gene_cache;
 mod gene_names;
+mod gene_runs;
+mod header;
 mod identify;
 mod legacy;
 mod matrix;
+mod mtx;
 mod obsm;
 mod packed;
 mod rows;
@@ -41,28 +46,35 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text_claims;
+mod verify;
 mod write;
+mod write_back;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+pub use cache_folder::{CacheEntry, CacheFolder};
 pub use choose::{MatrixChoice, Scale};
 pub use colours::parse_colour;
+pub use encode::TextWriter;
 pub use frame::{Column, Frame, LabelCodes, Values};
 pub use gene_cache::{CacheKey, GeneCache};
 pub use gene_names::symbol_column;
 pub use matrix::{Layout, Matrix};
+pub use mtx::files_of;
 pub use obsm::DenseF32;
 pub use rows::SparseRow;
-pub use write::{NewAnnData, RowWriter, TextWriter};
+pub use scan::Gathered;
+pub use write::{NewAnnData, RowWriter};
+pub use write_back::FileCopy;
 
 use crate::error::Problem;
 use crate::progress::Watch;
 use crate::{Error, Result};
 use foreign::Foreign;
-use matrix::Header;
+use header::Header;
 use store::{Kind, Store};
 
 /// Rows that may be numbered when a file names none.
@@ -133,6 +145,10 @@ pub struct AnnData {
     colours: BTreeMap<String, Vec<[u8; 3]>>,
     organism: Option<String>,
     findings: Vec<Note>,
+    /// Size and time of the file when it was opened.
+    stamp: Option<write_back::Stamp>,
+    /// The temporary file that a folder was turned into. It goes when the data set is closed, after `store`.
+    unpacked: Option<tempfile::TempPath>,
 }
 
 impl AnnData {
@@ -142,10 +158,25 @@ impl AnnData {
     /// [`Error::Io`] when the file cannot be read; [`Error::AnnData`] when it is no AnnData file (with what it is
     /// instead) or has no cells to speak of; [`Error::Cancelled`].
     pub fn open(path: &Path, watch: &Watch) -> Result<Self> {
+        let Some(parts) = mtx::find(path)? else { return Self::open_file(path, None, watch) };
+        let unpacked = mtx::convert(&parts, watch)?;
+        let mut data = Self::open_file(&unpacked, Some(path), watch)?;
+        data.unpacked = Some(unpacked);
+        Ok(data)
+    }
+
+    /// Opens the HDF5 file at `path`, called `shown` in messages.
+    fn open_file(path: &Path, shown: Option<&Path>, watch: &Watch) -> Result<Self> {
+        let stamp = write_back::stamp(path);
         identify::check_is_hdf5(path)?;
         let file = store::open_file(path).map_err(|e| identify::cannot_open(path, &e))?;
         let mut findings = Vec::new();
-        let (store, foreign) = foreign::recognise(Store::new(file, path), &mut findings)?;
+        let store = Store::new(file, path);
+        let store = match shown {
+            Some(shown) => store.shown_as(shown),
+            None => store,
+        };
+        let (store, foreign) = foreign::recognise(store, &mut findings)?;
 
         watch.step("Reading cells", 0, None)?;
         let obs_element = if store.kind("obs") == Kind::Missing && store.kind("smp") != Kind::Missing {
@@ -164,7 +195,7 @@ impl AnnData {
         };
         let raw = raw_elements(&store);
         let raw_var = match raw {
-            Some((x, var)) if !matrix::is_absent(&store, x) => {
+            Some((x, var)) if !header::is_absent(&store, x) => {
                 match frame_or_numbers(&store, var, x, Side::Columns, watch, &mut findings) {
                     Ok(frame) => Some(frame),
                     Err(Error::Cancelled) => return Err(Error::Cancelled),
@@ -203,6 +234,8 @@ impl AnnData {
             colours: BTreeMap::new(),
             organism: None,
             findings,
+            stamp,
+            unpacked: None,
         };
         data.list_matrices();
         watch.step("Reading embeddings", 0, None)?;
@@ -212,7 +245,7 @@ impl AnnData {
         Ok(data)
     }
 
-    /// The file.
+    /// The file that is read: for a 10x folder, the temporary one that it was turned into.
     pub fn path(&self) -> &Path {
         self.store.path()
     }
@@ -309,7 +342,7 @@ impl AnnData {
         }
         let mut keys = vec![MatrixKey::X, MatrixKey::Raw];
         keys.extend(self.store.members("layers").into_iter().map(MatrixKey::Layer));
-        keys.retain(|key| !matrix::is_absent(&self.store, &self.element(key)));
+        keys.retain(|key| !header::is_absent(&self.store, &self.element(key)));
         keys
     }
 
@@ -351,6 +384,11 @@ impl AnnData {
         }
         None
     }
+}
+
+/// Whether two paths lead to one file.
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Where raw lies: in a group today, at the root before anndata 0.7.

@@ -1,4 +1,4 @@
-//! Passes over a compressed matrix on all cores: one gene of a matrix by cells, and all entries of some rows.
+//! Passes over a compressed matrix on all cores: genes of a matrix by cells, and all entries of some rows.
 
 use std::ops::Range;
 
@@ -12,47 +12,143 @@ use crate::progress::Watch;
 /// Entries between two looks at the stop flag: some 20 ms of work for each core.
 const WINDOW_ENTRIES: usize = 1 << 22;
 
-/// One minor over all majors.
+/// What a pass has gathered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Gathered {
+    /// The columns asked for, each `[n_rows]`; 0 in rows not yet read.
+    pub columns: Vec<Vec<f32>>,
+    /// Row sums, `[n_rows]`, where asked for and where a pass by rows gives them. Values that are not finite are left
+    /// out.
+    pub totals: Option<Vec<f64>>,
+    /// Rows read.
+    pub rows_done: usize,
+}
+
+/// Some minors over all majors, and the sums of the majors where wanted, by one pass. `so_far` is shown what there is
+/// after each window.
 ///
 /// # Memory
-/// A chunk of each kind for each core, and 12 bytes for every hit in a window.
-pub(super) fn minor(
+/// The result, a chunk of each kind for each core, 16 bytes for every hit in a window, and with sums 16 MB more.
+pub(super) fn pass(
     matrix: &Compressed,
-    data: &Chunks,
-    indices: &Chunks,
-    minor: u32,
+    (data, indices): (&Chunks, &Chunks),
+    minors: &[u32],
+    with_totals: bool,
     watch: &Watch,
-) -> Result<Vec<f32>> {
-    let mut dense = vec![0.0f32; matrix.n_majors()];
+    so_far: &mut dyn FnMut(&Gathered) -> Result<()>,
+) -> Result<Gathered> {
+    let n_majors = matrix.n_majors();
+    let mut gathered = Gathered {
+        columns: vec![vec![0.0f32; n_majors]; minors.len()],
+        totals: with_totals.then(|| vec![0.0; n_majors]),
+        rows_done: 0,
+    };
+    let what = match minors {
+        [] => "Summing each cell's counts",
+        [_] => "Reading a gene",
+        _ => "Reading genes",
+    };
+    let wanted = Wanted::of(minors, matrix.n_minor());
     let total = matrix.n_entries() as usize;
     let mut next = 0;
     while next < indices.n_chunks() && indices.range(next).start < total {
         let start = indices.range(next).start;
-        watch.step("Reading a gene", start as u64, Some(total as u64))?;
+        watch.step(what, start as u64, Some(total as u64))?;
         let mut last = next + 1;
         while last < indices.n_chunks() && indices.range(last).start < (start + WINDOW_ENTRIES).min(total) {
             last += 1;
         }
-        let hits = hits(matrix, indices, next..last, minor, total)?;
-        for (at, value) in hits.iter().zip(values(data, &hits)?) {
-            if let Some(sum) = dense.get_mut(matrix.major_of(*at)) {
+        let end = indices.range(last - 1).end.min(total);
+        let hits =
+            if minors.is_empty() { Vec::new() } else { hits(matrix, indices, next..last, &wanted, total)? };
+        let values = match &mut gathered.totals {
+            Some(totals) => {
+                let window = gathered_values(data, &(start..end), watch)?;
+                add_to_sums(matrix, start, &window, totals);
+                hits.iter().map(|(at, _)| window.get(at - start).copied().unwrap_or(f32::NAN)).collect()
+            }
+            None => values(data, &hits)?,
+        };
+        for ((at, slot), value) in hits.into_iter().zip(values) {
+            let column = gathered.columns.get_mut(slot as usize);
+            if let Some(sum) = column.and_then(|column| column.get_mut(matrix.major_of(at))) {
                 *sum += value;
             }
         }
+        gathered.rows_done = if end >= total { n_majors } else { matrix.major_of(end) };
+        if end < total {
+            so_far(&gathered)?;
+        }
         next = last;
     }
-    Ok(dense)
+    gathered.rows_done = n_majors;
+    Ok(gathered)
 }
 
-/// The entries of `minor` in these chunks of indices, rising.
+fn gathered_values(data: &Chunks, range: &Range<usize>, watch: &Watch) -> Result<Vec<f32>> {
+    gathered(data, range, watch, Chunks::floats)
+}
+
+/// Adds the entries that begin at `start` to the sums of their majors.
+fn add_to_sums(matrix: &Compressed, start: usize, values: &[f32], totals: &mut [f64]) {
+    let end = start + values.len();
+    let mut major = matrix.major_of(start);
+    while let Some(total) = totals.get_mut(major) {
+        let span = matrix.span(major);
+        if span.start >= end {
+            return;
+        }
+        let here = span.start.max(start) - start..span.end.min(end).max(start) - start;
+        *total += values
+            .get(here)
+            .unwrap_or_default()
+            .iter()
+            .filter(|v| v.is_finite())
+            .map(|v| f64::from(*v))
+            .sum::<f64>();
+        major += 1;
+    }
+}
+
+/// The minors looked for.
+enum Wanted {
+    One(u32),
+    /// Of each minor its place among those wanted, or `u32::MAX`.
+    Several(Vec<u32>),
+}
+
+impl Wanted {
+    fn of(minors: &[u32], n_minor: usize) -> Self {
+        if let [minor] = minors {
+            return Self::One(*minor);
+        }
+        let mut slots = vec![u32::MAX; n_minor];
+        for (slot, minor) in (0u32..).zip(minors) {
+            if let Some(place) = slots.get_mut(*minor as usize) {
+                *place = slot;
+            }
+        }
+        Self::Several(slots)
+    }
+
+    /// The place of `minor` among those wanted.
+    fn slot(&self, minor: u32) -> Option<u32> {
+        match self {
+            Self::One(one) => (minor == *one).then_some(0),
+            Self::Several(slots) => slots.get(minor as usize).copied().filter(|slot| *slot != u32::MAX),
+        }
+    }
+}
+
+/// The entries of the wanted minors in these chunks of indices, rising, each with the place of its minor.
 fn hits(
     matrix: &Compressed,
     indices: &Chunks,
     chunks: Range<usize>,
-    minor: u32,
+    wanted: &Wanted,
     total: usize,
-) -> Result<Vec<usize>> {
-    let found: Result<Vec<Vec<usize>>> = chunks
+) -> Result<Vec<(usize, u32)>> {
+    let found: Result<Vec<Vec<(usize, u32)>>> = chunks
         .into_par_iter()
         .map_init(Handle::default, |handle, chunk| {
             let start = indices.range(chunk).start;
@@ -61,8 +157,8 @@ fn hits(
             // What lies behind the last row belongs to none.
             for (at, index) in (start..total).zip(indices.places(chunk, handle)?) {
                 largest = largest.max(index);
-                if index == minor {
-                    found.push(at);
+                if let Some(slot) = wanted.slot(index) {
+                    found.push((at, slot));
                 }
             }
             if largest as usize >= matrix.n_minor() {
@@ -76,18 +172,21 @@ fn hits(
     Ok(found?.concat())
 }
 
-/// The values of the entries `at`, which rise.
-fn values(data: &Chunks, at: &[usize]) -> Result<Vec<f32>> {
-    let (Some(first), Some(last)) = (at.first(), at.last()) else { return Ok(Vec::new()) };
+/// The values of the entries `hits`, which rise.
+fn values(data: &Chunks, hits: &[(usize, u32)]) -> Result<Vec<f32>> {
+    let (Some((first, _)), Some((last, _))) = (hits.first(), hits.last()) else { return Ok(Vec::new()) };
     let found: Result<Vec<Vec<f32>>> = data
         .holding(&(*first..last + 1))
         .into_par_iter()
         .map_init(Handle::default, |handle, chunk| {
             let range = data.range(chunk);
-            let here = at.partition_point(|at| *at < range.start)..at.partition_point(|at| *at < range.end);
-            let Some(here) = at.get(here).filter(|here| !here.is_empty()) else { return Ok(Vec::new()) };
+            let before = |place: usize| hits.partition_point(|(at, _)| *at < place);
+            let Some(here) = hits.get(before(range.start)..before(range.end)).filter(|here| !here.is_empty())
+            else {
+                return Ok(Vec::new());
+            };
             let values = data.floats(chunk, handle)?;
-            Ok(here.iter().map(|at| values.get(at - range.start).copied().unwrap_or(f32::NAN)).collect())
+            Ok(here.iter().map(|(at, _)| values.get(at - range.start).copied().unwrap_or(f32::NAN)).collect())
         })
         .collect();
     Ok(found?.concat())
@@ -192,13 +291,26 @@ mod tests {
         Compressed::open(part("data"), part("indices"), &part("indptr"), table.n_rows, table.n_cols).unwrap()
     }
 
+    fn gene(matrix: &Compressed, data: &Chunks, indices: &Chunks) -> Result<Gathered> {
+        pass(matrix, (data, indices), &[0], false, &Watch::silent(), &mut |_| Ok(()))
+    }
+
     fn check(written: &Written, table: &Table) {
         let matrix = opened(written, table);
         let (data, indices) = matrix.chunks().expect("plain numbers in chunks are read past HDF5");
+        let ask = |genes: &[u32], with_totals| {
+            pass(&matrix, (data, indices), genes, with_totals, &Watch::silent(), &mut |_| Ok(())).unwrap()
+        };
         for gene in 0..table.n_cols {
-            let found = minor(&matrix, data, indices, gene as u32, &Watch::silent()).unwrap();
-            assert_eq!(found, table.column(gene), "gene {gene}");
+            assert_eq!(ask(&[gene as u32], false).columns, [table.column(gene)], "gene {gene}");
         }
+        let sums: Vec<f64> = (0..table.n_rows)
+            .map(|row| (0..table.n_cols).map(|gene| f64::from(table.at(row, gene))).sum())
+            .collect();
+        let both = ask(&[5, 2], true);
+        assert_eq!(both.columns, [table.column(5), table.column(2)]);
+        assert_eq!(both.totals.as_ref(), Some(&sums));
+        assert_eq!(ask(&[], true).totals, Some(sums));
     }
 
     #[test]
@@ -223,7 +335,7 @@ mod tests {
         let written = written(&table, &data, &indices, [16, 16]);
         let matrix = opened(&written, &table);
         let (data, indices) = matrix.chunks().unwrap();
-        let error = minor(&matrix, data, indices, 0, &Watch::silent()).unwrap_err().to_string();
+        let error = gene(&matrix, data, indices).unwrap_err().to_string();
         assert!(error.contains("index -1 at entry 45") && error.contains("X/indices"), "{error}");
     }
 
@@ -238,7 +350,7 @@ mod tests {
         let mut bytes = std::fs::read(&written.path).unwrap();
         bytes[place as usize + 4..place as usize + 12].fill(0xff);
         std::fs::write(&written.path, bytes).unwrap();
-        let error = minor(&matrix, data, chunks, 0, &Watch::silent()).unwrap_err().to_string();
+        let error = gene(&matrix, data, chunks).unwrap_err().to_string();
         assert!(error.contains("values 200 to 299"), "{error}");
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Store {
     /// Its path in the file, with a slash behind; empty for the whole file.
     prefix: Arc<str>,
     path: Arc<Path>,
+    /// The path in messages, where it is another: that of a folder of which the file is a copy.
+    shown: Option<Arc<Path>>,
 }
 
 /// A dataset of the file, opened for reading.
@@ -52,18 +54,28 @@ pub(super) struct Stored {
 impl Store {
     pub(super) fn new(file: hdf5::File, path: &Path) -> Self {
         let root = (*file).clone();
-        Self { file, root, prefix: "".into(), path: path.into() }
+        Self { file, root, prefix: "".into(), path: path.into(), shown: None }
+    }
+
+    /// The same file, called `path` in messages.
+    pub(super) fn shown_as(self, path: &Path) -> Self {
+        Self { shown: Some(path.into()), ..self }
     }
 
     /// The part of the file in `group`.
     pub(super) fn within(&self, group: &str) -> Result<Self> {
         let root = self.root.group(group).map_err(|e| self.failed(group, &e))?;
         let prefix = format!("{}{group}/", self.prefix).into();
-        Ok(Self { file: self.file.clone(), root, prefix, path: self.path.clone() })
+        Ok(Self { file: self.file.clone(), root, prefix, path: self.path.clone(), shown: self.shown.clone() })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The path, in the file, of the part that elements are looked for in, with a slash behind; empty for all of it.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// An error about `element` of this file.
@@ -75,7 +87,8 @@ impl Store {
         remedy: impl Into<String>,
     ) -> Error {
         let element = format!("{}{}", self.prefix, element.into());
-        Error::anndata(Problem::new(element, found, expected, remedy).in_file(&*self.path))
+        let file = self.shown.as_ref().unwrap_or(&self.path);
+        Error::anndata(Problem::new(element, found, expected, remedy).in_file(file))
     }
 
     /// What the HDF5 library said about `element`, in words.

@@ -8,29 +8,53 @@
 
 use std::path::{Path, PathBuf};
 
-use hdf5::types::VarLenUnicode;
-use hdf5::{Dataset, Group, H5Type, Location, Selection, SimpleExtents};
+use hdf5::{Dataset, Group, H5Type, Selection, SimpleExtents};
 
-use super::frame::{Column, Frame, Values};
+use super::encode::{CHUNK, Elements, GZIP, TextWriter, failed, miscounted};
+use super::frame::Frame;
 use super::rows::SparseRow;
 use crate::error::Problem;
 use crate::{Error, Result};
 
-/// Entries of a chunk: 256 kB of values.
-const CHUNK: usize = 1 << 16;
 /// Entries of the matrix held before they go to the file: 8 MB.
 const HELD_ENTRIES: usize = 1 << 20;
-/// Texts held before they go to the file.
-const HELD_TEXTS: usize = 1 << 12;
-/// gzip's level, as anndata's own default.
-const GZIP: u8 = 4;
 
 /// An h5ad file under construction. Without [`NewAnnData::finish`] nothing is left of it.
 #[derive(Debug)]
 pub struct NewAnnData {
     file: hdf5::File,
+    elements: Elements,
     draft: tempfile::TempPath,
     path: PathBuf,
+}
+
+/// An empty file beside `path`, readable by all whom the umask allows, that is gone unless it is moved to its place.
+pub(super) fn draft_beside(path: &Path) -> Result<tempfile::TempPath> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".cell2text-").suffix(".h5ad");
+    #[cfg(unix)]
+    {
+        // A temporary file is private by default; a result is as readable as any new file (the umask holds).
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    Ok(builder.tempfile_in(folder).map_err(|e| Error::io("write", path, e))?.into_temp_path())
+}
+
+/// Moves a finished draft to `path`; what stood there before still stands where this fails.
+pub(super) fn settle(draft: tempfile::TempPath, path: &Path) -> Result<()> {
+    let io = |e| Error::io("write", path, e);
+    std::fs::File::open(&draft).and_then(|f| f.sync_all()).map_err(io)?;
+    draft.persist(path).map_err(|e| io(e.error))?;
+    // The name is safe once its folder is; where a folder cannot be opened (Windows), the system sees to it.
+    if let Some(folder) = path.parent().and_then(|folder| std::fs::File::open(folder).ok()) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
 }
 
 impl NewAnnData {
@@ -39,55 +63,16 @@ impl NewAnnData {
     /// # Errors
     /// [`Error::Io`] where its folder cannot be written to; [`Error::AnnData`] where HDF5 refuses.
     pub fn create(path: &Path) -> Result<Self> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".cell2text-").suffix(".h5ad");
-        #[cfg(unix)]
-        {
-            // A temporary file is private by default; a result is as readable as any new file (the umask holds).
-            use std::os::unix::fs::PermissionsExt as _;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let draft = builder.tempfile_in(folder).map_err(|e| Error::io("write", path, e))?.into_temp_path();
+        let draft = draft_beside(path)?;
         // The draft is ours alone, and a lock would live on in any program started meanwhile.
         let file = hdf5::File::with_options()
             .with_fapl(|p| p.file_locking(false))
             .with_fcpl(|p| p.obj_track_times(false))
             .create(&draft)
             .map_err(|e| failed(path, "file", &e))?;
-        let new = Self { file, draft, path: path.to_path_buf() };
-        new.encode(&new.file, "anndata", "0.1.0")?;
-        Ok(new)
-    }
-
-    fn failed(&self, element: &str, error: &hdf5::Error) -> Error {
-        failed(&self.path, element, error)
-    }
-
-    fn group(&self, element: &str, encoding: &str, version: &str) -> Result<Group> {
-        let group = self
-            .file
-            .create_group_builder()
-            .obj_track_times(false)
-            .create(element)
-            .map_err(|e| self.failed(element, &e))?;
-        self.encode(&group, encoding, version)?;
-        Ok(group)
-    }
-
-    fn encode(&self, at: &Location, encoding: &str, version: &str) -> Result<()> {
-        self.text_attr(at, "encoding-type", encoding)?;
-        self.text_attr(at, "encoding-version", version)
-    }
-
-    fn text_attr(&self, at: &Location, name: &str, value: &str) -> Result<()> {
-        at.new_attr::<VarLenUnicode>()
-            .create(name)
-            .and_then(|attr| attr.write_scalar(&vlen(value)))
-            .map_err(|e| self.failed(name, &e))
+        let elements = Elements::new((*file).clone(), path);
+        elements.encode(&file, "anndata", "0.1.0")?;
+        Ok(Self { file, elements, draft, path: path.to_path_buf() })
     }
 
     /// Writes a table as `obs` or `var`. The `streamed` columns come after those of the frame, each written with
@@ -99,18 +84,12 @@ impl NewAnnData {
     /// [`Error::Request`] where a column is not as long as the index or has an unusable name; [`Error::AnnData`]
     /// where HDF5 refuses.
     pub fn frame(&self, element: &str, frame: &Frame, streamed: &[&str]) -> Result<()> {
-        let group = self.group(element, "dataframe", "0.2.0")?;
+        let group = self.elements.group(element, "dataframe", "0.2.0")?;
         let index = if frame.index_name.is_empty() { "_index" } else { &frame.index_name };
-        self.text_attr(&group, "_index", index)?;
-        let names: Vec<VarLenUnicode> =
-            frame.columns.iter().map(|c| c.name.as_str()).chain(streamed.iter().copied()).map(vlen).collect();
-        group
-            .new_attr::<VarLenUnicode>()
-            .shape([names.len()])
-            .create("column-order")
-            .and_then(|attr| if names.is_empty() { Ok(()) } else { attr.write_raw(&names) })
-            .map_err(|e| self.failed(element, &e))?;
-        self.text_dataset(&format!("{element}/{index}"), frame.index.iter().map(String::as_str))?;
+        self.elements.text_attr(&group, "_index", index)?;
+        let names = frame.columns.iter().map(|c| c.name.as_str()).chain(streamed.iter().copied());
+        self.elements.texts_attr(&group, "column-order", names)?;
+        self.elements.text_dataset(&format!("{element}/{index}"), frame.index.iter().map(String::as_str))?;
         for column in &frame.columns {
             let name = format!("{element}/{}", column.name);
             if column.len() != frame.len() || column.name.is_empty() || column.name.contains(['/', '\0']) {
@@ -121,83 +100,9 @@ impl NewAnnData {
                     "Rename or repair the column.",
                 )));
             }
-            self.column(&name, column)?;
+            self.elements.column(&name, column)?;
         }
         Ok(())
-    }
-
-    fn column(&self, element: &str, column: &Column) -> Result<()> {
-        match &column.values {
-            Values::Categorical { codes, categories, ordered } => {
-                let group = self.group(element, "categorical", "0.2.0")?;
-                group
-                    .new_attr::<bool>()
-                    .create("ordered")
-                    .and_then(|attr| attr.write_scalar(ordered))
-                    .map_err(|e| self.failed(element, &e))?;
-                self.text_dataset(&format!("{element}/categories"), categories.iter().map(String::as_str))?;
-                // As pandas does, the narrowest type that holds all codes.
-                let name = format!("{element}/codes");
-                if categories.len() <= i8::MAX as usize {
-                    self.numbers(&name, &codes.iter().map(|c| *c as i8).collect::<Vec<_>>())
-                } else if categories.len() <= i16::MAX as usize {
-                    self.numbers(&name, &codes.iter().map(|c| *c as i16).collect::<Vec<_>>())
-                } else {
-                    self.numbers(&name, codes)
-                }
-            }
-            Values::Text(texts) => {
-                self.text_dataset(element, texts.iter().map(|t| t.as_deref().unwrap_or_default()))
-            }
-            Values::Number(numbers) => self.numbers(element, numbers),
-            Values::Integer(values) => self.masked(element, "nullable-integer", values),
-            Values::Boolean(values) => self.masked(element, "nullable-boolean", values),
-        }
-    }
-
-    /// Values as an array, or as values with a mask where some are missing.
-    fn masked<T: H5Type + Copy + Default>(
-        &self,
-        element: &str,
-        encoding: &str,
-        values: &[Option<T>],
-    ) -> Result<()> {
-        let plain: Vec<T> = values.iter().map(|v| v.unwrap_or_default()).collect();
-        if values.iter().all(Option::is_some) {
-            return self.numbers(element, &plain);
-        }
-        self.group(element, encoding, "0.1.0")?;
-        self.numbers(&format!("{element}/values"), &plain)?;
-        let mask: Vec<bool> = values.iter().map(Option::is_none).collect();
-        self.numbers(&format!("{element}/mask"), &mask)
-    }
-
-    fn numbers<T: H5Type>(&self, element: &str, values: &[T]) -> Result<()> {
-        let dataset = self.dataset::<T>(element, values.len())?;
-        self.encode(&dataset, "array", "0.2.0")?;
-        if values.is_empty() {
-            return Ok(());
-        }
-        dataset.write_raw(values).map_err(|e| self.failed(element, &e))
-    }
-
-    /// A dataset of a known length, gzipped.
-    fn dataset<T: H5Type>(&self, element: &str, len: usize) -> Result<Dataset> {
-        let builder = self.file.new_dataset::<T>().obj_track_times(false);
-        let created = if len == 0 {
-            builder.shape([0]).create(element)
-        } else {
-            builder.chunk([len.min(CHUNK)]).shuffle().deflate(GZIP).shape([len]).create(element)
-        };
-        created.map_err(|e| self.failed(element, &e))
-    }
-
-    fn text_dataset<'a>(&self, element: &str, texts: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
-        let mut writer = self.texts(element, texts.len())?;
-        for text in texts {
-            writer.push(text)?;
-        }
-        writer.finish()
     }
 
     /// Begins an array of `len` texts at `element`.
@@ -205,16 +110,7 @@ impl NewAnnData {
     /// # Errors
     /// [`Error::AnnData`] where HDF5 refuses.
     pub fn texts(&self, element: &str, len: usize) -> Result<TextWriter<'_>> {
-        // HDF5 keeps texts of varying length apart from the array, where no filter reaches them.
-        let dataset = self
-            .file
-            .new_dataset::<VarLenUnicode>()
-            .obj_track_times(false)
-            .shape([len])
-            .create(element)
-            .map_err(|e| self.failed(element, &e))?;
-        self.encode(&dataset, "string-array", "0.2.0")?;
-        Ok(TextWriter { file: self, element: element.to_owned(), dataset, len, written: 0, held: Vec::new() })
+        self.elements.texts(element, len)
     }
 
     /// Writes single texts as the members of `uns`.
@@ -222,18 +118,9 @@ impl NewAnnData {
     /// # Errors
     /// [`Error::AnnData`] where HDF5 refuses.
     pub fn uns(&self, texts: &[(&str, &str)]) -> Result<()> {
-        self.group("uns", "dict", "0.1.0")?;
+        self.elements.group("uns", "dict", "0.1.0")?;
         for (name, text) in texts {
-            let element = format!("uns/{name}");
-            let dataset = self
-                .file
-                .new_dataset::<VarLenUnicode>()
-                .obj_track_times(false)
-                .shape(())
-                .create(element.as_str())
-                .map_err(|e| self.failed(&element, &e))?;
-            self.encode(&dataset, "string", "0.2.0")?;
-            dataset.write_scalar(&vlen(text)).map_err(|e| self.failed(&element, &e))?;
+            self.elements.text(&format!("uns/{name}"), text)?;
         }
         Ok(())
     }
@@ -243,11 +130,20 @@ impl NewAnnData {
     /// # Errors
     /// [`Error::AnnData`] where HDF5 refuses.
     pub fn rows(&self, element: &str, n_cols: usize) -> Result<RowWriter<'_>> {
-        let group = self.group(element, "csr_matrix", "0.1.0")?;
-        let data = self.growing::<f32>(&format!("{element}/data"))?;
-        let indices = self.growing::<i32>(&format!("{element}/indices"))?;
+        self.rows_packed(element, n_cols, true)
+    }
+
+    /// As [`NewAnnData::rows`], not packed: for files that go again soon.
+    pub(super) fn unpacked_rows(&self, element: &str, n_cols: usize) -> Result<RowWriter<'_>> {
+        self.rows_packed(element, n_cols, false)
+    }
+
+    fn rows_packed(&self, element: &str, n_cols: usize, packed: bool) -> Result<RowWriter<'_>> {
+        let group = self.elements.group(element, "csr_matrix", "0.1.0")?;
+        let data = self.growing::<f32>(&format!("{element}/data"), packed)?;
+        let indices = self.growing::<i32>(&format!("{element}/indices"), packed)?;
         Ok(RowWriter {
-            file: self,
+            file: &self.elements,
             element: element.to_owned(),
             group,
             data,
@@ -260,16 +156,13 @@ impl NewAnnData {
         })
     }
 
-    fn growing<T: H5Type>(&self, element: &str) -> Result<Dataset> {
-        self.file
-            .new_dataset::<T>()
-            .obj_track_times(false)
-            .chunk([CHUNK])
-            .shuffle()
-            .deflate(GZIP)
+    fn growing<T: H5Type>(&self, element: &str, packed: bool) -> Result<Dataset> {
+        let builder = self.elements.root.new_dataset::<T>().obj_track_times(false).chunk([CHUNK]);
+        let builder = if packed { builder.shuffle().deflate(GZIP) } else { builder };
+        builder
             .shape(SimpleExtents::resizable([0]))
             .create(element)
-            .map_err(|e| self.failed(element, &e))
+            .map_err(|e| self.elements.failed(element, &e))
     }
 
     /// Moves the file to its place.
@@ -277,65 +170,17 @@ impl NewAnnData {
     /// # Errors
     /// [`Error::Io`] or [`Error::AnnData`]; what stood there before still stands then.
     pub fn finish(self) -> Result<()> {
-        let Self { file, draft, path } = self;
+        let Self { file, elements, draft, path } = self;
+        drop(elements);
         file.close().map_err(|e| failed(&path, "file", &e))?;
-        let io = |e| Error::io("write", &path, e);
-        std::fs::File::open(&draft).and_then(|f| f.sync_all()).map_err(io)?;
-        draft.persist(&path).map_err(|e| io(e.error))
-    }
-}
-
-/// Writes texts one after the other.
-#[derive(Debug)]
-pub struct TextWriter<'a> {
-    file: &'a NewAnnData,
-    element: String,
-    dataset: Dataset,
-    len: usize,
-    written: usize,
-    held: Vec<VarLenUnicode>,
-}
-
-impl TextWriter<'_> {
-    /// Adds a text.
-    ///
-    /// # Errors
-    /// [`Error::AnnData`] where HDF5 refuses.
-    pub fn push(&mut self, text: &str) -> Result<()> {
-        self.held.push(vlen(text));
-        if self.held.len() >= HELD_TEXTS { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let end = self.written + self.held.len();
-        if self.held.is_empty() {
-            return Ok(());
-        }
-        if end > self.len {
-            return Err(miscounted(&self.element, end, self.len));
-        }
-        self.dataset
-            .write_slice(self.held.as_slice(), Selection::from(self.written..end))
-            .map_err(|e| self.file.failed(&self.element, &e))?;
-        self.written = end;
-        self.held.clear();
-        Ok(())
-    }
-
-    /// Ends the array.
-    ///
-    /// # Errors
-    /// [`Error::Request`] where fewer texts were given than announced; [`Error::AnnData`] where HDF5 refuses.
-    pub fn finish(mut self) -> Result<()> {
-        self.flush()?;
-        if self.written == self.len { Ok(()) } else { Err(miscounted(&self.element, self.written, self.len)) }
+        settle(draft, &path)
     }
 }
 
 /// Writes the rows of a matrix one after the other. Holds 8 bytes a row and a buffer of 8 MB.
 #[derive(Debug)]
 pub struct RowWriter<'a> {
-    file: &'a NewAnnData,
+    file: &'a Elements,
     element: String,
     group: Group,
     data: Dataset,
@@ -401,38 +246,10 @@ impl RowWriter<'_> {
     }
 }
 
-fn miscounted(element: &str, found: usize, expected: usize) -> Error {
-    Error::request(Problem::new(
-        element,
-        found.to_string(),
-        format!("{expected}, as announced"),
-        "Report this as a bug.",
-    ))
-}
-
-fn failed(path: &Path, element: &str, error: &hdf5::Error) -> Error {
-    Error::anndata(
-        Problem::new(
-            element,
-            format!("that HDF5 cannot write it ({error})"),
-            "a file that can be written",
-            "Check that the drive has space and stays connected.",
-        )
-        .in_file(path),
-    )
-}
-
-/// Text for HDF5, which ends texts at a zero byte.
-fn vlen(text: &str) -> VarLenUnicode {
-    let clean: std::borrow::Cow<'_, str> =
-        if text.contains('\0') { text.replace('\0', "").into() } else { text.into() };
-    clean.parse().unwrap_or_default()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::anndata::{AnnData, MatrixKey};
+    use crate::anndata::{AnnData, Column, MatrixKey, Values};
     use crate::progress::Watch;
 
     fn frame(n: usize) -> Frame {

@@ -1,11 +1,13 @@
 //! Where the rows of a table come from: the input file, the model, the settings.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::anndata::MatrixChoice;
+use crate::anndata::{MatrixChoice, files_of};
 use crate::describe::GenerationSettings;
 use crate::files::{sha256_hex, sha256_of_file};
 use crate::progress::Watch;
@@ -74,7 +76,7 @@ pub(super) fn crate_version() -> &'static str {
 pub struct InputFile {
     /// Where it lay; `None` for the built-in sample.
     pub path: Option<PathBuf>,
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// SHA-256 of its bytes, in hexadecimal; of a 10x folder, that of the hashes of matrix, barcodes and features.
     pub sha256: String,
     /// Its size.
     pub bytes: u64,
@@ -89,13 +91,18 @@ impl InputFile {
     /// [`Error::Io`] where it cannot be read; [`Error::Cancelled`] when stopped.
     pub fn hash(path: &Path, watch: &Watch) -> Result<Self> {
         let meta = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
-        let sha256 = sha256_of_file(path, watch)?;
-        Ok(Self {
-            path: Some(path.to_path_buf()),
-            sha256,
-            bytes: meta.len(),
-            modified: meta.modified().ok().map(utc),
-        })
+        let files = files_of(path)?;
+        let (mut hashes, mut bytes) = (Vec::new(), 0);
+        for file in &files {
+            hashes.push(sha256_of_file(file, watch)?);
+            bytes += std::fs::metadata(file).map_err(|e| Error::io("read", file, e))?.len();
+        }
+        // Of several files, the hash of their hashes.
+        let sha256 = match hashes.as_slice() {
+            [one] => one.clone(),
+            several => sha256_hex(several.join("\n").as_bytes()),
+        };
+        Ok(Self { path: Some(path.to_path_buf()), sha256, bytes, modified: meta.modified().ok().map(utc) })
     }
 
     /// The built-in sample.
@@ -135,6 +142,32 @@ pub(super) fn utc(time: SystemTime) -> String {
     let year = cycle * 400 + year_of_cycle + u64::from(month <= 2);
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The runs met so far, by name.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    by_id: BTreeMap<String, Arc<Run>>,
+    known: Vec<(*const Run, String)>,
+}
+
+impl Runs {
+    /// The name of a run on this input. A run is shared by many rows; its name is computed once.
+    pub(super) fn id(&mut self, run: &Arc<Run>, input: &InputFile) -> String {
+        let address = Arc::as_ptr(run);
+        if let Some((_, id)) = self.known.iter().find(|(known, _)| *known == address) {
+            return id.clone();
+        }
+        let id = run.id(input);
+        self.by_id.insert(id.clone(), run.clone());
+        self.known.push((address, id.clone()));
+        id
+    }
+
+    /// What the provenance says of them.
+    pub(super) fn describe(&self) -> Map<String, Value> {
+        self.by_id.iter().map(|(id, run)| (id.clone(), run.describe())).collect()
+    }
 }
 
 #[cfg(test)]

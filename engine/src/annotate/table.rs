@@ -9,53 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use super::provenance::{InputFile, Run, crate_version, provenance_path, utc};
-use crate::describe::{ClaimKind, Description};
+use super::entries::{COLUMNS, Entry, entries, meanings_of_flags};
+use super::provenance::{InputFile, Run, Runs, crate_version, provenance_path, utc};
+use crate::describe::Description;
 use crate::error::Problem;
 use crate::ontology::Ontology;
 use crate::progress::Watch;
 use crate::{Error, Result};
-
-/// The columns after the index.
-const COLUMNS: [&str; 12] = [
-    "c2t_cell_type",
-    "c2t_cell_type_ontology_term_id",
-    "c2t_cell_type_score",
-    "c2t_tissue",
-    "c2t_disease",
-    "c2t_stage",
-    "c2t_pathways",
-    "c2t_description",
-    "c2t_evidence_genes",
-    "c2t_flags",
-    "c2t_model_id",
-    "c2t_run_id",
-];
-/// The label of a cell whose type was not recognised; CellTypist's word.
-const UNASSIGNED: &str = "unassigned";
-/// The label of anything else not known; the word of CELLxGENE's schema.
-const UNKNOWN: &str = "unknown";
-/// What pandas reads as a missing value, in lower case.
-const MISSING_WORDS: [&str; 14] = [
-    "", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na",
-    "nan", "null",
-];
-/// What the flags mean; part of the provenance.
-const FLAGS: [(&str, &str); 7] = [
-    ("no_known_genes", "the cell shows no gene that the model knows; nothing was described"),
-    ("low_genes", "fewer than 50 genes were read"),
-    ("not_well_formed", "a clause of the description is missing, or the cell type is no known term"),
-    ("cell_type_unsupported", "the cell's genes do not speak for the cell type"),
-    ("pathway_unsupported", "the cell's genes do not speak for one of the pathways"),
-    ("species_mismatch", "the genes seem not to be human"),
-    ("few_known_genes", "too few genes of the file were recognised"),
-];
-/// Genes read below which a description rests on little.
-const FEW_GENES: usize = 50;
 
 /// One described cell and the run that described it.
 #[derive(Debug, Clone)]
@@ -94,8 +58,7 @@ pub fn write_csv(path: &Path, export: &Export<'_>, watch: &Watch) -> Result<usiz
     let ontology = Ontology::builtin()?;
     let rows = export.annotations.len();
     let mut draft = Draft::new(path)?;
-    let mut ids: BTreeMap<String, &Run> = BTreeMap::new();
-    let mut known: Vec<(*const Run, String)> = Vec::new();
+    let mut runs = Runs::default();
     let header = std::iter::once(quoted(index_label(export.index_name))).chain(COLUMNS.map(quoted));
     draft.write(record(header).as_bytes())?;
     for (done, (&cell, annotation)) in export.annotations.iter().enumerate() {
@@ -110,21 +73,12 @@ pub fn write_csv(path: &Path, export: &Export<'_>, watch: &Watch) -> Result<usiz
                 "Describe the cells again.",
             ))
         })?;
-        // A run is shared by many rows; its name is computed once.
-        let address = Arc::as_ptr(&annotation.run);
-        let run_id = if let Some((_, id)) = known.iter().find(|(run, _)| *run == address) {
-            id.clone()
-        } else {
-            let id = annotation.run.id(export.input);
-            ids.insert(id.clone(), &annotation.run);
-            known.push((address, id.clone()));
-            id
-        };
+        let run_id = runs.id(&annotation.run, export.input);
         let row = row(name, annotation, export.flags, &run_id, ontology);
-        draft.write(record(row.into_iter()).as_bytes())?;
+        draft.write(record(row).as_bytes())?;
     }
     let mut beside = Draft::new(&provenance_path(path))?;
-    let provenance = provenance(path, export, &draft.sha256(), &ids);
+    let provenance = provenance(path, export, &draft.sha256(), &runs);
     beside.write(format!("{provenance:#}\n").as_bytes())?;
     watch.check()?;
     // The table comes last: where it stands, its provenance stands too.
@@ -144,78 +98,13 @@ fn row(
     data_flags: &[&str],
     run_id: &str,
     ontology: &Ontology,
-) -> [String; 13] {
-    let description = &*annotation.description;
-    let value = |kind| description.claim(kind).map_or(UNKNOWN, |claim| label(&claim.value, UNKNOWN));
-    let cell_type = description.claim(ClaimKind::CellType);
-    let recognised = cell_type.and_then(|claim| claim.term.as_deref().map(|term| (claim, term)));
-    let pathways = description
-        .claims
-        .iter()
-        .filter(|claim| claim.kind == ClaimKind::Pathway)
-        .map(|claim| claim.term.as_deref().unwrap_or(&claim.value));
-    // The cell type's genes first: they are what a reader of the label asks for.
-    let (of_type, of_others): (Vec<_>, Vec<_>) =
-        description.claims.iter().partition(|claim| claim.kind == ClaimKind::CellType);
-    let genes = of_type.iter().chain(&of_others).flat_map(|claim| &claim.evidence).map(|gene| &*gene.symbol);
-    [
-        quoted(name),
-        quoted(recognised.map_or(UNASSIGNED, |(claim, term)| {
-            // One name a type, whatever words or plural the text uses.
-            let name = ontology.term(term).map_or(&claim.value, |term| &term.label);
-            label(name, UNASSIGNED)
-        })),
-        quoted(recognised.map_or(UNKNOWN, |(_, term)| term)),
-        cell_type.map_or_else(String::new, |claim| number(claim.probability)),
-        quoted(value(ClaimKind::Tissue)),
-        quoted(value(ClaimKind::Disease)),
-        quoted(value(ClaimKind::Stage)),
-        quoted(&list(pathways)),
-        quoted(&description.text),
-        quoted(&list(genes)),
-        quoted(&list(flags(description).into_iter().chain(data_flags.iter().copied()))),
-        quoted(&annotation.run.model_id),
-        quoted(run_id),
-    ]
-}
-
-/// What a reader of this row should know before trusting it.
-fn flags(description: &Description) -> Vec<&'static str> {
-    if description.n_genes_read == 0 {
-        return vec!["no_known_genes"];
-    }
-    let mut flags = Vec::new();
-    if description.n_genes_read < FEW_GENES {
-        flags.push("low_genes");
-    }
-    if !description.well_formed {
-        flags.push("not_well_formed");
-    }
-    if description.claim(ClaimKind::CellType).is_some_and(|claim| claim.supported == Some(false)) {
-        flags.push("cell_type_unsupported");
-    }
-    if description.claims.iter().any(|c| c.kind == ClaimKind::Pathway && c.supported == Some(false)) {
-        flags.push("pathway_unsupported");
-    }
-    flags
-}
-
-/// `value`, unless pandas would read it as missing.
-fn label<'a>(value: &'a str, instead: &'a str) -> &'a str {
-    let word = value.trim().to_lowercase();
-    if word == "none" || MISSING_WORDS.contains(&word.as_str()) { instead } else { value }
-}
-
-/// Different entries, in order, joined by `|`.
-fn list<'a>(entries: impl Iterator<Item = &'a str>) -> String {
-    let mut seen: Vec<String> = Vec::new();
-    for entry in entries {
-        let entry = entry.replace('|', "/");
-        if !entry.is_empty() && !seen.contains(&entry) {
-            seen.push(entry);
-        }
-    }
-    seen.join("|")
+) -> impl Iterator<Item = String> {
+    let entries = entries(annotation, data_flags, run_id, ontology);
+    std::iter::once(quoted(name)).chain(entries.map(|entry| match entry {
+        Entry::Text(text) => quoted(&text),
+        Entry::Score(Some(score)) => number(score),
+        Entry::Score(None) => String::new(),
+    }))
 }
 
 /// A finite number with four decimals, else nothing.
@@ -235,8 +124,7 @@ pub(super) fn record(fields: impl Iterator<Item = String>) -> String {
     line
 }
 
-fn provenance(path: &Path, export: &Export<'_>, sha256: &str, runs: &BTreeMap<String, &Run>) -> Value {
-    let runs = runs.iter().map(|(id, run)| (id.clone(), run.describe())).collect::<Map<_, _>>();
+fn provenance(path: &Path, export: &Export<'_>, sha256: &str, runs: &Runs) -> Value {
     let command = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
     json!({
         "format": "cell2text-provenance-1",
@@ -247,11 +135,11 @@ fn provenance(path: &Path, export: &Export<'_>, sha256: &str, runs: &BTreeMap<St
             "file": path.file_name().map(|name| name.to_string_lossy().into_owned()),
             "sha256": sha256,
             "rows": export.annotations.len(),
-            "flags": FLAGS.into_iter().map(|(flag, meaning)| (flag.to_owned(), json!(meaning))).collect::<Map<_, _>>(),
+            "flags": meanings_of_flags(),
         },
         "input": export.input.describe(),
         "data": export.data,
-        "runs": runs,
+        "runs": runs.describe(),
     })
 }
 
@@ -332,7 +220,7 @@ impl Draft {
 mod tests {
     use super::*;
     use crate::anndata::{MatrixChoice, MatrixKey, Scale};
-    use crate::describe::{Claim, EvidenceGene, GenerationSettings};
+    use crate::describe::{Claim, ClaimKind, EvidenceGene, GenerationSettings};
 
     fn run(seed: u64) -> Arc<Run> {
         Arc::new(Run {

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::claims::{Claim, ClaimKind, Description};
+use super::context::{CONTEXT_CELLS, Context, LEAST_CONTEXT_CELLS, TaughtTexts};
 use super::evidence::{Evidence, EvidenceReader, RankedCell, Signatures};
 use super::parse::read_description;
 use super::template::Phrases;
-use crate::anndata::{Scale, SparseRow};
+use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
-use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings};
+use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Leaning};
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
@@ -25,6 +26,7 @@ pub struct Describer {
     signatures: Signatures,
     ontology: &'static Ontology,
     phrases: &'static Phrases,
+    taught: Option<TaughtTexts>,
 }
 
 /// What a describer says of itself.
@@ -48,7 +50,11 @@ pub struct CellReader {
     encoder: RankEncoder,
     evidence: EvidenceReader,
     scale: Scale,
+    context: Option<Context>,
 }
+
+/// Cells of a context described at once.
+const CONTEXT_BATCH: usize = 32;
 
 /// One cell made ready.
 struct ReadCell {
@@ -75,8 +81,15 @@ impl Describer {
             Some(name) => Signatures::read_tsv(&bundle.files.text(name)?)?,
             None => Signatures::default(),
         };
+        let taught = match (&bundle.manifest.taught, &bundle.manifest.grammar) {
+            (Some(taught), Some(grammar)) => {
+                let slots: Vec<Vec<String>> = bundle.files.json(grammar)?;
+                Some(TaughtTexts::new(bundle.files.json(taught)?, &slots)?)
+            }
+            _ => None,
+        };
         let (ontology, phrases) = (Ontology::builtin()?, Phrases::builtin()?);
-        Ok(Self { model, bundle, device, signatures, ontology, phrases })
+        Ok(Self { model, bundle, device, signatures, ontology, phrases, taught })
     }
 
     /// What it is and where it runs.
@@ -113,6 +126,7 @@ impl Describer {
             encoder: RankEncoder::new(&self.model.genes, genes.kind, genes.max_len, ensembl_ids),
             evidence: EvidenceReader::new(ensembl_ids, symbols)?,
             scale,
+            context: None,
         })
     }
 
@@ -131,9 +145,14 @@ impl Describer {
     ) -> Result<Description> {
         let started = Instant::now();
         let read = reader.read(cell, row)?;
-        let texts = self
-            .model
-            .generate(&[&read.tokens], &[cell as u64], settings, watch, &mut |piece| on_text(&piece.text))?;
+        let texts = self.model.generate(
+            &[&read.tokens],
+            &[cell as u64],
+            reader.leaning(settings),
+            settings,
+            watch,
+            &mut |piece| on_text(&piece.text),
+        )?;
         let text = texts.into_iter().next().unwrap_or_default();
         Ok(self.conclude(reader, &read, text, started.elapsed().as_secs_f32()))
     }
@@ -149,13 +168,70 @@ impl Describer {
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
+        self.describe_batch_in(reader, cells, reader.leaning(settings), settings, watch)
+    }
+
+    fn describe_batch_in(
+        &self,
+        reader: &CellReader,
+        cells: &[(usize, SparseRow)],
+        leaning: Option<&Leaning>,
+        settings: &GenerationSettings,
+        watch: &Watch,
+    ) -> Result<Vec<Description>> {
         let started = Instant::now();
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
-        let texts = self.model.generate(&tokens, &streams, settings, watch, &mut |_| {})?;
+        let texts = self.model.generate(&tokens, &streams, leaning, settings, watch, &mut |_| {})?;
         let share = started.elapsed().as_secs_f32() / cells.len().max(1) as f32;
         Ok(read.iter().zip(texts).map(|(read, text)| self.conclude(reader, read, text, share)).collect())
+    }
+
+    /// Has `reader` judge cells with what those all over its data set, the rows of `matrix`, say together, unless it does
+    /// so already. Nothing changes where there are too few of them, or where the model's bundle does not say how often it
+    /// was taught what.
+    ///
+    /// # Errors
+    /// What reading rows and describing give.
+    pub fn look_over(&self, reader: &mut CellReader, matrix: &Matrix, watch: &Watch) -> Result<()> {
+        if reader.context.is_some() || self.taught.is_none() {
+            return Ok(());
+        }
+        let n = matrix.n_rows();
+        let mut cells = Vec::new();
+        for cell in (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)) {
+            watch.check()?;
+            let row = matrix.row(cell)?;
+            if reader.can_read(&row) {
+                cells.push((cell, row));
+            }
+        }
+        reader.context = self.context(reader, &cells, watch)?;
+        Ok(())
+    }
+
+    /// What `cells`, which should lie all over the data set of `reader`, say about each of its cells. `None` where they
+    /// are too few, or the model's bundle does not say how often it was taught what.
+    fn context(
+        &self,
+        reader: &CellReader,
+        cells: &[(usize, SparseRow)],
+        watch: &Watch,
+    ) -> Result<Option<Context>> {
+        let (Some(taught), Some(grammar)) = (&self.taught, &self.model.grammar) else { return Ok(None) };
+        if cells.len() < LEAST_CONTEXT_CELLS {
+            return Ok(None);
+        }
+        let settings = GenerationSettings::default();
+        let mut alone = Vec::with_capacity(cells.len());
+        let total = Some(cells.len() as u64);
+        let inner = Watch::new(watch.cancel().clone(), |_| {});
+        for batch in cells.chunks(CONTEXT_BATCH) {
+            watch.step("Looking over the data set", alone.len() as u64, total)?;
+            alone.extend(self.describe_batch_in(reader, batch, None, &settings, &inner)?);
+        }
+        Ok(Some(taught.context(&alone, grammar.grammar())))
     }
 
     /// The written texts of `cells` as they are, with the scores of their words.
@@ -168,7 +244,7 @@ impl Describer {
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
-        self.model.generate(&tokens, &streams, &GenerationSettings::default(), watch, &mut |_| {})
+        self.model.generate(&tokens, &streams, None, &GenerationSettings::default(), watch, &mut |_| {})
     }
 
     /// Genes that set the cell types apart that this model knows.
@@ -248,6 +324,15 @@ impl Describer {
 }
 
 impl CellReader {
+    /// What the rest of the data set says, where it was looked over.
+    pub fn context(&self) -> Option<&Context> {
+        self.context.as_ref()
+    }
+
+    fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
+        self.context.as_ref().filter(|_| !settings.alone).map(|context| &context.leaning)
+    }
+
     /// Columns whose gene the model knows.
     pub fn known_columns(&self) -> usize {
         self.encoder.known_columns()

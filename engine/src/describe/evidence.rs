@@ -6,7 +6,7 @@ use super::claims::EvidenceGene;
 use crate::anndata::SparseRow;
 use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
-use crate::pathways::{Dialect, GeneSets, PAPER_SETS, PathwayScorer};
+use crate::pathways::{GeneSets, PAPER_SETS, ToldPathways};
 use crate::{Error, Result};
 
 /// Genes that set each cell type apart, computed from the training profiles and shipped with a model.
@@ -76,7 +76,7 @@ pub(super) struct EvidenceReader {
     symbols: Vec<String>,
     n_known: usize,
     sets: GeneSets,
-    scorer: Option<PathwayScorer>,
+    pathways: ToldPathways,
     set_columns: BTreeMap<String, Vec<u32>>,
 }
 
@@ -113,10 +113,9 @@ impl EvidenceReader {
                 (s.name.clone(), s.genes.iter().filter_map(|g| by_symbol.get(g.as_str()).copied()).collect())
             })
             .collect();
-        // A file with hardly a gene of any set gives no scores, and then no verdict on pathways.
-        let scorer = PathwayScorer::new(&sets, &genes, Dialect::Decoupler).ok();
+        let pathways = ToldPathways::new(&genes)?;
         let n_known = columns.len();
-        Ok(Self { columns, symbols: symbols.to_vec(), n_known, sets, scorer, set_columns })
+        Ok(Self { columns, symbols: symbols.to_vec(), n_known, sets, pathways, set_columns })
     }
 
     /// Genes of `signature` that the cell shows, and whether they are many for such a cell.
@@ -138,8 +137,10 @@ impl EvidenceReader {
     pub(super) fn for_pathway(&self, set: &str, cell: &RankedCell<'_>) -> Evidence {
         let genes = self.set_columns.get(set).map(|columns| self.named(columns, cell)).unwrap_or_default();
         let place = self.sets.sets().iter().position(|s| s.name == set);
-        let supported = self.scorer.as_ref().zip(place).map(|(scorer, place)| {
-            let scores = scorer.score(cell.row);
+        // A file with hardly a gene of the set gives no verdict.
+        let measured = self.set_columns.get(set).map_or(0, Vec::len);
+        let supported = place.filter(|_| measured >= LEAST_GENES).map(|place| {
+            let scores = self.pathways.scores(cell.row);
             let own = scores.get(place).copied().unwrap_or(0.0);
             own > 0.0 && scores.iter().filter(|&&s| s > own).count() < PATHWAY_RANK
         });

@@ -4,6 +4,7 @@
 mod builtin_tests;
 mod calibrate;
 mod claims;
+mod context;
 mod describer;
 mod evidence;
 mod parse;
@@ -12,6 +13,7 @@ mod template;
 pub use crate::model::{GenerationSettings, TextForm};
 pub use calibrate::{Calibration, LabelledCell};
 pub use claims::{Claim, ClaimKind, Description, EvidenceGene};
+pub use context::{Context, Taught};
 pub use describer::{CellReader, Describer, DescriberReport};
 pub use evidence::Signatures;
 pub use template::{CellFacts, KnownWords, Phrases, stage_of_life};

@@ -83,6 +83,18 @@ impl KnownWords {
         self.stages.insert(facts.stage.clone());
     }
 
+    /// The slot that tells the cell type, and that of the tissue.
+    pub const CELL_TYPE_SLOT: usize = 1;
+    /// See [`KnownWords::CELL_TYPE_SLOT`].
+    pub const TISSUE_SLOT: usize = 3;
+
+    /// Places of a cell's type and tissue in their slots.
+    pub fn places(&self, facts: &CellFacts) -> Option<(usize, usize)> {
+        let cell_type = (facts.cell_type.clone(), facts.definition.clone());
+        let cell_type = self.cell_types.iter().position(|known| *known == cell_type)?;
+        Some((cell_type, self.tissues.iter().position(|known| *known == facts.tissue)?))
+    }
+
     /// The slots of every description that these words can fill, as a model's grammar lists them.
     pub fn slots(&self) -> Vec<Vec<String>> {
         let one = |text: &str| vec![text.to_owned()];
@@ -366,6 +378,21 @@ mod tests {
         ] {
             assert_eq!(stage_of_life(label).as_deref(), expected, "{label}");
         }
+    }
+
+    #[test]
+    fn more_than_200_cell_types_and_all_pathways_are_told_in_one_sentence() {
+        let (phrases, ontology) =
+            (Phrases::builtin().unwrap(), crate::ontology::Ontology::builtin().unwrap());
+        assert!(phrases.cell_types().count() >= 200, "{}", phrases.cell_types().count());
+        for (id, words) in phrases.cell_types() {
+            assert!(ontology.term(id).is_some_and(|term| !term.deprecated), "{id}");
+            assert!(words.split(' ').count() >= 5 && !words.contains(". "), "{id}: {words}");
+        }
+        let sets = crate::pathways::GeneSets::hallmark().unwrap().sets();
+        let untold: Vec<&str> =
+            sets.iter().map(|set| set.name.as_str()).filter(|name| phrases.pathway(name).is_none()).collect();
+        assert!(untold.is_empty() && phrases.pathways().count() == sets.len(), "{untold:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::anndata::{Scale, SparseRow};
 use crate::describe::{CellReader, Describer};
 use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
-use crate::pathways::{Dialect, GeneSets, PAPER_SETS, PathwayScorer};
+use crate::pathways::ToldPathways;
 use crate::progress::Watch;
 use crate::train::{LabelledDraw, Recipe, draw_labelled};
 use crate::{Error, Result};
@@ -126,14 +126,9 @@ impl Gathered {
     }
 }
 
-/// Scores the pathways of cells whose columns are `genes`, by the rule of the training descriptions.
-pub(super) fn pathway_scorer(genes: &[Option<GeneId>]) -> Result<PathwayScorer> {
-    PathwayScorer::new(&GeneSets::hallmark()?.only(&PAPER_SETS), genes, Dialect::Decoupler)
-}
-
-/// The two most enriched gene sets of a cell of linear values.
-pub(super) fn top_pathways(scorer: &PathwayScorer, row: &SparseRow) -> Vec<String> {
-    scorer.enriched(row, 2).into_iter().filter_map(|(set, _)| scorer.names().get(set).cloned()).collect()
+/// The gene sets that the description of a cell of linear values tells.
+pub(super) fn told_pathways(pathways: &ToldPathways, row: &SparseRow) -> Vec<String> {
+    pathways.told(row).into_iter().filter_map(|set| pathways.names().get(set).cloned()).collect()
 }
 
 impl Baselines {
@@ -272,7 +267,7 @@ fn gather_file(
     let mut file = LabelledFile::open(Some(path), label, watch)?;
     file.draw(most, seed);
     let reader = describer.bind(&file.ensembl_ids()?, &file.gene_names, file.choice.scale)?;
-    let scorer = pathway_scorer(&file.genes)?;
+    let scorer = ToldPathways::new(&file.genes)?;
     let total = Some(file.cells.len() as u64);
     for (block, cells) in file.cells.chunks(BLOCK).enumerate() {
         watch.step(WHAT, (block * BLOCK) as u64, total)?;
@@ -281,7 +276,7 @@ fn gather_file(
             .iter()
             .filter_map(|(cell, row)| {
                 let truth = file.truth(*cell)?;
-                let pathways = top_pathways(&scorer, &row.linearise(file.choice.scale));
+                let pathways = told_pathways(&scorer, &row.linearise(file.choice.scale));
                 Some((*cell, answer(&truth.cell_type, truth.tissue, truth.disease, pathways)))
             })
             .collect();
@@ -299,21 +294,21 @@ fn gather_draws(
     watch: &Watch,
 ) -> Result<()> {
     let table = GeneTable::builtin()?;
-    let mut bound: Option<(CellReader, PathwayScorer)> = None;
+    let mut bound: Option<(CellReader, ToldPathways)> = None;
     draw_labelled(recipe, data, draws as u64, watch, &mut |genes: &[GeneId], drawn: Vec<LabelledDraw>| {
         if bound.is_none() {
             let ids: Vec<Option<&str>> = genes.iter().map(|g| Some(table.ensembl_id(*g))).collect();
             let names: Vec<String> = genes.iter().map(|g| table.symbol(*g).to_owned()).collect();
             let columns: Vec<Option<GeneId>> = genes.iter().copied().map(Some).collect();
-            bound = Some((describer.bind(&ids, &names, Scale::Counts)?, pathway_scorer(&columns)?));
+            bound = Some((describer.bind(&ids, &names, Scale::Counts)?, ToldPathways::new(&columns)?));
         }
-        let Some((reader, scorer)) = &bound else { return Ok(()) };
+        let Some((reader, pathways)) = &bound else { return Ok(()) };
         let answers: HashMap<usize, Answer> = drawn
             .iter()
             .enumerate()
             .map(|(at, drawn)| {
                 let disease = if drawn.disease.is_empty() { "normal" } else { &drawn.disease };
-                let pathways = top_pathways(scorer, &drawn.values);
+                let pathways = told_pathways(pathways, &drawn.values);
                 let tissue = Some(drawn.tissue.clone());
                 (at, answer(&drawn.cell_type, tissue, Some(disease.to_owned()), pathways))
             })

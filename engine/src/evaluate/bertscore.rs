@@ -146,4 +146,35 @@ mod tests {
         assert!((precision - 0.6).abs() < 1e-6 && (recall - 0.6).abs() < 1e-6 && (f1 - 0.6).abs() < 1e-6);
         assert_eq!(match_greedily(&[east, north], &reference)[0], 0.0);
     }
+
+    /// What `tests/python/bert_score_expectations.py` computed with the `bert-score` package.
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        layer: usize,
+        pairs: Vec<ExpectedPair>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct ExpectedPair {
+        said: String,
+        reference: String,
+        /// Precision, recall, F1.
+        scores: BertScore,
+    }
+
+    #[test]
+    fn scores_are_those_of_the_bert_score_package() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/expected");
+        let expected: Expected =
+            serde_json::from_slice(&std::fs::read(folder.join("bert_score.json")).unwrap()).unwrap();
+        let scorer =
+            BertScorer::load(&folder.join("tiny_bert"), Some(expected.layer), DevicePreference::Cpu).unwrap();
+        assert!(expected.pairs.len() >= 7);
+        for ExpectedPair { said, reference, scores } in &expected.pairs {
+            let ours = scorer.score(said, reference).unwrap();
+            for (ours, theirs) in ours.iter().zip(scores) {
+                assert!((ours - theirs).abs() < 1e-3, "{said:?}, {reference:?}: {ours} and not {theirs}");
+            }
+        }
+    }
 }

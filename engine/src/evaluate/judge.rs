@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::baselines::{Answer, Baselines, pathway_scorer, top_pathways};
+use super::baselines::{Answer, Baselines, told_pathways};
 use super::bertscore::BertScorer;
 use super::bootstrap::{Estimate, resample};
 use super::calibration::Reliability;
@@ -17,9 +17,9 @@ use super::text::TextScore;
 use super::truth::{CellTruth, LabelledFile};
 use crate::Result;
 use crate::anndata::SparseRow;
-use crate::describe::{CellReader, ClaimKind, Describer, Description, GenerationSettings, Phrases};
+use crate::describe::{CellReader, ClaimKind, Context, Describer, Description, GenerationSettings, Phrases};
 use crate::ontology::{Ontology, PageRankSimilarity};
-use crate::pathways::PathwayScorer;
+use crate::pathways::ToldPathways;
 use crate::progress::Watch;
 
 /// Resamples behind each interval.
@@ -44,7 +44,7 @@ pub(super) struct Judge<'a> {
 /// What is bound to one file's columns.
 struct Bound {
     reader: CellReader,
-    scorer: PathwayScorer,
+    pathways: ToldPathways,
     markers: Option<MarkerLabeller>,
 }
 
@@ -61,12 +61,20 @@ impl Judge<'_> {
     ) -> Result<FileReport> {
         let ids = file.ensembl_ids()?;
         let bound = Bound {
-            reader: self.describer.bind(&ids, &file.gene_names, file.choice.scale)?,
-            scorer: pathway_scorer(&file.genes)?,
+            reader: self.reader(file, &ids, watch)?,
+            pathways: ToldPathways::new(&file.genes)?,
             markers: if self.settings.baselines { self.markers(file, &ids, watch)? } else { None },
         };
         let outcomes = self.outcomes(file, &bound, watch, on_text)?;
-        self.conclude(file, &outcomes, watch)
+        self.conclude(file, &outcomes, bound.reader.context().map(Context::provenance), watch)
+    }
+
+    fn reader(&self, file: &LabelledFile, ids: &[Option<&str>], watch: &Watch) -> Result<CellReader> {
+        let mut reader = self.describer.bind(ids, &file.gene_names, file.choice.scale)?;
+        if !self.settings.alone {
+            self.describer.look_over(&mut reader, &file.matrix, watch)?;
+        }
+        Ok(reader)
     }
 
     /// The marker labeller with the genes' means over cells spread over the file.
@@ -132,7 +140,7 @@ impl Judge<'_> {
                 let Some(truth) = file.truth(*cell) else { continue };
                 let linear = row.linearise(file.choice.scale);
                 let description = described.remove(cell);
-                let reference = self.add_truth(&mut outcomes, &truth, &linear, &bound.scorer);
+                let reference = self.add_truth(&mut outcomes, &truth, &linear, &bound.pathways);
                 let said = description.as_ref().map_or("", |d| d.text.as_str());
                 outcomes.texts.push(TextScore::of(said, &reference));
                 outcomes.well_formed.push(description.as_ref().is_some_and(|d| d.well_formed));
@@ -168,9 +176,9 @@ impl Judge<'_> {
         outcomes: &mut Outcomes,
         truth: &CellTruth,
         linear: &SparseRow,
-        scorer: &PathwayScorer,
+        scorer: &ToldPathways,
     ) -> String {
-        let pathways = top_pathways(scorer, linear);
+        let pathways = told_pathways(scorer, linear);
         let names: Vec<&str> = pathways.iter().map(String::as_str).collect();
         let number = |word: &Option<String>| word.as_deref().map(plain);
         outcomes.truth.push(Labels {
@@ -198,7 +206,13 @@ impl Judge<'_> {
         }
     }
 
-    fn conclude(&self, file: &LabelledFile, outcomes: &Outcomes, watch: &Watch) -> Result<FileReport> {
+    fn conclude(
+        &self,
+        file: &LabelledFile,
+        outcomes: &Outcomes,
+        context: Option<serde_json::Value>,
+        watch: &Watch,
+    ) -> Result<FileReport> {
         watch.step("Comparing cell types", 0, None)?;
         let mut comparer = Comparer::new(self.ontology, PageRankSimilarity::builtin()?);
         let mut methods: BTreeMap<&'static str, Figures> = BTreeMap::new();
@@ -243,6 +257,7 @@ impl Judge<'_> {
             cells: outcomes.truth.len(),
             cell_types: by_type.len(),
             matrix: format!("{} ({})", file.choice.key, file.choice.scale.label()),
+            context,
             unknown_labels: file.unknown_labels.clone(),
             notes,
             methods,

@@ -81,6 +81,8 @@ pub struct FileReport {
     pub cell_types: usize,
     /// The matrix that was read.
     pub matrix: String,
+    /// What the file as a whole told the model about each cell; `None` where each was judged by itself.
+    pub context: Option<Value>,
     /// Labels that are no cell type, and how many cells have them; those cells are left out.
     pub unknown_labels: BTreeMap<String, usize>,
     /// What to know before trusting the figures.
@@ -110,6 +112,8 @@ pub struct ReportSettings {
     pub label: String,
     /// Cells evaluated of a file at most.
     pub limit: Option<usize>,
+    /// Whether each cell was judged by itself.
+    pub alone: bool,
     /// Seed of drawn cells and resamples.
     pub seed: u64,
     /// Resamples behind each interval.

@@ -32,6 +32,8 @@ pub struct EvaluateSettings {
     pub limit: Option<usize>,
     /// Seed of drawn cells, of resamples and of the baselines.
     pub seed: u64,
+    /// Whether each cell is judged by itself, without what its data set says.
+    pub alone: bool,
     /// Tokens of a description at most.
     pub max_new_tokens: usize,
     /// Whether the baselines run at all.
@@ -53,6 +55,7 @@ impl EvaluateSettings {
             device: DevicePreference::default(),
             label: "cell_type_ontology_term_id".to_owned(),
             limit: None,
+            alone: false,
             seed: GenerationSettings::default().seed,
             max_new_tokens: GenerationSettings::default().max_new_tokens,
             baselines: true,
@@ -128,6 +131,7 @@ pub fn evaluate(
         settings: ReportSettings {
             label: settings.label.clone(),
             limit: settings.limit,
+            alone: settings.alone,
             seed: settings.seed,
             resamples: RESAMPLES,
             max_new_tokens: settings.max_new_tokens,

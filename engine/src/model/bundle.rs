@@ -38,6 +38,9 @@ pub struct Manifest {
     /// File of the texts that the model may write, where it lists them: a JSON list of slots, each a list of texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grammar: Option<String>,
+    /// File that says how often it was taught each cell type from each tissue, in places of the grammar's slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taught: Option<String>,
     /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub temperatures: BTreeMap<String, f64>,

@@ -8,7 +8,7 @@ use super::adapter::{Adapter, AdapterConfig};
 use super::bundle::{Bundle, Prompt};
 use super::decoder::{Decoder, DecoderConfig};
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
-use super::grammar::{Grammar, Place, TokenGrammar};
+use super::grammar::{Grammar, Leaning, Place, TokenGrammar};
 use super::lora::Lora;
 use super::sampler::{Choice, GenerationSettings, Sampler, TextForm};
 use super::text::{TextTokenizer, Utf8Stream, render_chat};
@@ -219,6 +219,7 @@ impl Cell2Text {
 
     /// Writes a text for each of `cells` (rank value encodings), all in one batch per prompt length; `on_piece` gets
     /// the text as it comes. `streams` number the texts for sampling, so that a cell's text does not depend on its batch.
+    /// `leaning` is what is known of the cells beside their genes, for texts that keep to the grammar.
     ///
     /// # Errors
     /// [`Error::Model`], [`Error::Device`] or [`Error::Cancelled`].
@@ -226,6 +227,7 @@ impl Cell2Text {
         &self,
         cells: &[&[u32]],
         streams: &[u64],
+        leaning: Option<&Leaning>,
         settings: &GenerationSettings,
         watch: &Watch,
         on_piece: &mut dyn FnMut(Piece),
@@ -239,11 +241,11 @@ impl Cell2Text {
             let members: Vec<&[u32]> = group.iter().map(|&i| cells[i]).collect();
             let prompt = self.prompter.splice(&self.decoder, self.gene_vectors(&members, watch)?)?;
             let grammar = self.grammar.as_ref().filter(|_| settings.form == TextForm::Known);
-            let mut writers: Vec<Writer> = group
+            let mut writers: Vec<Writer<'_>> = group
                 .iter()
                 .map(|&i| {
                     let sampler = Sampler::new(settings, streams.get(i).copied().unwrap_or(0));
-                    Writer::new(i, sampler, grammar.map(|g| g.grammar().start()))
+                    Writer::new(i, sampler, grammar.map(|g| g.grammar().start()), leaning)
                 })
                 .collect();
             self.write(prompt, &mut writers, settings, watch, on_piece)?;
@@ -257,7 +259,7 @@ impl Cell2Text {
     fn write(
         &self,
         prompt: Tensor<3>,
-        writers: &mut [Writer],
+        writers: &mut [Writer<'_>],
         settings: &GenerationSettings,
         watch: &Watch,
         on_piece: &mut dyn FnMut(Piece),
@@ -391,7 +393,7 @@ pub fn pad_tokens(rows: &[&[u32]], pad: u32, device: &Device) -> (Tensor<2, Int>
 }
 
 /// One text being written.
-struct Writer {
+struct Writer<'a> {
     cell: usize,
     sampler: Sampler,
     stream: Utf8Stream,
@@ -399,11 +401,12 @@ struct Writer {
     text: Generated,
     /// Where it stands in the model's grammar, if it keeps to it.
     place: Option<Place>,
+    leaning: Option<&'a Leaning>,
     done: bool,
 }
 
-impl Writer {
-    fn new(cell: usize, sampler: Sampler, place: Option<Place>) -> Self {
+impl<'a> Writer<'a> {
+    fn new(cell: usize, sampler: Sampler, place: Option<Place>, leaning: Option<&'a Leaning>) -> Self {
         Self {
             cell,
             sampler,
@@ -411,6 +414,7 @@ impl Writer {
             bytes: 0,
             text: Generated::default(),
             place,
+            leaning,
             done: false,
         }
     }
@@ -458,7 +462,15 @@ impl Writer {
         if grammar.grammar().may_end(place) {
             allowed.extend(model.decoder_config.eos_token_id.iter());
         }
-        let score = |token: u32| logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let leans = |token: u32| match self.leaning {
+            Some(leaning) => grammar
+                .grammar()
+                .after(place, model.tokenizer.bytes(token))
+                .map_or(0.0, |next| leaning.towards(&next)),
+            None => 0.0,
+        };
+        let score =
+            |token: u32| logits.get(token as usize).map_or(f32::NEG_INFINITY, |score| score + leans(token));
         match allowed.as_slice() {
             // A tokenizer that cannot spell the text: it goes on as the model likes.
             [] => (self.sampler.choose(logits), Vec::new()),

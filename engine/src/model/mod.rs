@@ -19,7 +19,7 @@ pub use bundle::{
 pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
-pub use grammar::{Grammar, Place, TokenGrammar};
+pub use grammar::{Grammar, Leaning, Place, TokenGrammar};
 pub use lora::Lora;
 pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};

@@ -20,6 +20,9 @@ pub enum TextForm {
 pub struct GenerationSettings {
     /// Which texts may be written.
     pub form: TextForm,
+    /// Whether each cell is judged by itself, even where many of one data set are described together.
+    #[serde(default)]
+    pub alone: bool,
     /// Tokens after which generation stops at the latest.
     pub max_new_tokens: usize,
     /// 0 is greedy; above, the softmax temperature of sampling.
@@ -32,7 +35,14 @@ pub struct GenerationSettings {
 
 impl Default for GenerationSettings {
     fn default() -> Self {
-        Self { form: TextForm::Known, max_new_tokens: 256, temperature: 0.0, top_p: 1.0, seed: 42 }
+        Self {
+            form: TextForm::Known,
+            alone: false,
+            max_new_tokens: 256,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 42,
+        }
     }
 }
 

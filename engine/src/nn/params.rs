@@ -411,6 +411,11 @@ impl ParamSink {
         Ok(())
     }
 
+    /// Adds a tensor that was read back already.
+    pub fn add_named(&mut self, tensor: Named) {
+        self.tensors.push(tensor);
+    }
+
     /// Adds a linear map held `[input, output]` as checkpoints store it, `[output, input]`.
     ///
     /// # Errors

@@ -16,11 +16,13 @@
 //! ```
 
 mod active;
+mod paper;
 mod score;
 mod sets;
 mod ties;
 
 pub use active::{ActivityCount, active_sets};
+pub use paper::ToldPathways;
 pub use score::{Dialect, PathwayScorer};
 pub use sets::{GeneSet, GeneSets, PAPER_SETS};
 pub use ties::{decoupler_order, pyscenic_order};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::analysis::{CompareRequest, Comparison, EmbedSettings};
 use crate::anndata::MatrixKey;
+use crate::annotate::HandLabels;
 use crate::describe::GenerationSettings;
 
 /// The number of one asked-for job, unique in its session. Every event about the job carries it.
@@ -27,17 +28,21 @@ pub enum Command {
     Open(DataSource),
     /// Uses another matrix as the cells' counts; answered by [`super::Event::Opened`] with the new choice.
     UseMatrix(MatrixKey),
-    /// Reads one gene over all cells for colouring; answered by [`super::Event::GeneColoured`].
+    /// Reads one gene over all cells for colouring; answered by [`super::Event::GeneColoured`]. Where
+    /// that takes long, [`super::Event::GeneColouring`] shows what there is.
     ColourByGene {
         /// Row of the chosen matrix's gene list ([`super::Dataset::genes`]).
         gene: usize,
     },
-    /// Reads several genes over all cells, one after the other; answered by one [`super::Event::GeneRead`] a gene, in
+    /// Reads several genes over all cells, in as few passes as can be; answered by one [`super::Event::GeneRead`] a gene, in
     /// this order. A newer such command replaces an older one.
     ReadGenes {
         /// Rows of the chosen matrix's gene list ([`super::Dataset::genes`]).
         genes: Arc<[usize]>,
     },
+    /// Orders the chosen matrix by gene, into the folder of [`super::Settings::gene_caches`], so that genes are read at
+    /// once. The session sends it to itself after each [`super::Event::Opened`]; it stands back behind all else.
+    OrderGenes,
     /// Reads the record of one cell; answered by [`super::Event::CellRead`].
     ReadCell {
         /// Row of obs.
@@ -81,5 +86,15 @@ pub enum Command {
     ExportCsv {
         /// The CSV to write; replaced atomically where it exists.
         path: PathBuf,
+    },
+    /// Writes all cells described so far, and labels, as columns of obs into a copy of the open file; answered by
+    /// [`super::Event::Exported`], whose rows are columns. The file itself is never changed.
+    WriteCopy {
+        /// The copy to write; replaced atomically where it exists.
+        path: PathBuf,
+        /// Labels given by hand.
+        labels: Arc<[HandLabels]>,
+        /// Whether columns that the file has under these names are written over in the copy.
+        replace: bool,
     },
 }

@@ -10,13 +10,13 @@ use tempfile::TempPath;
 
 use super::command::{Command, DataSource};
 use super::computed::Computed;
-use super::event::{CellRecord, Dataset, Event, GeneColour, TopGene};
+use super::event::{CellRecord, Dataset, Event, TopGene};
+use super::genes::{self, Twin};
 use super::jobs::{JobContext, lock};
 use super::run::Shared;
-use super::{analysis, dataset};
-use crate::analysis::{log1p_cp10k, row_totals};
-use crate::anndata::{AnnData, Matrix, MatrixKey, Scale, SparseRow};
-use crate::annotate::{Annotation, Export, InputFile, write_csv};
+use super::{analysis, dataset, trial};
+use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow};
+use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, write_copy, write_csv};
 use crate::error::Problem;
 use crate::progress::Watch;
 use crate::{Error, Result, assets};
@@ -30,7 +30,9 @@ pub(super) struct OpenData {
     pub matrix: Arc<Matrix>,
     file: Arc<OpenFile>,
     /// Row sums of the chosen matrix, `[n_obs]`; computed when first needed.
-    totals: OnceLock<Arc<[f64]>>,
+    pub(super) totals: OnceLock<Arc<[f64]>>,
+    /// The same matrix ordered by gene, once it is there.
+    pub(super) twin: Twin,
 }
 
 /// The part of [`OpenData`] that stays the same when another matrix is chosen.
@@ -91,6 +93,7 @@ impl OpenData {
             matrix: self.matrix.clone(),
             file: self.file.clone(),
             totals: self.totals.clone(),
+            twin: self.twin.clone(),
         }
     }
 
@@ -120,9 +123,10 @@ impl DataWorker {
         match command {
             Command::Open(source) => self.open(ctx, source),
             Command::UseMatrix(key) => self.use_matrix(ctx, &key),
-            Command::ColourByGene { gene } => self.colour(ctx, gene),
-            Command::ReadGenes { genes } => self.read_genes(ctx, &genes),
+            Command::ColourByGene { gene } => genes::colour(&self.shared, ctx, gene),
+            Command::ReadGenes { genes } => genes::read_genes(&self.shared, ctx, &genes),
             Command::ReadCell { cell } => self.read_cell(ctx, cell),
+            Command::OrderGenes => genes::order_genes(&self.shared, ctx),
             Command::Compare(request) => analysis::compare_sets(&self.shared, ctx, &request),
             Command::ReadQuality => analysis::judge_cells(&self.shared, ctx),
             Command::Embed(settings) => analysis::embed_cells(&self.shared, ctx, settings),
@@ -131,6 +135,7 @@ impl DataWorker {
                 analysis::export_comparison(&self.shared, ctx, &result, &path)
             }
             Command::ExportCsv { path } => self.export(ctx, &path),
+            Command::WriteCopy { path, labels, replace } => self.write_copy(ctx, &path, &labels, replace),
             Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
                 "a description",
                 "the worker that reads files",
@@ -145,7 +150,10 @@ impl DataWorker {
         ctx.started(format!("Opening {name}"))?;
         let stamp = stamp(&source);
         let (anndata, sample) = match &source {
-            DataSource::File(path) => (AnnData::open(path, &ctx.watch)?, None),
+            DataSource::File(path) => {
+                trial::try_apart(&self.shared.settings, path, &ctx.watch)?;
+                (AnnData::open(path, &ctx.watch)?, None)
+            }
             DataSource::Sample => {
                 let path = write_sample()?;
                 (AnnData::open(&path, &ctx.watch)?, Some(path))
@@ -183,33 +191,15 @@ impl DataWorker {
         let dataset = Arc::new(dataset);
         // From here on the job counts as done, even if it is stopped: engine and face must not disagree.
         ctx.watch.check()?;
-        self.shared.set_data(OpenData { dataset: dataset.clone(), matrix, file, totals: OnceLock::new() });
-        ctx.emit_done(Event::Opened { job: ctx.id, dataset })
-    }
-
-    fn colour(&self, ctx: &JobContext, gene: usize) -> Result<()> {
-        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
-        ctx.started(format!("Colouring by {}", open.symbol(gene)?))?;
-        let colour = open.gene(gene, &ctx.watch)?;
-        ctx.emit(Event::GeneColoured { job: ctx.id, colour })
-    }
-
-    fn read_genes(&self, ctx: &JobContext, genes: &[usize]) -> Result<()> {
-        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
-        // What is not there is refused before anything is read.
-        for gene in genes {
-            open.symbol(*gene)?;
-        }
-        ctx.started(match genes {
-            [gene] => format!("Reading {}", open.symbol(*gene)?),
-            genes => format!("Reading {} genes", genes.len()),
-        })?;
-        for (done, gene) in genes.iter().enumerate() {
-            ctx.watch.step("Reading genes", done as u64, Some(genes.len() as u64))?;
-            let quiet = Watch::new(ctx.watch.cancel().clone(), |_| {});
-            let colour = open.gene(*gene, &quiet)?;
-            ctx.emit(Event::GeneRead { job: ctx.id, colour })?;
-        }
+        self.shared.set_data(OpenData {
+            dataset: dataset.clone(),
+            matrix,
+            file,
+            totals: OnceLock::new(),
+            twin: Twin::default(),
+        });
+        ctx.emit_done(Event::Opened { job: ctx.id, dataset })?;
+        self.shared.order_genes();
         Ok(())
     }
 
@@ -265,38 +255,29 @@ impl DataWorker {
         let rows = write_csv(path, &export, &ctx.watch)?;
         ctx.emit_done(Event::Exported { job: ctx.id, path: path.to_path_buf(), rows, unit: "cells" })
     }
+
+    fn write_copy(&self, ctx: &JobContext, path: &Path, labels: &[HandLabels], replace: bool) -> Result<()> {
+        let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
+        let dataset = &open.dataset;
+        let annotations = lock(&open.file.annotations).clone();
+        ctx.started(format!("Writing {}", path.display()))?;
+        let request = CopyRequest {
+            annotations: &annotations,
+            labels,
+            replace,
+            flags: &dataset::flags(dataset),
+            data: open.provenance(),
+            source: match &dataset.source {
+                DataSource::Sample => None,
+                DataSource::File(path) => Some(path),
+            },
+        };
+        let rows = write_copy(path, &open.file.anndata, &request, &ctx.watch)?;
+        ctx.emit_done(Event::Exported { job: ctx.id, path: path.to_path_buf(), rows, unit: "columns" })
+    }
 }
 
 impl OpenData {
-    /// What the gene is called, where there is such a gene.
-    fn symbol(&self, gene: usize) -> Result<&str> {
-        self.dataset.genes.get(gene).map(String::as_str).ok_or_else(|| {
-            Error::request(Problem::new(
-                format!("gene {gene}"),
-                "no such row of var",
-                format!("a row below {}", self.dataset.genes.len()),
-                "Choose a gene of the open data set.",
-            ))
-        })
-    }
-
-    /// One gene over all cells, as shown: see [`GeneColour::values`].
-    fn gene(&self, gene: usize, watch: &Watch) -> Result<GeneColour> {
-        let symbol = self.symbol(gene)?.to_owned();
-        let mut values = self.matrix.column(gene, watch)?;
-        let unit = match self.dataset.matrix.scale {
-            Scale::Counts | Scale::Linear => {
-                for (value, total) in values.iter_mut().zip(self.totals(watch)?.iter()) {
-                    *value = log1p_cp10k(*value, *total);
-                }
-                "log1p of counts per 10,000"
-            }
-            Scale::Log1p => "log1p as in the file",
-            Scale::Scaled => "scaled as in the file",
-        };
-        Ok(GeneColour { gene, symbol, values: values.into(), unit })
-    }
-
     /// The file as tables name it; its hash is computed at the first export.
     pub(super) fn input(&self, watch: &Watch) -> Result<InputFile> {
         if let Some(input) = self.file.input.get() {
@@ -324,15 +305,6 @@ impl OpenData {
                 .map(|f| json!({ "element": f.element, "message": f.message, "serious": f.serious }))
                 .collect::<Vec<_>>(),
         })
-    }
-
-    /// Row sums of the chosen matrix, `[n_obs]`: one pass over the file, the first time.
-    pub(super) fn totals(&self, watch: &Watch) -> Result<Arc<[f64]>> {
-        if let Some(totals) = self.totals.get() {
-            return Ok(totals.clone());
-        }
-        let totals = row_totals(&self.matrix, watch)?;
-        Ok(self.totals.get_or_init(|| totals.into()).clone())
     }
 }
 

@@ -169,6 +169,13 @@ pub enum Event {
         /// Its values.
         colour: GeneColour,
     },
+    /// A gene is being read, and this much of it is there; cells to come are missing (NaN).
+    GeneColouring {
+        /// The job.
+        job: JobId,
+        /// Its values so far.
+        colour: GeneColour,
+    },
     /// One of several genes was read.
     GeneRead {
         /// The job.
@@ -243,7 +250,7 @@ pub enum Event {
         path: PathBuf,
         /// Data rows in it.
         rows: usize,
-        /// What a row is, in the plural: "cells" or "genes".
+        /// What a row is, in the plural: "cells", "genes" or "columns".
         unit: &'static str,
     },
     /// The job is done.
@@ -273,6 +280,7 @@ impl Event {
             | Self::Progressed { job, .. }
             | Self::Opened { job, .. }
             | Self::GeneColoured { job, .. }
+            | Self::GeneColouring { job, .. }
             | Self::GeneRead { job, .. }
             | Self::CellRead { job, .. }
             | Self::ModelLoaded { job, .. }

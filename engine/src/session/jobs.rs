@@ -45,6 +45,8 @@ pub(super) enum Lane {
     Cell,
     /// Compares and judges cells and computes maps, which takes long.
     Analysis,
+    /// Orders matrices by gene, behind all else.
+    Background,
     /// Runs the model.
     Model,
 }
@@ -57,6 +59,7 @@ pub(super) enum Kind {
     ColourByGene,
     ReadGenes,
     ReadCell,
+    OrderGenes,
     Describe,
     Annotate,
     Compare,
@@ -65,6 +68,7 @@ pub(super) enum Kind {
     ExportComparison,
     ExportMap,
     ExportCsv,
+    WriteCopy,
 }
 
 impl Kind {
@@ -75,6 +79,7 @@ impl Kind {
             Command::ColourByGene { .. } => Self::ColourByGene,
             Command::ReadGenes { .. } => Self::ReadGenes,
             Command::ReadCell { .. } => Self::ReadCell,
+            Command::OrderGenes => Self::OrderGenes,
             Command::Describe { .. } => Self::Describe,
             Command::Annotate { .. } => Self::Annotate,
             Command::Compare(_) => Self::Compare,
@@ -83,6 +88,7 @@ impl Kind {
             Command::ExportComparison { .. } => Self::ExportComparison,
             Command::ExportMap { .. } => Self::ExportMap,
             Command::ExportCsv { .. } => Self::ExportCsv,
+            Command::WriteCopy { .. } => Self::WriteCopy,
         }
     }
 
@@ -90,6 +96,7 @@ impl Kind {
         match self {
             Self::Describe | Self::Annotate => Lane::Model,
             Self::ReadCell => Lane::Cell,
+            Self::OrderGenes => Lane::Background,
             Self::Compare | Self::ReadQuality | Self::Embed => Lane::Analysis,
             Self::Open
             | Self::UseMatrix
@@ -97,7 +104,8 @@ impl Kind {
             | Self::ReadGenes
             | Self::ExportComparison
             | Self::ExportMap
-            | Self::ExportCsv => Lane::Data,
+            | Self::ExportCsv
+            | Self::WriteCopy => Lane::Data,
         }
     }
 
@@ -111,7 +119,9 @@ impl Kind {
         match self {
             Self::Open => true,
             Self::UseMatrix => {
-                !matches!(older, Self::ExportCsv | Self::ExportComparison | Self::ExportMap | Self::Open)
+                let writes = [Self::ExportCsv, Self::ExportComparison, Self::ExportMap, Self::WriteCopy]
+                    .contains(&older);
+                !writes && older != Self::Open
             }
             // A running read ends within milliseconds; stopping it would starve a face that asks on every hover.
             Self::ReadCell => older == Self::ReadCell && !running,
@@ -121,6 +131,7 @@ impl Kind {
             Self::ReadQuality => older == Self::ReadQuality,
             Self::Embed => older == Self::Embed,
             Self::Describe => older == Self::Describe,
+            Self::OrderGenes => older == Self::OrderGenes,
             _ => false,
         }
     }
@@ -303,6 +314,14 @@ impl Hub {
                 Err(SendTimeoutError::Disconnected(_)) => return Err(Error::Cancelled),
             }
         }
+    }
+
+    /// Whether anything is done that the user waits for: all but work in the background and long annotating.
+    pub(super) fn user_waits(&self) -> bool {
+        lock(&self.registry)
+            .live
+            .values()
+            .any(|e| e.running && !matches!(e.kind, Kind::OrderGenes | Kind::Annotate))
     }
 
     /// Marks a job as running; `false` where it was stopped while it waited.

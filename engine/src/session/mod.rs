@@ -3,13 +3,14 @@
 //! A [`Session`] owns the open data set and the loaded model on threads of its own. A face (the window, the
 //! command line) sends [`Command`]s and drains [`Event`]s; it never waits for either.
 //!
-//! Four workers serve one session, so that looking never waits for describing, nor a click for a whole gene:
+//! Five workers serve one session, so that looking never waits for describing, nor a click for a whole gene:
 //!
 //! | worker | commands |
 //! | --- | --- |
-//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ReadGenes`], [`Command::ExportCsv`], [`Command::ExportComparison`], [`Command::ExportMap`] |
+//! | data | [`Command::Open`], [`Command::UseMatrix`], [`Command::ColourByGene`], [`Command::ReadGenes`], [`Command::ExportCsv`], [`Command::WriteCopy`], [`Command::ExportComparison`], [`Command::ExportMap`] |
 //! | cell | [`Command::ReadCell`] |
 //! | analysis | [`Command::Compare`], [`Command::ReadQuality`], [`Command::Embed`] |
+//! | background | [`Command::OrderGenes`] |
 //! | model | [`Command::Describe`], [`Command::Annotate`] |
 //!
 //! Each worker takes its commands in the order sent; a description asked for during an annotate job is slipped in
@@ -39,6 +40,7 @@ mod data;
 mod dataset;
 mod doctor;
 mod event;
+mod genes;
 mod jobs;
 mod model;
 mod run;
@@ -49,7 +51,10 @@ mod tests;
 #[cfg(test)]
 mod tests_of_analysis;
 #[cfg(test)]
+mod tests_of_genes;
+#[cfg(test)]
 mod tests_on_data;
+mod trial;
 
 pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
@@ -59,3 +64,4 @@ pub use event::{
     TopGene,
 };
 pub use run::{Session, Settings};
+pub use trial::try_file;

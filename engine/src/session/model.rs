@@ -93,6 +93,10 @@ impl ModelWorker {
                     open.cell_name(*cell)?;
                 }
                 ctx.started(format!("Describing {} cells", cells.len()))?;
+                self.loaded.ready(&self.shared, ctx, &open)?;
+                if !settings.alone {
+                    self.loaded.look_over(ctx, &open)?;
+                }
                 let ready = self.loaded.ready(&self.shared, ctx, &open)?;
                 annotate(&self.shared, &self.queue, &ready, ctx, cells, settings)
             }
@@ -140,6 +144,16 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Lets the whole data set say what it knows of each of its cells, once.
+    fn look_over(&mut self, ctx: &JobContext, open: &OpenData) -> Result<()> {
+        match (&self.describer, &mut self.reader) {
+            (Some(describer), Some((_, reader))) => describer.look_over(reader, &open.matrix, &ctx.watch),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Ready<'_> {
     fn describe(&self, ctx: &JobContext, cell: usize, settings: &GenerationSettings) -> Result<()> {
         let row = self.open.row(cell, &ctx.watch)?;
@@ -155,13 +169,22 @@ impl Ready<'_> {
         ctx.emit_done(Event::Described { job: ctx.id, description })
     }
 
+    /// The model, and what it knew of the cell beside its genes.
+    fn model_provenance(&self) -> serde_json::Value {
+        let mut model = self.describer.provenance();
+        if let (Some(context), Some(model)) = (self.reader.context(), model.as_object_mut()) {
+            model.insert("context".to_owned(), context.provenance());
+        }
+        model
+    }
+
     fn run(&self, settings: &GenerationSettings) -> Arc<Run> {
         let report = self.describer.report();
         Arc::new(Run {
             matrix: self.open.dataset.matrix.clone(),
             settings: settings.clone(),
             model_id: report.id,
-            model: self.describer.provenance(),
+            model: self.model_provenance(),
             device: report.device_name,
         })
     }

@@ -29,6 +29,11 @@ pub struct Settings {
     pub device: DevicePreference,
     /// Folder of a model bundle; `None` is the built-in model.
     pub model: Option<PathBuf>,
+    /// Folder of gene-major twins, which are made in the background; `None` makes and uses none.
+    pub gene_caches: Option<PathBuf>,
+    /// This program, which is started as `PROGRAM try FILE` to try a file before it is opened here; `None` opens files
+    /// untried.
+    pub trial: Option<PathBuf>,
 }
 
 /// What the workers share: the hub and the open data set.
@@ -37,6 +42,8 @@ pub(super) struct Shared {
     pub settings: Settings,
     data: Mutex<DataState>,
     settled: Condvar,
+    /// The way in to the background worker; none once the session goes away.
+    background: Mutex<Option<Sender<Job>>>,
 }
 
 #[derive(Default)]
@@ -90,6 +97,15 @@ impl Shared {
         Ok(())
     }
 
+    /// Has the open matrix ordered by gene in the background, where the settings ask for it.
+    pub(super) fn order_genes(&self) {
+        if self.settings.gene_caches.is_some()
+            && let Some(queue) = &*lock(&self.background)
+        {
+            self.hub.send(Command::OrderGenes, queue);
+        }
+    }
+
     fn settle(&self, epoch: u64) {
         let mut data = lock(&self.data);
         data.epoch = data.epoch.max(epoch);
@@ -112,6 +128,7 @@ struct Queues {
     data: Sender<Job>,
     cell: Sender<Job>,
     analysis: Sender<Job>,
+    background: Sender<Job>,
     model: Sender<Job>,
 }
 
@@ -140,18 +157,26 @@ impl Session {
 
     pub(super) fn start_with(settings: Settings, events_waiting: usize) -> Result<Self> {
         let (hub, outlet) = Hub::new(events_waiting);
-        let shared = Arc::new(Shared { hub, settings, data: Mutex::default(), settled: Condvar::new() });
+        let (background, background_jobs) = bounded(COMMANDS_WAITING);
+        let shared = Arc::new(Shared {
+            hub,
+            settings,
+            data: Mutex::default(),
+            settled: Condvar::new(),
+            background: Mutex::new(Some(background.clone())),
+        });
         let (data, data_jobs) = bounded(COMMANDS_WAITING);
         let (cell, cell_jobs) = bounded(COMMANDS_WAITING);
         let (analysis, analysis_jobs) = bounded(COMMANDS_WAITING);
         let (model, model_jobs) = bounded(COMMANDS_WAITING);
         // Built before its threads, so that a failed start of one still ends the others.
-        let queues = Some(Queues { data, cell, analysis, model });
+        let queues = Some(Queues { data, cell, analysis, background, model });
         let mut session = Self { shared: shared.clone(), outlet, queues, threads: Vec::new() };
         for (name, jobs) in [
             ("cell2text-data", data_jobs),
             ("cell2text-cell", cell_jobs),
             ("cell2text-analysis", analysis_jobs),
+            ("cell2text-background", background_jobs),
         ] {
             let shared = shared.clone();
             session.spawn(name, move || serve_data(&shared, &jobs))?;
@@ -167,7 +192,7 @@ impl Session {
                     Error::request(Problem::new(
                         "the engine",
                         format!("no thread to be had ({e})"),
-                        "four threads",
+                        "five threads",
                         "Close other programs and try again.",
                     ))
                 },
@@ -183,6 +208,7 @@ impl Session {
             Lane::Data => &queues.data,
             Lane::Cell => &queues.cell,
             Lane::Analysis => &queues.analysis,
+            Lane::Background => &queues.background,
             Lane::Model => &queues.model,
         });
         match queue {
@@ -223,6 +249,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.queues = None;
+        *lock(&self.shared.background) = None;
         self.shared.hub.close();
         for thread in self.threads.drain(..) {
             // A worker catches the panics of its jobs; one that panicked all the same is gone, which is all we want.

@@ -39,7 +39,7 @@ pub(super) fn open(session: &Session, source: DataSource) -> Arc<Dataset> {
 }
 
 pub(super) fn sample() -> (Session, Arc<Dataset>) {
-    let session = Session::start(Settings { device: DevicePreference::Cpu, model: None }).unwrap();
+    let session = Session::start(Settings { device: DevicePreference::Cpu, ..Settings::default() }).unwrap();
     let dataset = open(&session, DataSource::Sample);
     (session, dataset)
 }

@@ -1,11 +1,13 @@
 //! Checkpoints: everything a run needs to go on exactly where it stopped.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Adam;
+use super::pretrained::Pretrained;
 use super::trainee::{Configs, Trainee};
 use crate::error::Problem;
 use crate::files::{sha256_hex, write_atomically};
@@ -25,6 +27,9 @@ pub(super) struct Position {
     pub(super) examples: u64,
     /// Hash of the recipe, which must not change within a run.
     pub(super) recipe: String,
+    /// Hashes of the weights that the run began from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) pretrained: BTreeMap<String, String>,
 }
 
 /// The folder of a run's checkpoints. Two take turns, so that one is whole whatever happens.
@@ -55,7 +60,11 @@ impl CheckpointFolder {
     ///
     /// # Errors
     /// [`Error::Train`] when it was made by another recipe or is damaged.
-    pub(super) fn newest(&self, recipe_hash: &str) -> Result<Option<(PathBuf, Position)>> {
+    pub(super) fn newest(
+        &self,
+        recipe_hash: &str,
+        pretrained: &Pretrained,
+    ) -> Result<Option<(PathBuf, Position)>> {
         let pointer = self.0.join(CURRENT);
         if !pointer.is_file() {
             return Ok(None);
@@ -91,6 +100,17 @@ impl CheckpointFolder {
                 .in_file(&self.0),
             ));
         }
+        if position.pretrained != pretrained.hashes {
+            return Err(Error::train(
+                Problem::new(
+                    "encoder.from, decoder.from",
+                    "other weights than when the run began",
+                    "the same",
+                    "Put the same weights there, or name another --out folder.",
+                )
+                .in_file(&self.0),
+            ));
+        }
         Ok(Some((folder, position)))
     }
 
@@ -100,7 +120,7 @@ impl CheckpointFolder {
     /// [`Error::Io`] or [`Error::Device`].
     pub(super) fn write(
         &self,
-        trainee: &Trainee,
+        (trainee, configs, pretrained): (&Trainee, &Configs, &Pretrained),
         adam: &Adam,
         genes: &GeneDictionary,
         tokenizer: &TextTokenizer,
@@ -112,7 +132,7 @@ impl CheckpointFolder {
         let folder = self.0.join(name);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("make the folder", &folder, e))?;
         let mut sink = ParamSink::default();
-        trainee.export(&mut sink)?;
+        trainee.export(&mut sink, configs, pretrained)?;
         write_safetensors(&folder.join("model.safetensors"), &sink.into_tensors(), false)?;
         write_safetensors(&folder.join("optimizer.safetensors"), &adam.export()?, false)?;
         write_atomically(&folder.join("genes.tsv"), &genes.write_tsv())?;
@@ -141,9 +161,14 @@ pub(super) fn read_vocabularies(folder: &Path) -> Result<(GeneDictionary, TextTo
 ///
 /// # Errors
 /// As reading either.
-pub(super) fn read_state(folder: &Path, configs: &Configs, device: &Device) -> Result<(Trainee, Adam)> {
+pub(super) fn read_state(
+    folder: &Path,
+    configs: &Configs,
+    pretrained: &Pretrained,
+    device: &Device,
+) -> Result<(Trainee, Adam)> {
     let weights = WeightFiles::open(&[folder.join("model.safetensors")])?;
-    let trainee = Trainee::new(configs, &mut Params::from_files(&weights, "", device))?;
+    let trainee = Trainee::read(configs, &mut Params::from_files(&weights, "", device), pretrained)?;
     let state = WeightFiles::open(&[folder.join("optimizer.safetensors")])?;
     Ok((trainee, Adam::import(&state, &device.clone().inner())?))
 }

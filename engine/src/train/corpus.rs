@@ -159,6 +159,7 @@ impl Corpus {
         let diseases = obs.column(&source.disease_column);
         let stages = obs.column(&source.stage_column);
         let sexes = obs.column("sex");
+        let scales = obs.column("scale_guess");
         let ontology = Ontology::builtin()?;
         let mut rows = Vec::new();
         for start in (0..matrix.n_rows()).step_by(BLOCK_ROWS) {
@@ -186,9 +187,15 @@ impl Corpus {
                     None => None,
                 };
                 let sex = sexes.and_then(|c| c.text(at)).filter(|s| s == "male" || s == "female");
-                let tissue = source.tissues.get(&tissue).cloned().unwrap_or(tissue);
+                let of_type = source.tissues_of_types.get(&tissue).and_then(|types| types.get(&id));
+                let tissue = of_type.or_else(|| source.tissues.get(&tissue)).cloned().unwrap_or(tissue);
+                let mut values = to_genes(&row.linearise(choice.scale), &column_to_gene);
+                if let Some(&power) = scales.and_then(|c| c.text(at)).and_then(|s| source.sharpen.get(&s)) {
+                    // Their common factor is of no account: cells are drawn by shares of a profile.
+                    values.values.iter_mut().for_each(|value| *value = value.max(0.0).powf(power as f32));
+                }
                 rows.push(LabelledRow {
-                    values: to_genes(&row.linearise(choice.scale), &column_to_gene),
+                    values,
                     cell_type: self.cell_types.number(&id),
                     tissue: self.tissues.number(&tissue),
                     disease: self.diseases.number(&disease),

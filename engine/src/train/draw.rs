@@ -7,7 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Gamma, Normal, Poisson};
 
 use super::corpus::{Corpus, LabelledRow, SourceRows};
+use super::disturb::Disturbances;
 use super::recipe::{CellRecipe, SourceForm};
+use crate::Result;
 use crate::anndata::SparseRow;
 
 /// A drawn cell.
@@ -31,11 +33,15 @@ pub(super) struct Drawer<'a> {
     ambient: Vec<Vec<f32>>,
     /// How often the rows of each tissue are drawn.
     tissue_weights: Vec<f64>,
+    disturbances: Disturbances,
 }
 
 impl<'a> Drawer<'a> {
     /// A drawer whose cells all follow from `seed`.
-    pub(super) fn new(corpus: &'a Corpus, recipe: &'a CellRecipe, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// As [`Disturbances::new`].
+    pub(super) fn new(corpus: &'a Corpus, recipe: &'a CellRecipe, seed: u64) -> Result<Self> {
         let n = corpus.genes.len();
         let mut ambient = vec![vec![0f32; n]; corpus.tissues.len()];
         let (mut sums, mut squares, mut count) = (vec![0f64; n], vec![0f64; n], 0f64);
@@ -63,7 +69,8 @@ impl<'a> Drawer<'a> {
         }
         let weight = |tissue: &String| recipe.tissue_weights.get(tissue).copied().unwrap_or(1.0);
         let tissue_weights = corpus.tissues.words().iter().map(weight).collect();
-        Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights }
+        let disturbances = Disturbances::new(corpus)?;
+        Ok(Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights, disturbances })
     }
 
     /// Genes by falling variance between profiles.
@@ -81,6 +88,7 @@ impl<'a> Drawer<'a> {
             SourceForm::Profiles => self.counts_from_profile(row, &mut rng),
             SourceForm::Cells => self.thin(row, &mut rng),
         };
+        values = self.disturbances.befall(values, row, source, self.recipe, &mut rng);
         if rng.random::<f64>() < self.recipe.panel_share {
             values = self.cut_to_panel(&values, &mut rng);
         }
@@ -88,20 +96,38 @@ impl<'a> Drawer<'a> {
     }
 
     fn choose_source(&self, rng: &mut StdRng) -> &'a SourceRows {
-        let weights: Vec<f64> = self.corpus.sources.iter().map(|s| s.weight).collect();
-        &self.corpus.sources[choose(&weights, rng)]
+        &self.corpus.sources[choose(&self.source_weights(), rng)]
     }
 
     fn choose_row(&self, source: &'a SourceRows, rng: &mut StdRng) -> &'a LabelledRow {
-        let weights: Vec<f64> = source
-            .by_type
-            .iter()
-            .map(|(_, rows)| (rows.len() as f64).powf(self.recipe.type_balance))
-            .collect();
-        let (_, rows) = &source.by_type[choose(&weights, rng)];
-        let weights: Vec<f64> =
-            rows.iter().map(|&row| self.tissue_weights[source.rows[row].tissue]).collect();
-        &source.rows[rows[choose(&weights, rng)]]
+        let (_, rows) = &source.by_type[choose(&self.type_weights(source), rng)];
+        &source.rows[rows[choose(&self.row_weights(source, rows), rng)]]
+    }
+
+    fn source_weights(&self) -> Vec<f64> {
+        self.corpus.sources.iter().map(|s| s.weight).collect()
+    }
+
+    fn type_weights(&self, source: &SourceRows) -> Vec<f64> {
+        source.by_type.iter().map(|(_, rows)| (rows.len() as f64).powf(self.recipe.type_balance)).collect()
+    }
+
+    fn row_weights(&self, source: &SourceRows, rows: &[usize]) -> Vec<f64> {
+        rows.iter().map(|&row| self.tissue_weights[source.rows[row].tissue]).collect()
+    }
+
+    /// Every row with its share of the drawn cells.
+    pub(super) fn row_shares(&self) -> Vec<(&'a LabelledRow, f64)> {
+        let corpus: &'a Corpus = self.corpus;
+        let mut shares = Vec::new();
+        for (source, of_source) in corpus.sources.iter().zip(to_shares(self.source_weights())) {
+            for ((_, rows), of_type) in source.by_type.iter().zip(to_shares(self.type_weights(source))) {
+                for (&row, of_row) in rows.iter().zip(to_shares(self.row_weights(source, rows))) {
+                    shares.push((&source.rows[row], of_source * of_type * of_row));
+                }
+            }
+        }
+        shares
     }
 
     /// Gamma–Poisson counts about a profile, with a share from the average of the tissue.
@@ -174,6 +200,12 @@ fn poisson_row(means: impl Iterator<Item = (u32, f64)>, rng: &mut StdRng) -> Spa
 
 fn log_uniform([low, high]: [f64; 2], rng: &mut StdRng) -> f64 {
     (low.ln() + rng.random::<f64>() * (high / low).ln()).exp()
+}
+
+fn to_shares(mut weights: Vec<f64>) -> Vec<f64> {
+    let all: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|w| *w /= all);
+    weights
 }
 
 fn choose(weights: &[f64], rng: &mut StdRng) -> usize {

@@ -1,5 +1,7 @@
 //! From drawn cells to what the model is shown: gene tokens, labels, the words of the description.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -9,11 +11,11 @@ use tokenizers::{AddedToken, Tokenizer, TokenizerBuilder};
 use super::corpus::Corpus;
 use super::draw::Drawer;
 use super::recipe::Recipe;
-use crate::describe::{KnownWords, Phrases};
+use crate::describe::{KnownWords, Phrases, Taught};
 use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
 use crate::model::TextTokenizer;
-use crate::pathways::{Dialect, GeneSets, PAPER_SETS, PathwayScorer};
+use crate::pathways::ToldPathways;
 use crate::progress::Watch;
 use crate::tokens::{GeneDictionary, RankEncoder, SpecialTokens, TokenKind};
 use crate::{Error, Result};
@@ -43,12 +45,12 @@ pub(super) struct ExampleMaker<'a> {
     corpus: &'a Corpus,
     drawer: Drawer<'a>,
     encoder: RankEncoder,
-    scorer: PathwayScorer,
+    pathways: ToldPathways,
     phrases: &'static Phrases,
     pathway_texts: Vec<String>,
     tokenizer: TextTokenizer,
     end_of_text: u32,
-    /// Shorter encodings are not shown, so that every prompt of a batch has the same length.
+    /// Shorter encodings are not shown.
     least_tokens: usize,
     /// Whether encodings end with a token of their own.
     has_end: bool,
@@ -65,26 +67,28 @@ impl<'a> ExampleMaker<'a> {
     pub(super) fn new(
         corpus: &'a Corpus,
         recipe: &'a Recipe,
-        given: Option<(GeneDictionary, TextTokenizer)>,
+        given: (Option<GeneDictionary>, Option<TextTokenizer>),
         watch: &Watch,
     ) -> Result<(Self, GeneDictionary)> {
-        let drawer = Drawer::new(corpus, &recipe.cells, recipe.seed);
+        let drawer = Drawer::new(corpus, &recipe.cells, recipe.seed)?;
         let table = GeneTable::builtin()?;
-        let sets = GeneSets::hallmark()?.only(&PAPER_SETS);
         let columns: Vec<Option<GeneId>> = corpus.genes.iter().copied().map(Some).collect();
-        let scorer = PathwayScorer::new(&sets, &columns, Dialect::Decoupler)?;
+        let pathways = ToldPathways::new(&columns)?;
         let phrases = Phrases::builtin()?;
-        let pathway_texts: Vec<String> = scorer
+        let pathway_texts: Vec<String> = pathways
             .names()
             .iter()
             .map(|n| phrases.pathway(n).map_or_else(|| n.clone(), str::to_owned))
             .collect();
-        let (dictionary, tokenizer) = match given {
-            Some(both) => both,
+        let dictionary = match given.0 {
+            Some(dictionary) => dictionary,
+            None => build_dictionary(corpus, &drawer, recipe, watch)?,
+        };
+        let tokenizer = match given.1 {
+            Some(tokenizer) => tokenizer,
             None => {
-                let dictionary = build_dictionary(corpus, &drawer, recipe, watch)?;
                 watch.step("Building the tokenizer", 0, None)?;
-                (dictionary, build_tokenizer(corpus, recipe, phrases, &pathway_texts)?)
+                build_tokenizer(corpus, recipe, phrases, &pathway_texts)?
             }
         };
         let end_of_text = tokenizer.token(&recipe.decoder.end_of_text).ok_or_else(|| {
@@ -97,12 +101,12 @@ impl<'a> ExampleMaker<'a> {
         })?;
         let ids: Vec<Option<&str>> = corpus.genes.iter().map(|&g| Some(table.ensembl_id(g))).collect();
         let encoder = RankEncoder::new(&dictionary, recipe.genes.kind, recipe.genes.max_len, &ids);
-        let least_tokens = recipe.prompt.top_k;
+        let least_tokens = recipe.genes.least.unwrap_or(recipe.prompt.top_k);
         let maker = Self {
             corpus,
             drawer,
             encoder,
-            scorer,
+            pathways,
             phrases,
             pathway_texts,
             tokenizer,
@@ -132,6 +136,25 @@ impl<'a> ExampleMaker<'a> {
         words
     }
 
+    /// How often each type is drawn from each tissue, in places of the slots of the known words.
+    pub(super) fn taught(&self) -> Taught {
+        let words = self.known_words();
+        let mut shares: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+        for (row, share) in self.drawer.row_shares() {
+            if let Some(places) = words.places(&self.corpus.facts(row, self.phrases)) {
+                *shares.entry(places).or_default() += share;
+            }
+        }
+        Taught {
+            cell_type_slot: KnownWords::CELL_TYPE_SLOT,
+            tissue_slot: KnownWords::TISSUE_SLOT,
+            shares: shares
+                .into_iter()
+                .map(|((cell_type, tissue), share)| (cell_type, tissue, share))
+                .collect(),
+        }
+    }
+
     /// Examples `first..first + n` of the endless series, made on all cores, their genes cut to `max_len` tokens.
     ///
     /// # Errors
@@ -154,8 +177,8 @@ impl<'a> ExampleMaker<'a> {
                 let cut = kept..tokens.len() - usize::from(self.has_end);
                 tokens.drain(cut);
             }
-            let best = self.scorer.enriched(&cell.values, 2);
-            let at = |i: usize| best.get(i).map_or(0, |(set, _)| *set);
+            let told = self.pathways.told(&cell.values);
+            let at = |i: usize| told.get(i).copied().unwrap_or(0);
             let pathways = [at(0), at(1)];
             let mut facts = self.corpus.facts(cell.row, self.phrases);
             facts.pathways = pathways.iter().filter_map(|&p| self.pathway_texts.get(p).cloned()).collect();

@@ -6,11 +6,14 @@
 mod calibration;
 mod checkpoint;
 mod corpus;
+mod disturb;
 mod draw;
 mod examples;
 mod gene_vectors;
+mod low_rank;
 mod optimizer;
 mod plot;
+mod pretrained;
 mod recipe;
 mod run;
 mod sample;
@@ -21,7 +24,7 @@ mod trainee;
 
 pub use recipe::{
     AdapterRecipe, CalibrationStudy, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors,
-    Objective, Recipe, Source, SourceForm, Stage,
+    LoraRecipe, Objective, Recipe, Source, SourceForm, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
 pub use sample::{LabelledDraw, draw_labelled};

@@ -32,7 +32,8 @@ pub struct Recipe {
     pub decoder: DecoderRecipe,
     /// How the decoder is asked.
     pub prompt: Prompt,
-    /// The chat template, in Jinja.
+    /// The chat template, in Jinja; where it is empty, that of the folder `decoder.from`.
+    #[serde(default)]
     pub chat_template: String,
     /// How cells are drawn.
     pub cells: CellRecipe,
@@ -70,27 +71,45 @@ pub struct CalibrationStudy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeneRecipe {
-    /// Genes with a token: those that vary most between the profiles.
+    /// Genes with a token: those that vary most between the profiles. An encoder that is trained already has its own.
+    #[serde(default)]
     pub count: usize,
     /// Kind of the encoding.
     pub kind: TokenKind,
     /// Longest encoding, special tokens counted.
     pub max_len: usize,
     /// Cells drawn to find each gene's median.
+    #[serde(default)]
     pub median_cells: usize,
+    /// The dictionaries of the encoder's genes below the data folder, tokens and medians, where `encoder.from` is no
+    /// bundle that holds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dictionary: Option<[String; 2]>,
+    /// Tokens of a cell below which another is drawn in its place; `prompt.top_k` where not given, so that all cells
+    /// show as many genes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<usize>,
 }
 
 /// Sizes of the encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderRecipe {
+    /// A trained encoder to begin from: a folder in the layout of Hugging Face, or a bundle, below the data folder. Its
+    /// sizes and its genes are then its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Width.
+    #[serde(default)]
     pub hidden_size: usize,
     /// Layers.
+    #[serde(default)]
     pub layers: usize,
     /// Attention heads.
+    #[serde(default)]
     pub heads: usize,
     /// Width of the feed-forward part.
+    #[serde(default)]
     pub intermediate_size: usize,
     /// The state that the adapter reads.
     pub hidden_state: HiddenState,
@@ -125,24 +144,49 @@ pub struct AdapterRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecoderRecipe {
+    /// A trained decoder to begin from, with its tokenizer: a folder in the layout of Hugging Face, or a bundle, below
+    /// the data folder. Its sizes are then its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Small matrices to learn in place of the decoder's own weights; all of it learns where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraRecipe>,
     /// Width.
+    #[serde(default)]
     pub hidden_size: usize,
     /// Layers.
+    #[serde(default)]
     pub layers: usize,
     /// Query heads.
+    #[serde(default)]
     pub heads: usize,
     /// Key and value heads.
+    #[serde(default)]
     pub kv_heads: usize,
     /// Width of the feed-forward part.
+    #[serde(default)]
     pub intermediate_size: usize,
     /// Longest prompt and text, in tokens.
+    #[serde(default)]
     pub max_positions: usize,
     /// Tokens of the tokenizer, special ones counted.
+    #[serde(default)]
     pub vocab_size: usize,
     /// The token that ends a text.
     pub end_of_text: String,
     /// Special tokens, the end token among them, in the order of their ids.
+    #[serde(default)]
     pub special_tokens: Vec<String>,
+}
+
+/// LoRA on the queries, keys, values and outputs of the decoder's attention.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraRecipe {
+    /// Width of the small matrices.
+    pub rank: usize,
+    /// The change counts `alpha` ÷ `rank`.
+    pub alpha: f64,
 }
 
 /// How cells are drawn from profiles and thinned from real cells.
@@ -166,6 +210,21 @@ pub struct CellRecipe {
     pub tissue_weights: BTreeMap<String, f64>,
     /// Cell types too vague to be an answer, by Cell Ontology id; their cells are left out.
     pub vague: Vec<String>,
+    /// Share of the cells that hold a second, no larger one of the same tissue; they are told by the larger.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doublets: f64,
+    /// Share of the cells that divide: the genes of S or of G2 and M phase are raised.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dividing: f64,
+    /// Share of the cells in which the genes that answer to taking a tissue apart are raised.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stressed: f64,
+}
+
+/// Entries that are left out when zero keep the hash of recipes that do not have them.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// What a file's rows are.
@@ -197,6 +256,9 @@ pub struct Source {
     /// The words for each tissue of the file; those not listed are told as they are.
     #[serde(default)]
     pub tissues: BTreeMap<String, String>,
+    /// For tissues whose label covers several: the words by label and Cell Ontology id, before `tissues` is asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tissues_of_types: BTreeMap<String, BTreeMap<String, String>>,
     /// Column that tells the disease.
     #[serde(default = "disease_column")]
     pub disease_column: String,
@@ -209,6 +271,10 @@ pub struct Source {
     /// The words for each value of that column; those not listed go through the rule for CELLxGENE's labels.
     #[serde(default)]
     pub stages: BTreeMap<String, String>,
+    /// Profiles averaged over values that were squeezed before, as logarithms are, look flatter than cells are: those
+    /// with these values of obs `scale_guess` are raised to the power given. One leaves them as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sharpen: BTreeMap<String, f64>,
 }
 
 fn cell_type_column() -> String {
@@ -315,6 +381,11 @@ impl Recipe {
     /// # Errors
     /// [`Error::Train`] naming the entry.
     pub fn check(&self) -> Result<()> {
+        let (encoder, decoder) = (&self.encoder, &self.decoder);
+        if let Some(lora) = &decoder.lora {
+            super::low_rank::check(lora)?;
+        }
+        let sizes = |from: &Option<String>, sizes: &[usize]| from.is_some() || sizes.iter().all(|n| *n > 0);
         let checks = [
             (!self.sources.is_empty(), "source", "none", "at least one"),
             (!self.stages.is_empty(), "stage", "none", "at least one"),
@@ -350,6 +421,23 @@ impl Recipe {
                 "numbers above zero",
             ),
             (
+                [self.cells.doublets, self.cells.dividing, self.cells.stressed]
+                    .iter()
+                    .all(|share| (0.0..=1.0).contains(share)),
+                "cells.doublets, cells.dividing, cells.stressed",
+                "a share below 0 or above 1",
+                "shares of the cells, 0 to 1",
+            ),
+            (
+                self.sources
+                    .iter()
+                    .flat_map(|s| s.sharpen.values())
+                    .all(|power| (0.1..=10.0).contains(power)),
+                "source.sharpen",
+                "a power that is far off",
+                "0.1 to 10",
+            ),
+            (
                 self.cells.counts[0] >= 1.0 && self.cells.counts[1] >= self.cells.counts[0],
                 "cells.counts",
                 "an empty range",
@@ -362,8 +450,60 @@ impl Recipe {
                 "[least, most], at least 1",
             ),
             (
-                self.decoder.special_tokens.contains(&self.decoder.end_of_text)
-                    && self.decoder.special_tokens.contains(&self.prompt.placeholder),
+                sizes(
+                    &encoder.from,
+                    &[
+                        encoder.hidden_size,
+                        encoder.layers,
+                        encoder.heads,
+                        encoder.intermediate_size,
+                        self.genes.count,
+                        self.genes.median_cells,
+                    ],
+                ),
+                "encoder, genes",
+                "no size",
+                "the sizes of a new encoder, genes.count and genes.median_cells, or encoder.from",
+            ),
+            (
+                sizes(
+                    &decoder.from,
+                    &[
+                        decoder.hidden_size,
+                        decoder.layers,
+                        decoder.heads,
+                        decoder.kv_heads,
+                        decoder.intermediate_size,
+                        decoder.max_positions,
+                        decoder.vocab_size,
+                    ],
+                ),
+                "decoder",
+                "no size",
+                "the sizes of a new decoder, or decoder.from",
+            ),
+            (
+                decoder.from.is_some() || !self.chat_template.is_empty(),
+                "chat_template",
+                "none",
+                "a chat template, or decoder.from",
+            ),
+            (
+                decoder.lora.is_none() || decoder.from.is_some(),
+                "decoder.lora",
+                "no decoder.from",
+                "a trained decoder: a new one learns all its weights",
+            ),
+            (
+                encoder.from.is_none() || encoder.gene_vectors == GeneVectors::Random,
+                "encoder.gene_vectors",
+                "a start for an encoder that is trained already",
+                "none",
+            ),
+            (
+                decoder.from.is_some()
+                    || self.decoder.special_tokens.contains(&self.decoder.end_of_text)
+                        && self.decoder.special_tokens.contains(&self.prompt.placeholder),
                 "decoder.special_tokens",
                 "a list without the end token or the placeholder",
                 "both in it",
@@ -383,9 +523,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_recipe_is_a_recipe() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/builtin.toml");
-        Recipe::read(&path).unwrap();
+    fn the_shipped_recipes_are_recipes() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training");
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|end| end == "toml") {
+                Recipe::read(&path).unwrap();
+                names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        assert_eq!(names, ["builtin", "paper_full", "paper_lora"]);
+    }
+
+    #[test]
+    fn what_belongs_to_no_regime_is_refused() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/paper_lora.toml");
+        let recipe = Recipe::read(&path).unwrap();
+        type Change = fn(&mut Recipe);
+        let changes: [(Change, &str); 5] = [
+            (|r| r.decoder.from = None, "decoder: "),
+            (|r| r.encoder.from = None, "encoder, genes: "),
+            (|r| r.encoder.gene_vectors = GeneVectors::PrincipalComponents, "encoder.gene_vectors"),
+            (|r| r.decoder.lora = Some(LoraRecipe { rank: 0, alpha: 1.0 }), "decoder.lora"),
+            (|r| r.cells.doublets = 1.5, "cells.doublets"),
+        ];
+        for (change, element) in changes {
+            let mut changed = recipe.clone();
+            change(&mut changed);
+            let message = changed.check().unwrap_err().to_string();
+            assert!(message.contains(element), "{message}");
+        }
     }
 
     #[test]

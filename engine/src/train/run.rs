@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -15,8 +16,10 @@ use super::checkpoint::{CheckpointFolder, Position, read_state, read_vocabularie
 use super::corpus::Corpus;
 use super::examples::{Example, ExampleMaker};
 use super::gene_vectors::principal_components;
+use super::low_rank::{low_rank_tensors, peft_config};
 use super::optimizer::Adam;
 use super::plot::draw_losses;
+use super::pretrained::Pretrained;
 use super::recipe::{GeneVectors, Objective, Recipe, Stage};
 use super::signatures::signatures;
 use super::trainee::{Configs, INITIAL_STD, LabelCounts, Outcome, Trainee};
@@ -90,9 +93,16 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
     std::fs::create_dir_all(&settings.out).map_err(|e| Error::io("make the folder", &settings.out, e))?;
     let folder = CheckpointFolder::new(&settings.out);
     let recipe_hash = CheckpointFolder::recipe_hash(recipe)?;
-    let found = folder.newest(&recipe_hash)?;
+    let pretrained = Pretrained::open(recipe, &settings.data, watch)?;
+    let found = folder.newest(&recipe_hash, &pretrained)?;
     let corpus = Corpus::read(recipe, &settings.data, watch)?;
-    let given = found.as_ref().map(|(path, _)| read_vocabularies(path)).transpose()?;
+    let given = match &found {
+        Some((path, _)) => {
+            let (dictionary, tokenizer) = read_vocabularies(path)?;
+            (Some(dictionary), Some(tokenizer))
+        }
+        None => (pretrained.dictionary.clone(), pretrained.tokenizer.clone()),
+    };
     let (maker, genes) = ExampleMaker::new(&corpus, recipe, given, watch)?;
     let labels = LabelCounts {
         cell_types: corpus.cell_types.len(),
@@ -100,16 +110,28 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         diseases: corpus.diseases.len(),
         pathways: maker.n_pathways(),
     };
-    let configs = Configs::new(recipe, &genes, maker.tokenizer(), labels);
-    let device = choose_device(settings.device)?.device.autodiff();
+    let configs = Configs::new(recipe, &genes, maker.tokenizer(), labels, &pretrained);
+    let device = choose_device(settings.device)?.device;
+    let threads = if device == Device::flex() {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    } else {
+        1
+    };
+    let device = device.autodiff();
     let (trainee, adam, position) = match found {
         Some((path, position)) => {
-            let (trainee, adam) = read_state(&path, &configs, &device)?;
+            let (trainee, adam) = read_state(&path, &configs, &pretrained, &device)?;
             (trainee, adam, position)
         }
         None => {
-            let start = Position { stage: 0, step: 0, examples: 0, recipe: recipe_hash };
-            let mut trainee = Trainee::fresh(&configs, recipe.seed, &device)?;
+            let start = Position {
+                stage: 0,
+                step: 0,
+                examples: 0,
+                recipe: recipe_hash,
+                pretrained: pretrained.hashes.clone(),
+            };
+            let mut trainee = Trainee::fresh(&configs, recipe.seed, &device, &pretrained)?;
             if recipe.encoder.gene_vectors == GeneVectors::PrincipalComponents {
                 watch.step("Finding principal components", 0, None)?;
                 let width = configs.encoder.hidden_size;
@@ -120,15 +142,17 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         }
     };
     let prompter =
-        Prompter::new(recipe.prompt.clone(), recipe.chat_template.clone(), maker.tokenizer().clone())?;
+        Prompter::new(recipe.prompt.clone(), chat_template(recipe, &pretrained)?, maker.tokenizer().clone())?;
     let mut run = Run {
         settings,
         configs,
+        pretrained: &pretrained,
         corpus: &corpus,
         maker: &maker,
         genes: &genes,
         prompter,
         device,
+        threads,
         folder,
         trainee,
         adam,
@@ -140,14 +164,24 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
     Ok(TrainReport { bundle, steps, last, cell_types: corpus.cell_types.words().to_vec() })
 }
 
+/// What one batch of a step gives.
+struct Part {
+    loss: f64,
+    accuracy: f64,
+    gradients: GradientsParams,
+}
+
 struct Run<'a> {
     settings: &'a TrainSettings,
     configs: Configs,
+    pretrained: &'a Pretrained,
     corpus: &'a Corpus,
     maker: &'a ExampleMaker<'a>,
     genes: &'a GeneDictionary,
     prompter: Prompter,
     device: Device,
+    /// On which batches of one step are worked side by side.
+    threads: usize,
     folder: CheckpointFolder,
     trainee: Trainee,
     adam: Adam,
@@ -247,34 +281,21 @@ impl Run<'_> {
         frozen: Option<&Encoder>,
         batches: &mpsc::Receiver<Result<Vec<Example>>>,
     ) -> Result<StepReport> {
+        let parts = (0..stage.accumulate)
+            .map(|_| {
+                batches.recv().map_err(|_| {
+                    Error::train(Problem::new("cells", "no more of them", "a batch", "Report this as a bug."))
+                })?
+            })
+            .collect::<Result<Vec<Vec<Example>>>>()?;
         let mut accumulator = GradientsAccumulator::new();
         let (mut loss_sum, mut accuracy_sum) = (0.0, 0.0);
-        for _ in 0..stage.accumulate {
-            let examples = batches.recv().map_err(|_| {
-                Error::train(Problem::new("cells", "no more of them", "a batch", "Report this as a bug."))
-            })??;
-            let Outcome { loss, accuracy } = match stage.objective {
-                Objective::MaskedGenes => {
-                    self.trainee.masked_gene_loss(&examples, &self.configs, self.settings.recipe.seed)?
-                }
-                Objective::Labels => self.trainee.label_loss(&examples, &self.configs)?,
-                Objective::Description => {
-                    let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
-                    let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
-                    let rotary = self.configs.rotary(prompt.len() + longest, &self.device)?;
-                    self.trainee.description_loss(
-                        &examples,
-                        &self.configs,
-                        &self.prompter,
-                        &rotary,
-                        frozen,
-                    )?
-                }
-            };
-            loss_sum += f64::from(loss.clone().into_scalar::<f32>());
-            accuracy_sum += f64::from(accuracy.into_scalar::<f32>());
-            let gradients = loss.div_scalar(stage.accumulate as f64).backward();
-            accumulator.accumulate(&self.trainee, GradientsParams::from_grads(gradients, &self.trainee));
+        for part in
+            self.side_by_side(&parts, |trainee, examples| self.one_part(trainee, stage, examples, frozen))?
+        {
+            loss_sum += part.loss;
+            accuracy_sum += part.accuracy;
+            accumulator.accumulate(&self.trainee, part.gradients);
         }
         let learning_rate = stage.learning_rate_at(self.position.step);
         let (trainee, gradient_norm) = self.adam.step(
@@ -306,10 +327,95 @@ impl Run<'_> {
         })
     }
 
+    /// What `work` gives for each of `parts`, in their order. On a processor the parts are worked on side by side, each
+    /// on a thread of its own: most steps of a small model are too short to be worth sharing out among threads. Each part
+    /// reads a copy of the model whose leaves are its own, since graphs with common leaves wait for each other; the
+    /// values are shared, not copied.
+    fn side_by_side(
+        &self,
+        parts: &[Vec<Example>],
+        work: impl Fn(&Trainee, &[Example]) -> Result<Part> + Sync,
+    ) -> Result<Vec<Part>> {
+        if self.threads == 1 || parts.len() == 1 {
+            return parts.iter().map(|part| work(&self.trainee, part)).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let done: Vec<Result<Vec<(usize, Part)>>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.threads.min(parts.len()))
+                .map(|_| {
+                    let trainee = self.trainee.clone().fork(&self.device);
+                    let (next, work) = (&next, &work);
+                    scope.spawn(move || {
+                        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+                        let pool = pool.map_err(|e| {
+                            Error::io("start a thread", Path::new("training"), std::io::Error::other(e))
+                        })?;
+                        let mut own = Vec::new();
+                        while let Some((number, part)) = {
+                            let number = next.fetch_add(1, Ordering::Relaxed);
+                            parts.get(number).map(|part| (number, part))
+                        } {
+                            own.push((number, pool.install(|| work(&trainee, part))?));
+                        }
+                        Ok(own)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+        });
+        let mut done: Vec<(usize, Part)> =
+            done.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        // Summed in this order whatever thread came first, so that the same seed gives the same model.
+        done.sort_by_key(|(number, _)| *number);
+        Ok(done.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Loss and gradients of one batch.
+    fn one_part(
+        &self,
+        trainee: &Trainee,
+        stage: &Stage,
+        examples: &[Example],
+        frozen: Option<&Encoder>,
+    ) -> Result<Part> {
+        let Outcome { loss, accuracy } = match stage.objective {
+            Objective::MaskedGenes => {
+                trainee.masked_gene_loss(examples, &self.configs, self.settings.recipe.seed)?
+            }
+            Objective::Labels => trainee.label_loss(examples, &self.configs)?,
+            Objective::Description => {
+                let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
+                let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
+                let rotary = self.configs.rotary(prompt.len() + longest, &self.device)?;
+                trainee.description_loss(examples, &self.configs, &self.prompter, &rotary, frozen)?
+            }
+        };
+        let (loss_value, accuracy) = (loss.clone().into_scalar::<f32>(), accuracy.into_scalar::<f32>());
+        let gradients = loss.div_scalar(stage.accumulate as f64).backward();
+        Ok(Part {
+            loss: f64::from(loss_value),
+            accuracy: f64::from(accuracy),
+            gradients: GradientsParams::from_grads(gradients, trainee),
+        })
+    }
+
     fn write_checkpoint(&self) -> Result<()> {
         let out = &self.settings.out;
         draw_losses(&out.join(METRICS), &out.join("loss.svg"))?;
-        self.folder.write(&self.trainee, &self.adam, self.genes, self.maker.tokenizer(), &self.position)
+        let model = (&self.trainee, &self.configs, self.pretrained);
+        self.folder.write(model, &self.adam, self.genes, self.maker.tokenizer(), &self.position)
+    }
+
+    /// Writes what LoRA learnt as an adapter in peft's layout, for use with the decoder that it was trained on. The
+    /// bundle holds the two merged.
+    fn write_adapter(&self) -> Result<()> {
+        let Some(lora) = &self.configs.lora else { return Ok(()) };
+        let folder = self.settings.out.join("lora");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("make the folder", &folder, e))?;
+        let base = self.settings.recipe.decoder.from.as_deref().unwrap_or_default();
+        write_json(&folder.join("adapter_config.json"), &peft_config(lora, base))?;
+        let tensors = low_rank_tensors(&self.trainee.decoder)?;
+        write_safetensors(&folder.join("adapter_model.safetensors"), &tensors, false)
     }
 
     /// Writes the finished model as a bundle in half precision.
@@ -325,6 +431,7 @@ impl Run<'_> {
             export(&mut sink)?;
             write_safetensors(&path, &sink.into_tensors(), true)
         };
+        self.write_adapter()?;
         parts(&|sink| self.trainee.encoder.export(sink, false), "encoder/model.safetensors")?;
         parts(&|sink| self.trainee.adapter.export(sink), "adapter/model.safetensors")?;
         parts(&|sink| self.trainee.decoder.export(sink), "decoder/model.safetensors")?;
@@ -334,10 +441,12 @@ impl Run<'_> {
             &folder.join("decoder/tokenizer.json"),
             self.maker.tokenizer().to_json()?.as_bytes(),
         )?;
-        write_atomically(&folder.join("decoder/chat_template.jinja"), recipe.chat_template.as_bytes())?;
+        let template = chat_template(recipe, self.pretrained)?;
+        write_atomically(&folder.join("decoder/chat_template.jinja"), template.as_bytes())?;
         write_atomically(&folder.join("genes.tsv"), &self.genes.write_tsv())?;
         write_atomically(&folder.join("signatures.tsv"), signatures(self.corpus)?.write_tsv().as_bytes())?;
         write_json(&folder.join("grammar.json"), &self.maker.known_words().slots())?;
+        write_json(&folder.join("taught.json"), &self.maker.taught())?;
         let manifest = Manifest {
             format: 0,
             name: recipe.name.clone(),
@@ -358,6 +467,7 @@ impl Run<'_> {
             prompt: recipe.prompt.clone(),
             signatures: Some("signatures.tsv".into()),
             grammar: Some("grammar.json".into()),
+            taught: Some("taught.json".into()),
             temperatures: Default::default(),
             hashes: Default::default(),
         };
@@ -372,6 +482,7 @@ impl Run<'_> {
             "genes.tsv",
             "grammar.json",
             "signatures.tsv",
+            "taught.json",
         ];
         Bundle::write_manifest(&folder, &manifest, &files)?;
         let TrainSettings { data, device, .. } = self.settings;
@@ -382,6 +493,19 @@ impl Run<'_> {
         }
         Ok(folder)
     }
+}
+
+/// The recipe's chat template, or that of the decoder it begins from.
+fn chat_template(recipe: &Recipe, pretrained: &Pretrained) -> Result<String> {
+    let own = Some(recipe.chat_template.clone()).filter(|template| !template.is_empty());
+    own.or_else(|| pretrained.chat_template.clone()).ok_or_else(|| {
+        Error::train(Problem::new(
+            "chat_template",
+            "none in the recipe and none in the decoder's folder",
+            "a chat template in Jinja",
+            "Write it into the recipe.",
+        ))
+    })
 }
 
 fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {

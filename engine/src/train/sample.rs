@@ -40,7 +40,7 @@ pub type Taker<'a> = &'a mut dyn FnMut(&[GeneId], Vec<LabelledDraw>) -> Result<(
 /// What reading the recipe's files gives; what `each` gives; [`crate::Error::Cancelled`].
 pub fn draw_labelled(recipe: &Recipe, data: &Path, count: u64, watch: &Watch, each: Taker<'_>) -> Result<()> {
     let corpus = Corpus::read(recipe, data, watch)?;
-    let drawer = Drawer::new(&corpus, &recipe.cells, recipe.seed);
+    let drawer = Drawer::new(&corpus, &recipe.cells, recipe.seed)?;
     let word = |words: &Vocabulary, number: usize| words.words().get(number).cloned().unwrap_or_default();
     for first in (0..count).step_by(BLOCK as usize) {
         watch.step("Drawing training cells", first, Some(count))?;

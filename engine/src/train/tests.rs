@@ -182,3 +182,123 @@ fn a_missing_file_or_column_is_named() {
     asked.recipe.sources[0].file = "no_such.h5ad".into();
     assert!(train(&asked, &Watch::silent()).unwrap_err().to_string().contains("no_such.h5ad"));
 }
+
+/// A tiny bundle to begin from, and a recipe that does.
+fn from_bundle(data: &Path, folder: &Path) -> (PathBuf, TrainSettings) {
+    let bundle =
+        train(&settings(data, folder.join("whole"), None), &Watch::silent()).unwrap().bundle.unwrap();
+    let mut asked = settings(data, folder.join("run"), None);
+    let recipe = &mut asked.recipe;
+    // One part by its bundle, one by its own folder.
+    recipe.encoder = EncoderRecipe {
+        from: Some(bundle.to_string_lossy().into_owned()),
+        hidden_size: 0,
+        gene_vectors: GeneVectors::Random,
+        ..recipe.encoder.clone()
+    };
+    recipe.decoder.from = Some(bundle.join("decoder").to_string_lossy().into_owned());
+    recipe.chat_template.clear();
+    recipe.genes = GeneRecipe { count: 0, median_cells: 0, ..recipe.genes.clone() };
+    recipe.stages.remove(0);
+    (bundle, asked)
+}
+
+#[test]
+fn lora_learns_beside_a_frozen_model_and_goes_on_exactly_after_a_stop() {
+    let Some(data) = data_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (base, mut asked) = from_bundle(&data, folder.path());
+    asked.recipe.decoder.lora = Some(LoraRecipe { rank: 2, alpha: 4.0 });
+    let straight = train(&asked, &Watch::silent()).unwrap().bundle.unwrap();
+    let run = asked.out.clone();
+    Bundle::open(&straight).unwrap().verify().unwrap();
+
+    asked.out = folder.path().join("halting");
+    asked.max_steps = Some(1);
+    assert!(train(&asked, &Watch::silent()).unwrap().bundle.is_none());
+    // What no stage changes is not in the checkpoint.
+    let checkpoint = asked.out.join("checkpoint/a/model.safetensors");
+    let kept = crate::nn::WeightFiles::open(&[checkpoint]).unwrap();
+    assert!(kept.names().all(|name| !name.starts_with("bert.") && !name.starts_with("model.")));
+    assert_eq!(kept.names().filter(|name| name.contains("lora_")).count(), 8);
+    asked.max_steps = None;
+    let halting = train(&asked, &Watch::silent()).unwrap().bundle.unwrap();
+    let bytes = |path: PathBuf| std::fs::read(path).unwrap();
+    for part in ["encoder", "adapter", "decoder"] {
+        let weights = |bundle: &Path| bytes(bundle.join(part).join("model.safetensors"));
+        assert_eq!(weights(&straight), weights(&halting), "{part}");
+        assert_eq!(weights(&straight) == weights(&base), part == "encoder", "{part}");
+    }
+    let small = |run: &Path| bytes(run.join("lora/adapter_model.safetensors"));
+    assert_eq!(small(&run), small(&asked.out));
+
+    // The adapter with the decoder that it was trained on is the bundle's decoder.
+    let device = burn::tensor::Device::flex();
+    let lora = crate::model::Lora::open(&run.join("lora")).unwrap();
+    let config: crate::model::DecoderConfig =
+        serde_json::from_slice(&bytes(base.join("decoder/config.json"))).unwrap();
+    let tensors = |bundle: &Path, patch: Option<&crate::model::Lora>| {
+        let files = crate::nn::WeightFiles::open_folder(&bundle.join("decoder")).unwrap();
+        let params = crate::nn::Params::from_files(&files, "", &device);
+        let mut params = match patch {
+            Some(lora) => params.patched(lora),
+            None => params,
+        };
+        let mut sink = crate::nn::ParamSink::default();
+        crate::model::Decoder::new(&config, &mut params).unwrap().export(&mut sink).unwrap();
+        sink.into_tensors()
+    };
+    for (merged, beside) in tensors(&straight, None).iter().zip(tensors(&base, Some(&lora))) {
+        let worst = merged.values.iter().zip(&beside.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Bundles are in half precision.
+        assert!(worst < 1e-3, "{}: {worst}", merged.name);
+    }
+}
+
+#[test]
+fn all_of_a_decoder_learns_beside_a_frozen_encoder_and_only_from_the_weights_it_began_with() {
+    let Some(data) = data_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (base, mut asked) = from_bundle(&data, folder.path());
+    // Prompts of several lengths in one batch.
+    asked.recipe.genes.least = Some(5);
+    asked.recipe.prompt.top_k = 12;
+    asked.recipe.cells.panel_share = 1.0;
+    asked.recipe.cells.panel_genes = [30.0, 3000.0];
+    asked.max_steps = Some(2);
+    train(&asked, &Watch::silent()).unwrap();
+    let decoder = base.join("decoder/model.safetensors");
+    let weights = std::fs::read(&decoder).unwrap();
+    let mut damaged = weights.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&decoder, &damaged).unwrap();
+    asked.max_steps = None;
+    let message = train(&asked, &Watch::silent()).unwrap_err().to_string();
+    assert!(message.contains("decoder.from") && message.contains("other weights"), "{message}");
+    std::fs::write(&decoder, &weights).unwrap();
+    let bundle = train(&asked, &Watch::silent()).unwrap().bundle.unwrap();
+    let of = |bundle: &Path, part: &str| std::fs::read(bundle.join(part).join("model.safetensors")).unwrap();
+    assert_eq!(of(&bundle, "encoder"), of(&base, "encoder"));
+    assert_ne!(of(&bundle, "decoder"), of(&base, "decoder"));
+    assert!(!asked.out.join("lora").exists());
+}
+
+#[test]
+fn a_part_that_is_not_there_or_does_not_fit_is_named() {
+    let Some(data) = data_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (_, asked) = from_bundle(&data, folder.path());
+    type Change = fn(&mut Recipe);
+    let changes: [(Change, &str); 4] = [
+        (|r| r.encoder.from = Some("no such folder".into()), "encoder.from"),
+        (|r| r.genes.max_len = 400, "genes.max_len"),
+        (|r| r.decoder.end_of_text = "<|end|>".into(), "decoder.end_of_text"),
+        (|r| r.prompt.placeholder = "<|gene|>".into(), "prompt.placeholder"),
+    ];
+    for (change, element) in changes {
+        let mut changed = TrainSettings { out: folder.path().join("other"), ..asked.clone() };
+        change(&mut changed.recipe);
+        let message = train(&changed, &Watch::silent()).unwrap_err().to_string();
+        assert!(message.contains(element), "{message}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The model while it learns: its parts with gradients, label heads, and the two losses.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::log_softmax;
@@ -8,14 +10,17 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::examples::Example;
-use super::recipe::Recipe;
-use crate::Result;
+use super::low_rank::{Origin, adapt, low_rank_tensors};
+use super::pretrained::Pretrained;
+use super::recipe::{LoraRecipe, Objective, Recipe};
+use crate::error::Problem;
 use crate::model::{
     Adapter, AdapterConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, EosTokens, HiddenState, Prompter,
     TextTokenizer, pad_tokens,
 };
 use crate::nn::{ParamSink, Params, Rotary, RotarySettings, export_linear, linear};
 use crate::tokens::{GeneDictionary, SpecialTokens};
+use crate::{Error, Result};
 
 /// Standard deviation of fresh matrices. Small models learn from larger weights than BERT's 0.02.
 pub(super) const INITIAL_STD: f32 = 0.04;
@@ -33,6 +38,10 @@ pub(super) struct Configs {
     /// States of the encoder that the adapter reads, and that labels are read off.
     pub(super) top_k: usize,
     pub(super) special: SpecialTokens,
+    /// LoRA on the decoder.
+    pub(super) lora: Option<LoraRecipe>,
+    /// Whether any stage changes the encoder.
+    pub(super) encoder_learns: bool,
 }
 
 /// How many labels of each kind there are.
@@ -50,9 +59,10 @@ impl Configs {
         genes: &GeneDictionary,
         tokenizer: &TextTokenizer,
         labels: LabelCounts,
+        pretrained: &Pretrained,
     ) -> Self {
         let special = genes.special();
-        let encoder = EncoderConfig {
+        let fresh_encoder = || EncoderConfig {
             model_type: "bert".into(),
             hidden_size: recipe.encoder.hidden_size,
             num_hidden_layers: recipe.encoder.layers,
@@ -65,7 +75,7 @@ impl Configs {
             layer_norm_eps: 1e-12,
             pad_token_id: special.pad,
         };
-        let decoder = DecoderConfig {
+        let fresh_decoder = || DecoderConfig {
             model_type: "llama".into(),
             hidden_size: recipe.decoder.hidden_size,
             num_hidden_layers: recipe.decoder.layers,
@@ -84,6 +94,8 @@ impl Configs {
                 .token(&recipe.decoder.end_of_text)
                 .map_or(EosTokens::None, EosTokens::One),
         };
+        let encoder = pretrained.encoder.as_ref().map_or_else(fresh_encoder, |part| part.config.clone());
+        let decoder = pretrained.decoder.as_ref().map_or_else(fresh_decoder, |part| part.config.clone());
         let adapter = AdapterConfig {
             kind: recipe.adapter.kind,
             input_size: encoder.hidden_size,
@@ -98,6 +110,11 @@ impl Configs {
             labels,
             top_k: recipe.prompt.top_k,
             special: *special,
+            lora: recipe.decoder.lora,
+            encoder_learns: recipe
+                .stages
+                .iter()
+                .any(|stage| stage.objective != Objective::Description || stage.train_encoder),
         }
     }
 
@@ -146,16 +163,46 @@ const DISEASE_WEIGHT: f64 = 0.2;
 const PATHWAY_WEIGHT: f64 = 0.4;
 
 impl Trainee {
-    /// Fresh, or read from a checkpoint, by what `params` is.
+    /// Read from a checkpoint, but for what no stage changes: that is read again from where it came.
     ///
     /// # Errors
     /// [`crate::Error::Model`] when a tensor is missing or of another shape.
-    pub(super) fn new(configs: &Configs, params: &mut Params<'_>) -> Result<Self> {
+    pub(super) fn read(configs: &Configs, params: &mut Params<'_>, pretrained: &Pretrained) -> Result<Self> {
+        Self::new(configs, params, pretrained, None)
+    }
+
+    /// With `fresh`, the seed of a new run; without, `params` is a checkpoint.
+    fn new(
+        configs: &Configs,
+        params: &mut Params<'_>,
+        pretrained: &Pretrained,
+        fresh: Option<u64>,
+    ) -> Result<Self> {
         let (width, labels) = (configs.encoder.hidden_size, configs.labels);
+        let device = params.device().clone();
+        let encoder = match &pretrained.encoder {
+            Some(part) if fresh.is_some() || !configs.encoder_learns => {
+                Encoder::new(&configs.encoder, &mut part.params(&device))?
+            }
+            _ => Encoder::new(&configs.encoder, params)?,
+        };
+        let adapter = Adapter::new(&configs.adapter, params)?;
+        let decoder = match &pretrained.decoder {
+            Some(part) if fresh.is_some() || configs.lora.is_some() => {
+                Decoder::new(&configs.decoder, &mut part.params(&device))?
+            }
+            _ => Decoder::new(&configs.decoder, params)?,
+        };
+        let decoder = match &configs.lora {
+            Some(lora) => {
+                adapt(decoder, lora, fresh.map_or_else(|| Origin::Read(&mut *params), Origin::Fresh))?
+            }
+            None => decoder,
+        };
         Ok(Self {
-            encoder: Encoder::new(&configs.encoder, params)?,
-            adapter: Adapter::new(&configs.adapter, params)?,
-            decoder: Decoder::new(&configs.decoder, params)?,
+            encoder,
+            adapter,
+            decoder,
             heads: Heads {
                 cell_type: linear(params, "heads.cell_type", width, labels.cell_types, true)?,
                 tissue: linear(params, "heads.tissue", width, labels.tissues, true)?,
@@ -165,22 +212,38 @@ impl Trainee {
         })
     }
 
-    /// Fresh weights from `seed`.
+    /// Fresh weights from `seed`, but for the parts that are trained already.
     ///
     /// # Errors
-    /// As [`Trainee::new`].
-    pub(super) fn fresh(configs: &Configs, seed: u64, device: &Device) -> Result<Self> {
-        Self::new(configs, &mut Params::random(seed, INITIAL_STD, device))
+    /// As [`Trainee::read`].
+    pub(super) fn fresh(
+        configs: &Configs,
+        seed: u64,
+        device: &Device,
+        pretrained: &Pretrained,
+    ) -> Result<Self> {
+        Self::new(configs, &mut Params::random(seed, INITIAL_STD, device), pretrained, Some(seed))
     }
 
-    /// Every parameter, named as [`Trainee::new`] reads it.
+    /// Every parameter that a stage may change, named as [`Trainee::read`] reads it.
     ///
     /// # Errors
     /// [`crate::Error::Device`] when values cannot be read back.
-    pub(super) fn export(&self, sink: &mut ParamSink) -> Result<()> {
-        self.encoder.export(sink, true)?;
+    pub(super) fn export(
+        &self,
+        sink: &mut ParamSink,
+        configs: &Configs,
+        pretrained: &Pretrained,
+    ) -> Result<()> {
+        if configs.encoder_learns || pretrained.encoder.is_none() {
+            self.encoder.export(sink, true)?;
+        }
         self.adapter.export(sink)?;
-        self.decoder.export(sink)?;
+        if configs.lora.is_some() {
+            low_rank_tensors(&self.decoder)?.into_iter().for_each(|tensor| sink.add_named(tensor));
+        } else {
+            self.decoder.export(sink)?;
+        }
         export_linear(sink, "heads.cell_type", &self.heads.cell_type)?;
         export_linear(sink, "heads.tissue", &self.heads.tissue)?;
         export_linear(sink, "heads.disease", &self.heads.disease)?;
@@ -232,8 +295,9 @@ impl Trainee {
         let (tokens, lengths) = pad_tokens(&rows, configs.special.pad, &device);
         let hidden = self.encoder.hidden_state(tokens, &lengths, configs.hidden_state)?;
         let [batch, longest, width] = hidden.dims();
-        // No cell is shorter than what the adapter reads, so that no padding is among these.
-        let read = hidden.narrow(1, 0, configs.top_k.min(longest)).mean_dim(1).reshape([batch, width]);
+        // Padding is not among these: where a cell is shorter than what the adapter reads, all are read so far.
+        let shortest = lengths.iter().copied().min().unwrap_or(longest).max(1);
+        let read = hidden.narrow(1, 0, configs.top_k.min(shortest)).mean_dim(1).reshape([batch, width]);
         let numbers = |of: fn(&Example) -> usize| -> Vec<usize> { examples.iter().map(of).collect() };
         let type_logits = self.heads.cell_type.forward(read.clone());
         let types = class_numbers(&numbers(|e| e.cell_type), &device);
@@ -264,13 +328,46 @@ impl Trainee {
         rotary: &Rotary,
         frozen: Option<&Encoder>,
     ) -> Result<Outcome> {
+        // Prompts of one length go through together; where cells show fewer genes than the prompt may hold, in groups.
+        let mut groups: BTreeMap<usize, Vec<&Example>> = BTreeMap::new();
+        for example in examples {
+            groups.entry(example.tokens.len().min(prompter.prompt.top_k)).or_default().push(example);
+        }
+        let mut sums: Option<TextSums> = None;
+        for (shown, group) in groups {
+            let own = self.text_sums(&group, shown, configs, prompter, rotary, frozen)?;
+            sums = Some(match sums {
+                None => own,
+                Some(all) => TextSums {
+                    log_probability: all.log_probability + own.log_probability,
+                    right: all.right + own.right,
+                    counted: all.counted + own.counted,
+                },
+            });
+        }
+        let Some(TextSums { log_probability, right, counted }) = sums else {
+            return Err(Error::train(Problem::new("cells", "none", "a batch", "Report this as a bug.")));
+        };
+        Ok(Outcome { loss: log_probability.div_scalar(-counted), accuracy: right.div_scalar(counted) })
+    }
+
+    /// The sums over the tokens of the descriptions of cells that all show `shown` genes or more.
+    fn text_sums(
+        &self,
+        examples: &[&Example],
+        shown: usize,
+        configs: &Configs,
+        prompter: &Prompter,
+        rotary: &Rotary,
+        frozen: Option<&Encoder>,
+    ) -> Result<TextSums> {
         let device = self.decoder.device();
         let rows: Vec<&[u32]> = examples.iter().map(|e| e.tokens.as_slice()).collect();
         let encoder = frozen.unwrap_or(&self.encoder);
         let (tokens, lengths) = pad_tokens(&rows, configs.special.pad, &encoder.device());
         let hidden = encoder.hidden_state(tokens, &lengths, configs.hidden_state)?;
         let hidden = if frozen.is_some() { Tensor::from_inner(hidden) } else { hidden };
-        let genes = self.adapter.forward(hidden.narrow(1, 0, prompter.prompt.top_k));
+        let genes = self.adapter.forward(hidden.narrow(1, 0, shown));
         let prompt = prompter.splice(&self.decoder, genes)?;
         let [batch, n_prompt, _] = prompt.dims();
         let texts: Vec<&[u32]> = examples.iter().map(|e| e.text.as_slice()).collect();
@@ -293,9 +390,19 @@ impl Trainee {
         let mask = Tensor::<2>::from_data(TensorData::new(counted, [rows, 1]), &device);
         let right = logits.clone().argmax(1).equal(targets.clone()).float();
         let log_probability = log_softmax(logits, 1).gather(1, targets);
-        let loss = (log_probability * mask.clone()).sum().div_scalar(-n_counted);
-        Ok(Outcome { loss, accuracy: (right * mask).sum().div_scalar(n_counted) })
+        Ok(TextSums {
+            log_probability: (log_probability * mask.clone()).sum(),
+            right: (right * mask).sum(),
+            counted: n_counted,
+        })
     }
+}
+
+/// Sums over the tokens of descriptions.
+struct TextSums {
+    log_probability: Tensor<1>,
+    right: Tensor<1>,
+    counted: f32,
 }
 
 /// A cell with some of its genes hidden.

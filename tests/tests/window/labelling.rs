@@ -181,6 +181,18 @@ fn a_session_brings_sets_labels_and_view_back() {
 }
 
 #[test]
+fn of_a_file_of_the_old_layout_no_copy_is_written_and_the_way_out_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("copy.h5ad");
+    let mut window = with_folder(folder.path(), (None, Some(path.clone())));
+    window.act(Action::SelectCategory(3));
+    label(&mut window, "killers");
+    window.choose("File", "Write annotations into a copy…");
+    window.assert_shows(&["one table of records"]);
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_session_finds_a_data_file_that_was_moved_and_asks_for_one_that_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));

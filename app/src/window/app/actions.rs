@@ -50,6 +50,7 @@ impl App {
             Action::Edit(edit) => self.edit(ctx, &edit),
             Action::GoToStep(step) => self.travel(ctx, |history| history.go_to(step)),
             Action::ExportLabelsTo(path) => self.export_labels(ctx, &path),
+            Action::WriteCopyTo(path) => self.write_copy(path),
             Action::SaveSessionTo(path) => self.save_session(ctx, &path),
             Action::OpenSessionFile(path) => self.open_session(ctx, path),
             Action::OpenSource(source) => {
@@ -137,6 +138,8 @@ impl App {
             Command::Open => self.ask(ctx, Purpose::Open),
             Command::ExportCsv => self.ask(ctx, Purpose::Export),
             Command::ExportLabels => self.ask(ctx, Purpose::Labels),
+            Command::WriteCopy => self.ask(ctx, Purpose::Copy),
+            Command::OpenFolder => self.ask(ctx, Purpose::OpenFolder),
             Command::OpenSession => self.ask(ctx, Purpose::OpenSession),
             Command::SaveSession => self.ask(ctx, Purpose::SaveSession),
             Command::Undo => self.travel(ctx, History::undo),
@@ -258,6 +261,7 @@ impl App {
                 Purpose::OntologySvg => format!("{term}.svg"),
                 Purpose::OntologyCsv => format!("{term}.csv"),
                 Purpose::Labels => format!("{name}_labels.csv"),
+                Purpose::Copy => format!("{}_annotated.h5ad", name.trim_end_matches(".h5ad")),
                 Purpose::SaveSession => format!("{name}{EXTENSION}"),
                 _ => format!("{name}_described.csv"),
             };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eframe::egui;
-use engine::session::{DataSource, Dataset};
+use engine::session::{Command as Request, DataSource, Dataset};
 use serde_json::json;
 
 use super::super::annotating::{self, LabelColumn};
@@ -267,6 +267,14 @@ impl App {
             let cells = counted(dataset.n_obs, "cell", "cells");
             Ok((path, format!("Wrote the labels of {cells}")))
         }));
+    }
+
+    /// Has the engine write a copy of the data file with descriptions and labels to `path`.
+    pub(super) fn write_copy(&mut self, path: PathBuf) {
+        let Some(dataset) = &self.work.dataset else { return };
+        let path = if path.extension().is_some() { path } else { path.with_extension("h5ad") };
+        let labels = self.work.labels.iter().map(|column| column.for_engine(dataset.n_obs)).collect();
+        self.send(Request::WriteCopy { path, labels, replace: false });
     }
 
     /// Saves by itself what is not yet safe. Called every frame.

@@ -72,6 +72,8 @@ pub enum Action {
     GoToStep(usize),
     /// Write the labels given by hand here.
     ExportLabelsTo(PathBuf),
+    /// Write a copy of the data file with descriptions and labels here.
+    WriteCopyTo(PathBuf),
     /// Save the session here.
     SaveSessionTo(PathBuf),
     /// Open this session file.

@@ -22,6 +22,8 @@ impl Command {
             Self::OpenSample => (ctrl_shift(Key::O), None),
             Self::ExportCsv => (ctrl(Key::E), None),
             Self::ExportLabels => (ctrl_shift(Key::E), None),
+            Self::WriteCopy => (ctrl_shift(Key::W), None),
+            Self::OpenFolder => (ctrl_shift(Key::X), None),
             Self::OpenSession => (ctrl(Key::L), None),
             Self::SaveSession => (ctrl(Key::S), None),
             Self::Undo => (ctrl(Key::Z), None),

@@ -10,6 +10,8 @@ impl Command {
             Self::OpenSample => "Open the PBMC sample",
             Self::ExportCsv => "Export CSV…",
             Self::ExportLabels => "Export labels…",
+            Self::WriteCopy => "Write annotations into a copy…",
+            Self::OpenFolder => "Open 10x folder…",
             Self::OpenSession => "Open session…",
             Self::SaveSession => "Save session…",
             Self::Undo => "Undo",
@@ -88,6 +90,10 @@ impl Command {
             Self::Open => "Open an h5ad file. The file is only read, never changed.",
             Self::OpenSample => "Open the 700 blood cells that ship with the program.",
             Self::ExportCsv => "Write all described cells to a CSV file, with its provenance beside it.",
+            Self::WriteCopy => {
+                "Write descriptions and labels as columns of obs into a copy of the file. The file itself stays as it is."
+            }
+            Self::OpenFolder => "Open a folder of 10x Genomics: matrix.mtx, barcodes and features.",
             Self::ExportLabels => {
                 "Write the labels given by hand to a CSV file, with its provenance beside it."
             }

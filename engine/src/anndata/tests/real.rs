@@ -16,7 +16,7 @@ fn open(path: &Path) -> crate::Result<AnnData> {
     AnnData::open(path, &Watch::silent())
 }
 
-fn files_in(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files_in(folder: &Path) -> Vec<PathBuf> {
     let is_data = |path: &PathBuf| {
         path.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "h5ad" | "h5" | "loom"))
     };
@@ -58,7 +58,7 @@ fn no_odd_or_broken_file_makes_the_reader_panic_or_hang() {
 }
 
 /// A Python with anndata: `CELL2TEXT_PYTHON`, or `python3` if it has the package.
-fn python() -> Option<String> {
+pub(super) fn python() -> Option<String> {
     let python = std::env::var("CELL2TEXT_PYTHON").unwrap_or_else(|_| "python3".into());
     let found =
         Command::new(&python).args(["-c", "import anndata"]).output().is_ok_and(|o| o.status.success());

@@ -23,7 +23,7 @@ fn what_is_not_hdf5_is_named_with_a_remedy() {
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
         (b"PK\x03\x04rest", "zip archive"),
         (b"\n<!DOCTYPE html><html>", "web page"),
-        (b"%%MatrixMarket matrix coordinate", "MatrixMarket"),
+        (b"%%MatrixMarket matrix coordinate", "barcodes.tsv"),
         (&[0x28, 0xb5, 0x2f, 0xfd, 1], "packed file"),
         (&[0; 4096], "zero bytes"),
         (b"cell,gene\na,b\n", "not HDF5"),
