@@ -93,6 +93,8 @@ fn tree_id() -> eframe::egui::Id {
     eframe::egui::Id::unique("dock")
 }
 
+/// Points that two panes need to lie side by side.
+const LEAST_SPLIT: f32 = 400.0;
 /// How far a tree may be nested; a person does not come near.
 const MAX_TILES: usize = 128;
 
@@ -146,13 +148,19 @@ impl Dock {
     /// The list takes the place of the map, as a tab; the first plot lies beside them, and further ones become tabs
     /// of it. A person moves them from there.
     pub fn open(&mut self, pane: Pane) {
+        self.open_within(pane, f32::INFINITY);
+    }
+
+    /// The same where the middle of the window is `width` points wide: where there is no room for two panes side by
+    /// side, the new one becomes a tab of what is there.
+    pub fn open_within(&mut self, pane: Pane, width: f32) {
         if self.tree.tiles.find_pane(&pane).is_none() {
-            self.insert(pane);
+            self.insert(pane, width >= LEAST_SPLIT);
         }
         self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(p) if *p == pane));
     }
 
-    fn insert(&mut self, pane: Pane) {
+    fn insert(&mut self, pane: Pane, beside: bool) {
         let new = self.tree.tiles.insert_pane(pane);
         let is_cells = |p: Pane| matches!(p, Pane::Map | Pane::List);
         // The tabs that hold panes of the same kind.
@@ -163,7 +171,11 @@ impl Dock {
             }
             _ => None,
         });
-        if let Some(home) = home {
+        let any_tabs = || {
+            let is_tabs = |tile: &Tile<Pane>| matches!(tile, Tile::Container(Container::Tabs(_)));
+            self.tree.tiles.iter().find(|(_, tile)| !beside && is_tabs(tile)).map(|(id, _)| *id)
+        };
+        if let Some(home) = home.or_else(any_tabs) {
             if let Some(Tile::Container(container)) = self.tree.tiles.get_mut(home) {
                 container.add_child(new);
             }
@@ -271,6 +283,16 @@ mod tests {
         assert_eq!(dock.panes(), [Pane::List].into(), "the last one stays");
         dock.open(Pane::Map);
         assert!(dock.shows(Pane::Map));
+    }
+
+    #[test]
+    fn where_there_is_no_room_beside_the_map_a_plot_becomes_a_tab() {
+        let mut dock = Dock::default();
+        dock.open_within(Pane::Violin, 212.0);
+        assert!(dock.shows(Pane::Violin) && !dock.shows(Pane::Map));
+        dock.open_within(Pane::Map, 212.0);
+        assert!(dock.shows(Pane::Map) && !dock.shows(Pane::Violin));
+        assert_eq!(dock.panes().len(), 2);
     }
 
     #[test]

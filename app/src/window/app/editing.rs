@@ -11,6 +11,7 @@ use engine::session::Dataset;
 use super::super::annotating::LabelColumn;
 use super::super::background::{Poll, Task};
 use super::super::command::Action;
+use super::super::dock::Pane;
 use super::super::document::{Document, Edit, RANGE};
 use super::super::map::{self, Tool, grouped};
 use super::super::panels::Side;
@@ -201,7 +202,8 @@ impl App {
 
     pub(super) fn take_tool(&mut self, tool: Tool) {
         self.local.tool = tool;
-        self.view.layout = super::super::state::Layout::Map;
+        // The map may lie behind another tab.
+        self.open_pane(Pane::Map);
     }
 
     /// Shows one of the tabs at the right.

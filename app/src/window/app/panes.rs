@@ -97,7 +97,8 @@ impl App {
     }
 
     pub(super) fn open_pane(&mut self, pane: Pane) {
-        self.saved.dock.open(pane);
+        let middle = self.local.middle_width.unwrap_or(f32::INFINITY);
+        self.saved.dock.open_within(pane, middle);
         match pane {
             Pane::Map => self.view.layout = Layout::Map,
             Pane::List => self.view.layout = Layout::List,

@@ -13,6 +13,8 @@ use super::super::theme::{Tokens, space};
 use super::widgets::{empty_state, muted, panel_frame, primary_button, quiet_button};
 use super::{Local, Out, Scope, cell_list, compare, gene_maps, genes, ontology, plots};
 
+/// The width below which the bar over the map holds only the choice of the map; its buttons have menus and keys.
+const LEAST_BAR: f32 = 240.0;
 /// What the engine calls the job that computes a map.
 const MAP_JOB: &str = "Computing a map";
 
@@ -23,6 +25,7 @@ pub fn centre_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, dock: &mut D
         height = ontology::ontology_ui(ui, scope, local, out);
     }
     CentralPanel::no_frame().show(ui, |ui| {
+        local.middle_width = Some(ui.available_width());
         let single = dock.is_single();
         let mut panes = Panes { scope, local, out, single, tokens: Tokens::of(ui) };
         dock.tree().ui(&mut panes, ui);
@@ -176,7 +179,8 @@ fn list_frame_ui(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
 fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     let Some(dataset) = &scope.work.dataset else { return };
     // As many embeddings as there is room for; the rest is a menu.
-    let inline = (((ui.available_width() - 190.0) / 72.0) as usize).clamp(1, 6);
+    let room = ui.available_width();
+    let inline = (((room - 190.0) / 72.0) as usize).clamp(0, 6);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = space::XS;
         let on_map = scope.now.has_map;
@@ -189,7 +193,9 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
             }
         }
         if dataset.embeddings.len() > inline {
-            ui.menu_button("More", |ui| {
+            // Where none stands beside it, the menu says which is shown.
+            let title = if inline == 0 { embedding_title(&scope.view.embedding) } else { "More".to_owned() };
+            ui.menu_button(title, |ui| {
                 for (i, embedding) in dataset.embeddings.iter().enumerate().skip(inline) {
                     if ui.button(embedding_title(&embedding.name)).clicked() {
                         out.push(Action::SetEmbedding(i));
@@ -198,6 +204,9 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                     }
                 }
             });
+        }
+        if room < LEAST_BAR && on_map {
+            return;
         }
         let listed = scope.shown.contains(&Pane::List) || !on_map;
         let list = ui.add(Button::selectable(listed, "List")).on_hover_text(Command::ShowCellList.tooltip());

@@ -11,7 +11,7 @@ use super::super::map::grouped;
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
 use super::plots::picker::report_ui;
-use super::widgets::{elided, heading, muted, primary_button, row_rect};
+use super::widgets::{elided, heading, muted, primary_in_row, row_rect};
 use super::{Local, Out, Scope};
 
 /// Lists that are kept; a collection of thousands is searched better elsewhere.
@@ -210,16 +210,14 @@ fn editor_ui(ui: &mut Ui, scope: &Scope<'_>, panel: &mut GeneListPanel, out: Out
         let genes: Vec<String> =
             names_in(&panel.text).into_iter().take(MAX_GENES).map(str::to_owned).collect();
         let can = !name.is_empty() && !genes.is_empty();
-        ui.add_enabled_ui(can, |ui| {
-            if primary_button(ui, "Save list").clicked() {
-                panel.chosen = Some(name.clone());
-                out.push(Action::SaveGeneList(GeneList {
-                    name: name.clone(),
-                    description: String::new(),
-                    genes,
-                }));
-            }
-        });
+        if primary_in_row(ui, "Save list", can).clicked() {
+            panel.chosen = Some(name.clone());
+            out.push(Action::SaveGeneList(GeneList {
+                name: name.clone(),
+                description: String::new(),
+                genes,
+            }));
+        }
         if scope.saved.gene_lists.iter().any(|l| l.name == name) {
             let button = Button::new(RichText::new("Remove").color(t.error));
             if ui.add(button).on_hover_text("Forget the saved list of this name").clicked() {

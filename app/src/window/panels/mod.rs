@@ -182,6 +182,8 @@ pub struct Local {
     pub all_categories: bool,
     /// Where the large map was last drawn.
     pub map_rect: Option<eframe::egui::Rect>,
+    /// How wide the middle of the window was in the last frame.
+    pub middle_width: Option<f32>,
     /// The plots.
     pub plots: Plots,
     /// The small maps.

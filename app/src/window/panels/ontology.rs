@@ -138,16 +138,21 @@ pub fn whole_ontology_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out:
 /// One line in place of an empty panel.
 fn slim_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
     let t = Tokens::of(ui);
+    let room = ui.available_width();
     ui.horizontal(|ui| {
         heading(ui, "Cell Ontology");
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if quiet_button(ui, "Hide").on_hover_text(Command::ToggleOntology.tooltip()).clicked() {
                 out.push(Action::Run(Command::ToggleOntology));
             }
-            if quiet_button(ui, "Browse").on_hover_text(Command::BrowseOntology.tooltip()).clicked() {
+            if room > 250.0
+                && quiet_button(ui, "Browse").on_hover_text(Command::BrowseOntology.tooltip()).clicked()
+            {
                 out.push(Action::Run(Command::BrowseOntology));
             }
-            types_ui(ui, scope, out);
+            if room > 330.0 {
+                types_ui(ui, scope, out);
+            }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 let words = match said_type(scope, local) {
                     Some(said) => format!("It has no cell type called “{said}”."),

@@ -43,14 +43,24 @@ pub fn primary_button(ui: &mut Ui, text: &str) -> Response {
     ui.add(Button::new(text).fill(t.accent).stroke(Stroke::NONE).min_size(vec2(0.0, 32.0)))
 }
 
+/// The same in a row of fields, as high as they are.
+pub fn primary_in_row(ui: &mut Ui, text: &str, enabled: bool) -> Response {
+    let t = Tokens::of(ui);
+    let text = RichText::new(text).color(t.on_accent);
+    let button = Button::new(text).fill(t.accent).stroke(Stroke::NONE).wrap_mode(egui::TextWrapMode::Extend);
+    ui.add_enabled(enabled, button)
+}
+
 /// A small button without weight, for the end of a heading.
 pub fn quiet_button(ui: &mut Ui, text: &str) -> Response {
-    ui.scope(|ui| {
-        ui.spacing_mut().button_padding = vec2(8.0, 1.0);
-        ui.spacing_mut().interact_size.y = 22.0;
-        ui.add(Button::new(RichText::new(text).small()))
-    })
-    .inner
+    // Not in a scope: in a row that wraps, a scope takes what is left of the line instead of going to the next.
+    let before = (ui.spacing().button_padding, ui.spacing().interact_size.y);
+    ui.spacing_mut().button_padding = vec2(8.0, 1.0);
+    ui.spacing_mut().interact_size.y = 22.0;
+    let button = Button::new(RichText::new(text).small()).wrap_mode(egui::TextWrapMode::Extend);
+    let response = ui.add(button);
+    (ui.spacing_mut().button_padding, ui.spacing_mut().interact_size.y) = before;
+    response
 }
 
 /// Sets the size of chips for what is added to `ui` from here on.

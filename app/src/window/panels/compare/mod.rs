@@ -17,7 +17,7 @@ use super::super::map::grouped;
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
 use super::plots::draw::{Style, volcano};
-use super::widgets::{empty_state, muted, primary_button, quiet_button};
+use super::widgets::{empty_state, muted, primary_in_row, quiet_button};
 use super::{Local, Out, Scope};
 use sides::side_ui;
 use table::{GeneTable, adjusted_words, fold_words};
@@ -73,11 +73,9 @@ pub fn comparison_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
                 }
                 ui.add(egui::Spinner::new().size(14.0).color(t.text_muted));
             } else {
-                ui.add_enabled_ui(problem.is_none(), |ui| {
-                    if primary_button(ui, "Compare").clicked() {
-                        out.push(Action::Compare);
-                    }
-                });
+                if primary_in_row(ui, "Compare", problem.is_none()).clicked() {
+                    out.push(Action::Compare);
+                }
             }
         });
     });

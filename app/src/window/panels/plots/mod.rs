@@ -34,6 +34,8 @@ pub use settings::{Measure, PlotSettings};
 
 /// Points that are painted one by one in the window; more become pixels.
 const MAX_LIVE_POINTS: usize = 4_000;
+/// Room that the buttons of a plot take.
+const BUTTONS: f32 = 200.0;
 
 /// What the plots keep between frames.
 #[derive(Default)]
@@ -231,40 +233,24 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
     };
     let as_table = local.plots.tables.contains(&pane);
     Frame::new().inner_margin(Margin { left: 12, right: 12, top: 6, bottom: 4 }).show(ui, |ui| {
-        ui.horizontal(|ui| {
-            if pane == Pane::Scatter {
-                let text = format!("Of {}. Drag a box to select cells.", outcome.cells);
-                muted(ui, text).on_hover_text(gating::HINT);
-            } else {
-                muted(ui, format!("Of {}", outcome.cells));
-            }
-            if slot.task.is_some() {
-                ui.add(Spinner::new().size(12.0).color(t.text_muted));
-            }
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if quiet_button(ui, "Figure…").on_hover_text("Save this plot as PNG, SVG or PDF").clicked()
-                {
-                    out.push(Action::AskFigure(pane));
-                }
-                if let Ok(numbers) = &outcome.numbers {
-                    if quiet_button(ui, "Copy CSV")
-                        .on_hover_text("Copy the numbers of this plot as CSV")
-                        .clicked()
-                    {
-                        out.push(Action::Copy(numbers.table().csv()));
-                    }
-                    let shown = local.plots.tables.contains(&pane);
-                    let button = egui::Button::selectable(shown, egui::RichText::new("Table").small());
-                    if ui.add(button).on_hover_text("Show the numbers of this plot").clicked() {
-                        if shown {
-                            local.plots.tables.remove(&pane);
-                        } else {
-                            local.plots.tables.insert(pane);
-                        }
-                    }
-                }
+        let text = match pane {
+            Pane::Scatter => format!("Of {}. Drag a box to select cells.", outcome.cells),
+            _ => format!("Of {}", outcome.cells),
+        };
+        let font = egui::TextStyle::Small.resolve(ui.style());
+        let width = ui.painter().layout_no_wrap(text.clone(), font, t.text_muted).size().x;
+        // The buttons stand at the right of the words where there is room, else below them.
+        if width + BUTTONS < ui.available_width() {
+            ui.horizontal(|ui| {
+                words_ui(ui, pane, &text, slot.task.is_some());
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    buttons_ui(ui, pane, &outcome, &mut local.plots.tables, out);
+                });
             });
-        });
+        } else {
+            ui.horizontal_wrapped(|ui| words_ui(ui, pane, &text, slot.task.is_some()));
+            ui.horizontal_wrapped(|ui| buttons_ui(ui, pane, &outcome, &mut local.plots.tables, out));
+        }
     });
     match &outcome.numbers {
         Err(why) => {
@@ -280,6 +266,33 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
             }
         }
         Ok(numbers) => painted_ui(ui, pane, slot, &outcome, numbers, &settings, scope, out),
+    }
+}
+
+/// Which cells a plot is of.
+fn words_ui(ui: &mut Ui, pane: Pane, text: &str, counting: bool) {
+    let words = muted(ui, text);
+    if pane == Pane::Scatter {
+        words.on_hover_text(gating::HINT);
+    }
+    if counting {
+        ui.add(Spinner::new().size(12.0).color(Tokens::of(ui).text_muted));
+    }
+}
+
+/// What can be done with a plot.
+fn buttons_ui(ui: &mut Ui, pane: Pane, outcome: &Outcome, tables: &mut BTreeSet<Pane>, out: Out<'_>) {
+    if quiet_button(ui, "Figure…").on_hover_text("Save this plot as PNG, SVG or PDF").clicked() {
+        out.push(Action::AskFigure(pane));
+    }
+    let Ok(numbers) = &outcome.numbers else { return };
+    if quiet_button(ui, "Copy CSV").on_hover_text("Copy the numbers of this plot as CSV").clicked() {
+        out.push(Action::Copy(numbers.table().csv()));
+    }
+    let shown = tables.contains(&pane);
+    let button = egui::Button::selectable(shown, egui::RichText::new("Table").small());
+    if ui.add(button).on_hover_text("Show the numbers of this plot").clicked() && !tables.remove(&pane) {
+        tables.insert(pane);
     }
 }
 

@@ -117,11 +117,14 @@ pub fn violin(
     let bottom = if turn { turned_height(names()) + 6.0 } else { 28.0 };
     let row = ((size[1] - top - bottom - 18.0) / genes.len().max(1) as f32).clamp(104.0, 240.0);
     // Turned names reach to the left of their slot.
-    let left = if turn {
-        let first = groups.first().map_or(0.0, |g| width(&short(&g.name)) * std::f32::consts::FRAC_1_SQRT_2);
-        left.max(first - 0.5 * slot + 8.0)
+    let (left, slot) = if turn {
+        let reach = |(i, g): (usize, &Group)| {
+            width(&short(&g.name)) * std::f32::consts::FRAC_1_SQRT_2 - slot * (i as f32 + 0.5) + 8.0
+        };
+        let left = groups.iter().enumerate().map(reach).fold(left, f32::max);
+        (left, ((size[0] - left - right) / n_groups).clamp(NARROWEST, slot))
     } else {
-        left
+        (left, slot)
     };
     let mut scene =
         Scene::new([left + slot * n_groups + right, top + row * genes.len() as f32 + bottom + 18.0]);
