@@ -15,7 +15,8 @@ use crate::{Error, Result};
 const SIGNATURE: &[u8; 4] = b"GCOL";
 const HEAD_BYTES: usize = 16;
 /// So much of a file is searched for blocks: all of small ones. The texts of larger ones are checked when they are read.
-const SEARCHED_BYTES: u64 = 32 << 20;
+const SEARCHED_BYTES: u64 = 16 << 20;
+const WINDOW_BYTES: usize = 1 << 20;
 /// A block is never larger in practice; one that claims to be is left to HDF5.
 const LARGEST_BLOCK: u64 = 64 << 20;
 
@@ -24,21 +25,26 @@ const LARGEST_BLOCK: u64 = 64 << 20;
 /// # Errors
 /// [`Error::AnnData`]; [`Error::Io`] where the file cannot be read.
 pub(super) fn check_file(path: &Path) -> Result<()> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(SEARCHED_BYTES).read_to_end(&mut bytes))
-        .map_err(|e| Error::io("read the cell file", path, e))?;
-    let mut from = 0;
-    while let Some(rest) = bytes.get(from..) {
-        let Some(at) = rest.windows(SIGNATURE.len()).position(|found| found == SIGNATURE) else { break };
-        let start = from + at;
-        if let Some(size) = bytes.get(start..).and_then(size_of).and_then(|size| usize::try_from(size).ok())
-            && let Some(block) = bytes.get(start..).map(|rest| rest.get(..size).unwrap_or(rest))
-            && never_ends(block)
-        {
-            return Err(refused(path, start as u64));
+    let failed = |e| Error::io("read the cell file", path, e);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut block_file = File::open(path).map_err(failed)?;
+    let mut window = vec![0; WINDOW_BYTES];
+    let (mut start, mut kept) = (0u64, 0);
+    while start < SEARCHED_BYTES {
+        let read = file.read(window.get_mut(kept..).unwrap_or_default()).map_err(failed)?;
+        let filled = window.get(..kept + read).unwrap_or_default();
+        if read == 0 {
+            return Ok(());
         }
-        from = start + SIGNATURE.len();
+        let found = filled.windows(SIGNATURE.len()).enumerate().filter(|(_, bytes)| bytes == SIGNATURE);
+        for (at, _) in found {
+            check_block(&mut block_file, start + at as u64, path)?;
+        }
+        // A signature may lie across two windows.
+        let next = filled.len().saturating_sub(SIGNATURE.len() - 1);
+        kept = filled.len() - next;
+        start += next as u64;
+        window.copy_within(next..next + kept, 0);
     }
     Ok(())
 }
