@@ -44,8 +44,8 @@ pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
             return Ok(()); // HDF5 says this better
         }
         // Texts of one block follow each other.
-        for address in block.chunks_exact(REFERENCE_BYTES).filter_map(|r| r.get(4..12)?.try_into().ok()) {
-            let address = u64::from_le_bytes(address);
+        for address in block.chunks_exact(REFERENCE_BYTES).filter_map(|r| r.get(4..)?.first_chunk::<8>()) {
+            let address = u64::from_le_bytes(*address);
             if address != last && address != 0 {
                 heaps::check_block(&mut heap, address, path)?;
                 last = address;
