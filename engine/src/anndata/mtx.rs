@@ -345,7 +345,7 @@ impl Entries {
 
     /// The next entry; `None` behind the last.
     fn next(&mut self, watch: &Watch) -> Result<Option<Entry>> {
-        if self.done % LINES_PER_STEP == 0 {
+        if self.done.is_multiple_of(LINES_PER_STEP) {
             watch.step("Reading the matrix", self.done, Some(self.total))?;
         }
         if self.done == self.total {

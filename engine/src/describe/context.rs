@@ -4,8 +4,8 @@
 //! over the file: the shares of a mixture under which they are likeliest, by expectation maximisation (Dempster, Laird and
 //! Rubin 1977). A claim counts as the model made it, what it was taught often included: dividing that out, as for classes
 //! met in other shares than taught, lets tissues win that were taught rarely and resemble a common one (peripheral blood
-//! became bone marrow). Each cell is then judged with these shares; types that are not met in the tissues found weigh less,
-//! and are never ruled out.
+//! became bone marrow). Each cell's tissue is then judged with these shares. Its type is not: weighing down types that are
+//! not met in the tissues found made types worse wherever the tissue was one that the model was not taught.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,6 @@ use crate::{Error, Result};
 pub(super) const CONTEXT_CELLS: usize = 192;
 /// Fewer cells say too little.
 pub(super) const LEAST_CONTEXT_CELLS: usize = 48;
-/// A type that no tissue of the data set is known for weighs this much at least: immigrants and tumours are no errors.
-const LEAST_TYPE_WEIGHT: f64 = 0.1;
 /// Share of the taught frequencies that stays mixed in, so that no tissue is ever ruled out.
 const TAUGHT_SHARE: f64 = 0.02;
 /// Tissues of smaller shares are not told.
@@ -45,8 +43,7 @@ pub(super) struct TaughtTexts {
     taught: Taught,
     cell_types: Vec<String>,
     tissues: Vec<String>,
-    /// Shares of each cell type and of each tissue.
-    of_type: Vec<f64>,
+    /// Share of each tissue.
     of_tissue: Vec<f64>,
 }
 
@@ -89,12 +86,11 @@ impl TaughtTexts {
         };
         let slot = |at: usize| slots.get(at).cloned().ok_or_else(|| wrong(format!("slot {at}")));
         let (cell_types, tissues) = (slot(taught.cell_type_slot)?, slot(taught.tissue_slot)?);
-        let (mut of_type, mut of_tissue) = (vec![0.0; cell_types.len()], vec![0.0; tissues.len()]);
+        let mut of_tissue = vec![0.0; tissues.len()];
         for &(cell_type, tissue, share) in &taught.shares {
-            match (of_type.get_mut(cell_type), of_tissue.get_mut(tissue)) {
-                (Some(a), Some(b)) if share > 0.0 && share.is_finite() => {
-                    *a += share;
-                    *b += share;
+            match of_tissue.get_mut(tissue) {
+                Some(sum) if cell_type < cell_types.len() && share > 0.0 && share.is_finite() => {
+                    *sum += share
                 }
                 _ => return Err(wrong(format!("{cell_type}, {tissue}, {share}"))),
             }
@@ -102,28 +98,14 @@ impl TaughtTexts {
         if of_tissue.iter().all(|share| *share == 0.0) {
             return Err(wrong("no share".to_owned()));
         }
-        Ok(Self { taught, cell_types, tissues, of_type, of_tissue })
+        Ok(Self { taught, cell_types, tissues, of_tissue })
     }
 
     /// The context of the data set that `descriptions`, made without any, are of.
     pub(super) fn context(&self, descriptions: &[Description], grammar: &Grammar) -> Context {
         let cells: Vec<Vec<f64>> = descriptions.iter().filter_map(|d| self.tissues_of(d)).collect();
         let shares = self.settle(&cells);
-        let ratio = |tissue: usize| match self.of_tissue.get(tissue) {
-            Some(taught) if *taught > 0.0 => shares[tissue] / taught,
-            _ => 1.0,
-        };
-        let mut type_weights = vec![0.0; self.cell_types.len()];
-        for &(cell_type, tissue, share) in &self.taught.shares {
-            type_weights[cell_type] += share / self.of_type[cell_type] * ratio(tissue);
-        }
-        for weight in &mut type_weights {
-            *weight = weight.max(LEAST_TYPE_WEIGHT);
-        }
-        let Taught { cell_type_slot, tissue_slot, .. } = self.taught;
-        let leaning = grammar
-            .leaning(cell_type_slot, &self.cell_types, &self.of_type, &type_weights)
-            .and(grammar.leaning(tissue_slot, &self.tissues, &self.of_tissue, &shares));
+        let leaning = grammar.leaning(self.taught.tissue_slot, &self.tissues, &self.of_tissue, &shares);
         let mut tissues: Vec<(String, f64)> = self.tissues.iter().cloned().zip(shares).collect();
         tissues.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Context { tissues, n_cells: cells.len(), leaning }
@@ -270,15 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn types_of_other_tissues_weigh_less_and_are_not_ruled_out() {
+    fn the_tissue_found_is_leant_to_and_types_are_left_alone() {
         let grammar = Grammar::new(&slots()).unwrap();
         let found = context(&vec![described("a B cell", "blood", 0.9); 80]);
         let towards = |text: &str| {
             let place = grammar.after(&grammar.start(), format!("{TYPE_CLAUSE}{text}").as_bytes()).unwrap();
             found.leaning.towards(&place)
         };
-        assert!(towards("a B cell") > 0.5);
-        assert!((f64::from(towards("a hepatocyte")) - LEAST_TYPE_WEIGHT.ln()).abs() < 1e-4);
+        assert_eq!((towards("a B cell"), towards("a hepatocyte")), (0.0, 0.0));
+        let blood = towards(&format!("a B cell{ORIGIN_CLAUSE} the b"));
+        let liver = towards(&format!("a B cell{ORIGIN_CLAUSE} the li"));
+        assert!(blood > -0.1 && liver < -4.0, "{blood} {liver}");
     }
 
     #[test]

@@ -36,13 +36,6 @@ pub struct Leaning {
 }
 
 impl Leaning {
-    /// Both together; they are of different slots.
-    #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.slots.extend(other.slots);
-        self
-    }
-
     /// To be added to the score of a token that leads to `place`.
     pub fn towards(&self, place: &Place) -> f32 {
         let at = |&(slot, node): &(usize, usize)| {

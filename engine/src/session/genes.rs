@@ -47,7 +47,7 @@ impl OpenData {
         so_far: &mut dyn FnMut(GeneColour) -> Result<()>,
     ) -> Result<Vec<GeneColour>> {
         let needs_totals = matches!(self.dataset.matrix.scale, Scale::Counts | Scale::Linear);
-        if let Some(columns) = self.from_twin(genes, needs_totals, watch)? {
+        if let Some(columns) = self.read_twin(genes, needs_totals, watch)? {
             let totals = if needs_totals { Some(self.totals(watch)?) } else { None };
             return genes
                 .iter()
@@ -84,7 +84,7 @@ impl OpenData {
     }
 
     /// The columns as the twin has them. A twin that cannot be read is forgotten: the file is there.
-    fn from_twin(&self, genes: &[usize], needs_totals: bool, watch: &Watch) -> Result<Option<Vec<Vec<f32>>>> {
+    fn read_twin(&self, genes: &[usize], needs_totals: bool, watch: &Watch) -> Result<Option<Vec<Vec<f32>>>> {
         let Some(twin) = lock(&self.twin).clone() else { return Ok(None) };
         if needs_totals && self.totals.get().is_none() {
             match twin.totals() {

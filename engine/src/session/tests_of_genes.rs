@@ -122,7 +122,7 @@ fn work_in_the_background_stands_back_and_stops_with_its_data_set() {
     let written = large();
     let place = tempfile::tempdir().unwrap();
     let session = session(Some(place.path()));
-    open(&session, DataSource::File(written.path.clone()));
+    open(&session, DataSource::File(written.path));
     // Opening another data set stops it, wherever it is; the session goes on.
     let dataset = open(&session, DataSource::Sample);
     assert_eq!(dataset.n_obs, 700);
@@ -162,5 +162,5 @@ fn files_are_tried_by_another_process_where_the_settings_name_one() {
     let trial = Some(PathBuf::from("true"));
     let settings = Settings { device: DevicePreference::Cpu, trial, ..Settings::default() };
     let session = Session::start(settings).unwrap();
-    assert_eq!(open(&session, DataSource::File(written.path.clone())).n_obs, 3);
+    assert_eq!(open(&session, DataSource::File(written.path)).n_obs, 3);
 }
