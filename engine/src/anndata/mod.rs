@@ -34,6 +34,7 @@ mod gene_cache;
 mod gene_names;
 mod gene_runs;
 mod header;
+mod heaps;
 mod identify;
 mod legacy;
 mod matrix;
@@ -169,6 +170,7 @@ impl AnnData {
     fn open_file(path: &Path, shown: Option<&Path>, watch: &Watch) -> Result<Self> {
         let stamp = write_back::stamp(path);
         identify::check_is_hdf5(path)?;
+        heaps::check_file(path)?;
         let file = store::open_file(path).map_err(|e| identify::cannot_open(path, &e))?;
         let mut findings = Vec::new();
         let store = Store::new(file, path);

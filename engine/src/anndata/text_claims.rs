@@ -1,9 +1,11 @@
 //! A check that HDF5 lacks: a text of variable length is stored as its length and the place of its bytes, and the
-//! library sets that length aside (up to 4 GiB) before it looks whether the bytes are there.
+//! library sets that length aside (up to 4 GiB) before it looks whether the bytes are there. On the way the blocks that
+//! hold the bytes are checked ([`super::heaps`]).
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
+use super::heaps;
 use super::store::Stored;
 use crate::progress::Watch;
 use crate::{Error, Result};
@@ -30,6 +32,8 @@ pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
         return Ok(());
     }
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut heap = File::open(path).map_err(failed)?;
+    let mut last = 0;
     let mut file = BufReader::new(file);
     let mut block = vec![0; REFERENCE_BYTES * REFERENCES_AT_A_TIME];
     for start in (0..stored.len()).step_by(REFERENCES_AT_A_TIME) {
@@ -38,6 +42,14 @@ pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
         let Some(block) = block.get_mut(..n * REFERENCE_BYTES) else { return Ok(()) };
         if file.read_exact(block).is_err() {
             return Ok(()); // HDF5 says this better
+        }
+        // Texts of one block follow each other.
+        for address in block.chunks_exact(REFERENCE_BYTES).filter_map(|r| r.get(4..)?.first_chunk::<8>()) {
+            let address = u64::from_le_bytes(*address);
+            if address != last && address != 0 {
+                heaps::check_block(&mut heap, address, path)?;
+                last = address;
+            }
         }
         let lengths = block.chunks_exact(REFERENCE_BYTES).filter_map(|r| r.first_chunk::<4>());
         for (row, length) in (start..).zip(lengths.map(|bytes| u32::from_le_bytes(*bytes))) {
