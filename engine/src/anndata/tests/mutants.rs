@@ -22,7 +22,7 @@ const VARIANTS: usize = 2000;
 /// Processes side by side.
 const SIDE_BY_SIDE: usize = 2;
 /// A variant that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// What the other process may take; address space, of which most is never touched.
 const MEMORY_KB: u64 = 6 << 20;
 const TOLD: &str = "CELL2TEXT_MUTANTS";
