@@ -90,7 +90,7 @@ impl TaughtTexts {
         for &(cell_type, tissue, share) in &taught.shares {
             match of_tissue.get_mut(tissue) {
                 Some(sum) if cell_type < cell_types.len() && share > 0.0 && share.is_finite() => {
-                    *sum += share
+                    *sum += share;
                 }
                 _ => return Err(wrong(format!("{cell_type}, {tissue}, {share}"))),
             }
