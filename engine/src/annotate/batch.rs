@@ -68,7 +68,7 @@ pub fn annotate_cells(
     let inner = Watch::new(watch.cancel().clone(), |_| {});
     let mut size = batches.first.clamp(1, batches.most.max(1));
     let (mut now, mut later) = cells.split_at(size.min(cells.len()));
-    let mut rows = read_rows(matrix, now, watch)?;
+    let mut rows = matrix.rows_at(now, watch)?;
     let mut done = 0;
     watch.step(WHAT, 0, Some(total))?;
     while !now.is_empty() {
@@ -76,7 +76,7 @@ pub fn annotate_cells(
         let (next, rest) = later.split_at(size.min(later.len()));
         let batch = std::mem::take(&mut rows);
         let (described, read) = std::thread::scope(|scope| {
-            let reading = scope.spawn(|| read_rows(matrix, next, &inner));
+            let reading = scope.spawn(|| matrix.rows_at(next, &inner));
             let described = describe(describer, reader, batch, settings, &inner);
             (described, reading.join())
         });
@@ -119,17 +119,6 @@ fn empty(cell: usize) -> Description {
         n_genes_read: 0,
         duration_secs: 0.0,
     }
-}
-
-/// Reads the rows of `cells`, neighbours in the file by one read.
-fn read_rows(matrix: &Matrix, cells: &[usize], watch: &Watch) -> Result<Vec<(usize, SparseRow)>> {
-    let mut rows = Vec::with_capacity(cells.len());
-    for run in cells.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-        if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            rows.extend(run.iter().copied().zip(matrix.rows_watched(*first..last.saturating_add(1), watch)?));
-        }
-    }
-    Ok(rows)
 }
 
 #[cfg(test)]

@@ -199,14 +199,9 @@ impl Describer {
             return Ok(());
         }
         let n = matrix.n_rows();
-        let mut cells = Vec::new();
-        for cell in (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)) {
-            watch.check()?;
-            let row = matrix.row(cell)?;
-            if reader.can_read(&row) {
-                cells.push((cell, row));
-            }
-        }
+        let spread: Vec<usize> = (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)).collect();
+        let mut cells = matrix.rows_at(&spread, watch)?;
+        cells.retain(|(_, row)| reader.can_read(row));
         reader.context = self.context(reader, &cells, watch)?;
         Ok(())
     }
