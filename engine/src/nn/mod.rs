@@ -11,7 +11,7 @@ mod rotary;
 
 pub use attention::{Causality, attend};
 pub use cache::{KvCache, LayerCache};
-pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, devices};
+pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, choose_devices, devices};
 pub use layers::{
     embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm, layer_norm, linear,
     rms_norm,
