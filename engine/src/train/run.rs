@@ -386,8 +386,8 @@ impl Run<'_> {
             Objective::Description => {
                 let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
                 let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
-                let rotary = self.configs.rotary(prompt.len() + longest, &self.device)?;
-                trainee.description_loss(examples, &self.configs, &self.prompter, &rotary, frozen)?
+                let positions = trainee.decoder.positions(prompt.len() + longest);
+                trainee.description_loss(examples, &self.configs, &self.prompter, &positions, frozen)?
             }
         };
         let (loss_value, accuracy) = (loss.clone().into_scalar::<f32>(), accuracy.into_scalar::<f32>());
@@ -468,6 +468,7 @@ impl Run<'_> {
             signatures: Some("signatures.tsv".into()),
             grammar: Some("grammar.json".into()),
             taught: Some("taught.json".into()),
+            bits: None,
             temperatures: Default::default(),
             hashes: Default::default(),
         };
