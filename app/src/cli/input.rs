@@ -45,14 +45,14 @@ pub struct EngineArgs {
     /// Where the model computes: auto, wgpu or cpu
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: DevicePreference,
-    /// Folder of a model bundle; the built-in model otherwise
+    /// A model: its name in `cell2text models`, or its folder; the built-in one otherwise
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
 }
 
 impl From<&EngineArgs> for Settings {
     fn from(args: &EngineArgs) -> Self {
-        Self { device: args.device, model: args.model.clone(), ..Self::default() }
+        Self { device: args.device, model: args.model.as_deref().map(super::models::find), ..Self::default() }
     }
 }
 

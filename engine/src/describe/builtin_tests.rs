@@ -310,6 +310,42 @@ fn the_model_card_holds_on_pbmc3k_which_was_never_trained_on() {
     assert!(figures.tissue >= CARD_TISSUE - SLACK, "tissue: {}", figures.tissue);
 }
 
+/// Of every hundred cells, at least 99 are described in the same words at 8 bits.
+#[test]
+fn at_8_bits_the_built_in_model_says_the_same() {
+    let Some(path) = shared_file("data/cells/pbmc3k_seurat.h5ad") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let silent = Watch::silent();
+    let out = folder.path().join("model");
+    crate::model::quantise(&Bundle::builtin().unwrap(), &out, crate::nn::quant::Bits::Eight, &silent)
+        .unwrap();
+    let full = describer();
+    let small = Describer::load(Some(&out), DevicePreference::Cpu, &silent).unwrap();
+    assert!(small.report().bytes < full.report().bytes * 6 / 10);
+    let (in_full, in_small) = (Cells::open(&full, &path), Cells::open(&small, &path));
+    let step = if all_cells_asked() { 1 } else { 20 };
+    let numbers: Vec<usize> = (0..in_full.file.n_obs()).step_by(step).collect();
+    let (mut same, mut same_type) = (0, 0);
+    for chunk in numbers.chunks(64) {
+        let rows: Vec<(usize, SparseRow)> = chunk.iter().map(|&c| (c, in_full.row(c))).collect();
+        let settings = GenerationSettings::default();
+        let said = |by: &Describer, cells: &Cells| {
+            by.describe_batch(&cells.reader, &rows, &settings, &Watch::silent()).unwrap()
+        };
+        for (a, b) in said(&full, &in_full).iter().zip(&said(&small, &in_small)) {
+            same += usize::from(a.text == b.text);
+            let kind = |d: &Description| d.claim(ClaimKind::CellType).and_then(|c| c.term.clone());
+            same_type += usize::from(kind(a) == kind(b));
+        }
+    }
+    let n = numbers.len();
+    crate::test_support::say(&format!(
+        "8 bits: same text for {same}, same type for {same_type} of {n} cells"
+    ));
+    // One in a hundred may differ; of a twentieth of the cells, chance may make it two.
+    assert!(n - same <= (n / 100).max(2), "{same} of {n}");
+}
+
 /// The card's second table: studies that only tell how sure the model may sound. Printed when all cells are asked for.
 #[test]
 fn the_model_card_tells_of_other_studies() {

@@ -191,7 +191,6 @@ struct Worker<'a> {
     trainee: &'a Trainee,
     /// The encoder where it does not learn.
     frozen: Option<&'a Encoder>,
-    device: &'a Device,
 }
 
 struct Run<'a> {
@@ -361,7 +360,7 @@ impl Run<'_> {
         work: impl Fn(&Worker<'_>, &[Example]) -> Result<Part> + Sync,
     ) -> Result<Vec<Part>> {
         if self.workers.len() == 1 || parts.len() == 1 {
-            let worker = Worker { trainee: &self.trainee, frozen, device: &self.device };
+            let worker = Worker { trainee: &self.trainee, frozen };
             return parts.iter().map(|part| work(&worker, part)).collect();
         }
         let next = AtomicUsize::new(0);
@@ -376,7 +375,7 @@ impl Run<'_> {
                     let moved = frozen.filter(|_| away).map(|encoder| encoder.clone().fork(device));
                     let (next, work) = (&next, &work);
                     scope.spawn(move || {
-                        let worker = Worker { trainee: &trainee, frozen: moved.as_ref().or(frozen), device };
+                        let worker = Worker { trainee: &trainee, frozen: moved.as_ref().or(frozen) };
                         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
                         let pool = pool.map_err(|e| {
                             Error::io("start a thread", Path::new("training"), std::io::Error::other(e))
@@ -416,8 +415,9 @@ impl Run<'_> {
             Objective::Description => {
                 let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
                 let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
-                let rotary = self.configs.rotary(prompt.len() + longest, worker.device)?;
-                trainee.description_loss(examples, &self.configs, &self.prompter, &rotary, worker.frozen)?
+                let positions = trainee.decoder.positions(prompt.len() + longest);
+                let (prompter, frozen) = (&self.prompter, worker.frozen);
+                trainee.description_loss(examples, &self.configs, prompter, &positions, frozen)?
             }
         };
         let (loss_value, accuracy) = (loss.clone().into_scalar::<f32>(), accuracy.into_scalar::<f32>());
@@ -498,6 +498,7 @@ impl Run<'_> {
             signatures: Some("signatures.tsv".into()),
             grammar: Some("grammar.json".into()),
             taught: Some("taught.json".into()),
+            bits: None,
             temperatures: Default::default(),
             hashes: Default::default(),
         };
