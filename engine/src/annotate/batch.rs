@@ -56,6 +56,9 @@ pub enum Telling {
 /// have each cell judged by itself, those cells again that the cells around them say something of
 /// ([`Describer::describe_together`]).
 ///
+/// `earlier` are descriptions of other cells of the data set that were made before, each by itself: they vote too, and are
+/// told again too.
+///
 /// The batches change nothing but the time. A cell that shows no gene known to the model gets an empty description.
 /// Progress counts cells.
 ///
@@ -68,6 +71,7 @@ pub fn annotate_cells(
     reader: &CellReader,
     matrix: &Matrix,
     cells: &[usize],
+    earlier: &[Arc<Description>],
     settings: &GenerationSettings,
     batches: Batches,
     watch: &Watch,
@@ -81,7 +85,7 @@ pub fn annotate_cells(
     let (mut now, mut later) = cells.split_at(size.min(cells.len()));
     let mut rows = matrix.rows_at(now, watch)?;
     let mut done = 0;
-    let mut told = Vec::new();
+    let mut told = earlier.to_vec();
     watch.step(WHAT, 0, Some(total))?;
     while !now.is_empty() {
         let begun = Instant::now();

@@ -127,6 +127,7 @@ impl Judge<'_> {
             &bound.reader,
             &file.matrix,
             &file.cells,
+            &[],
             &settings,
             Batches { first: BATCH, ..Batches::default() },
             &inner,

@@ -207,6 +207,7 @@ fn annotate(
     settings: &GenerationSettings,
 ) -> Result<()> {
     let run = ready.run(settings);
+    let earlier = ready.open.described_alone(cells, &run);
     let mut on_batch = |telling: Telling, descriptions: Vec<Arc<Description>>| {
         ready.keep(&descriptions, &run);
         ctx.emit_done(Event::Annotated { job: ctx.id, telling, descriptions })?;
@@ -227,6 +228,7 @@ fn annotate(
         ready.reader,
         &ready.open.matrix,
         cells,
+        &earlier,
         settings,
         Batches::default(),
         &ctx.watch,
