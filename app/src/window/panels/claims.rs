@@ -6,6 +6,7 @@ use eframe::egui::{
 use engine::describe::{Claim, ClaimKind, Description};
 
 use super::super::command::Action;
+use super::super::map::grouped;
 use super::super::theme::{Tokens, space, strong_style};
 use super::cell::colour_by_symbol;
 use super::widgets::{chip, chip_style, section, warning_triangle};
@@ -30,6 +31,9 @@ pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out:
     }
     for claim in claims {
         claim_ui(ui, scope, claim, out);
+        if claim.kind == ClaimKind::Tissue {
+            context_ui(ui, scope, description);
+        }
         ui.add_space(space::S);
     }
 }
@@ -84,6 +88,28 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
             ui.allocate_ui_with_layout(size, layout, |ui| chips_ui(ui, scope, claim, out));
         });
     }
+}
+
+/// Whether the tissue was judged with other cells in mind.
+fn context_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description) {
+    let words = match (description.n_context_cells, &scope.work.context) {
+        (0, Some(_)) => "Judged from this cell alone, before the file was looked over.".to_owned(),
+        (0, None) if scope.work.is_looking_over() => {
+            "Judged from this cell alone; the file is being looked over.".to_owned()
+        }
+        (0, None) => "Judged from this cell alone.".to_owned(),
+        (n, _) => format!("Judged with {} cells all over the file in mind.", grouped(n as i64)),
+    };
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        ui.add_space(KIND_WIDTH + space::S);
+        let t = Tokens::of(ui);
+        let label = Label::new(RichText::new(words).small().color(t.text_muted)).wrap();
+        ui.add(label).on_hover_text(
+            "Cells of one sample come from one place, or from few. What a sample of its cells says settles doubts \
+             about the tissue of each.",
+        );
+    });
 }
 
 fn value_ui(ui: &mut Ui, claim: &Claim) {
