@@ -10,7 +10,7 @@ use super::parse::read_description;
 use super::template::Phrases;
 use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
-use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Leaning};
+use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Leaning, TokenGrammar};
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
@@ -171,7 +171,7 @@ impl Describer {
         self.describe_batch_in(reader, cells, reader.leaning(settings), settings, watch)
     }
 
-    fn describe_batch_in(
+    pub(super) fn describe_batch_in(
         &self,
         reader: &CellReader,
         cells: &[(usize, SparseRow)],
@@ -240,6 +240,16 @@ impl Describer {
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
         self.model.generate(&tokens, &streams, None, &GenerationSettings::default(), watch, &mut |_| {})
+    }
+
+    /// What the model was taught, where its bundle says so.
+    pub(super) fn taught(&self) -> Option<&TaughtTexts> {
+        self.taught.as_ref()
+    }
+
+    /// The texts that it may write, where its bundle lists them.
+    pub(super) fn grammar(&self) -> Option<&Grammar> {
+        self.model.grammar.as_ref().map(TokenGrammar::grammar)
     }
 
     /// Genes that set the cell types apart that this model knows.
@@ -314,6 +324,7 @@ impl Describer {
             text: text.text,
             n_genes_read: read.n_genes_read,
             duration_secs,
+            around: None,
         }
     }
 }
@@ -324,8 +335,13 @@ impl CellReader {
         self.context.as_ref()
     }
 
-    fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
+    pub(super) fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
         self.context.as_ref().filter(|_| !settings.alone).map(|context| &context.leaning)
+    }
+
+    /// What the values of the data set are.
+    pub fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// Columns whose gene the model knows.

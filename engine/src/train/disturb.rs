@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, Exp1, Poisson};
 
 use super::corpus::{Corpus, LabelledRow, SourceRows};
-use super::recipe::CellRecipe;
+use super::sources::CellRecipe;
 use crate::anndata::{SparseRow, sum_repeated};
 use crate::assets;
 use crate::genes::GeneTable;
@@ -130,7 +130,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::train::recipe::SourceForm;
+    use crate::train::SourceForm;
 
     fn row(tissue: usize, columns: std::ops::Range<u32>) -> LabelledRow {
         let values = vec![20.0; columns.len()];
