@@ -1,6 +1,6 @@
 //! Writing files so that no reader ever sees half of one, and naming their content by hash.
 
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -13,21 +13,32 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Io`] naming `path`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole(path, |file| file.write_all(bytes).map_err(|e| Error::io("write", path, e)))
+}
+
+/// Has `content` write `path` piece by piece, in the same way.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`, and what `content` fails with: then nothing is left.
+pub fn write_whole(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(parent)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        // A temporary file is private to its owner; a result is not.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().map_err(|e| Error::io("write", path, e))
+    let failed = |e: std::io::Error| Error::io("write", path, e);
+    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
+    {
+        let mut buffered = BufWriter::new(file.as_file_mut());
+        content(&mut buffered)?;
+        buffered.flush().map_err(failed)?;
+    }
+    file.as_file().sync_all().map_err(failed)?;
+    // A temporary file is private to its owner; a result is not.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let open = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(open).map_err(failed)?;
+    }
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
 }
 
 /// SHA-256 of `bytes`, as 64 hex digits.

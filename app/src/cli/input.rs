@@ -45,14 +45,14 @@ pub struct EngineArgs {
     /// Where the model computes: auto, wgpu or cpu
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: DevicePreference,
-    /// Folder of a model bundle; the built-in model otherwise
+    /// A model: its name in `cell2text models`, or its folder; the built-in one otherwise
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
 }
 
 impl From<&EngineArgs> for Settings {
     fn from(args: &EngineArgs) -> Self {
-        Self { device: args.device, model: args.model.clone(), ..Self::default() }
+        Self { device: args.device, model: args.model.as_deref().map(super::models::find), ..Self::default() }
     }
 }
 
@@ -71,7 +71,7 @@ pub struct GenerationArgs {
     /// Let the model write any text, not only those that it lists as known
     #[arg(long)]
     pub free_text: bool,
-    /// Judge each cell by itself, without what the rest of its data set says about its tissue
+    /// Judge each cell by itself: without what its data set says of its tissue, and the cells most like it of its type
     #[arg(long)]
     pub alone: bool,
     /// Most tokens of a description

@@ -15,12 +15,15 @@ mod doctor;
 mod embed;
 mod evaluate;
 mod failure;
+mod import;
 mod info;
 mod input;
 mod interrupt;
+mod models;
 mod ontology;
 mod output;
 mod progress;
+mod quantize;
 mod train;
 mod trial;
 mod window;
@@ -67,6 +70,9 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Ontology(ontology::OntologyArgs),
     Devices(devices::DevicesArgs),
+    Import(Box<import::ImportArgs>),
+    Models(models::ModelsArgs),
+    Quantize(quantize::QuantizeArgs),
     Cache(cache::CacheArgs),
     #[command(name = "try", hide = true)]
     Trial(trial::TrialArgs),
@@ -95,6 +101,9 @@ pub fn main() -> ExitCode {
         Some(Command::Evaluate(args)) => args.run(),
         Some(Command::Ontology(args)) => args.run(),
         Some(Command::Devices(args)) => args.run(),
+        Some(Command::Import(args)) => args.run(),
+        Some(Command::Models(args)) => args.run(),
+        Some(Command::Quantize(args)) => args.run(),
         Some(Command::Cache(args)) => args.run(),
         Some(Command::Trial(args)) => args.run(),
         Some(Command::Demo(args)) => args.run(),
@@ -158,6 +167,8 @@ mod tests {
             "cell2text dataset cells.h5ad -o out --cells 0",
             "cell2text dataset cells.h5ad -o out --dialect r",
             "cell2text dataset cells.h5ad -o out --keep some",
+            "cell2text quantize",
+            "cell2text quantize model --bits 5 -o out",
             "cell2text info",
             "cell2text info cells.h5ad --matrix obs/n_genes",
         ] {

@@ -95,6 +95,7 @@ mod tests {
             n_genes_read: 1,
             n_context_cells: 0,
             duration_secs: 0.0,
+            around: None,
         };
         (cell, Arc::new(description))
     }

@@ -263,6 +263,7 @@ mod tests {
             n_genes_read: 800,
             n_context_cells: 0,
             duration_secs: 0.1,
+            around: None,
         };
         (cell, Annotation { description: Arc::new(description), run: run.clone() })
     }

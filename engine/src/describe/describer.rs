@@ -10,7 +10,7 @@ use super::parse::read_description;
 use super::template::Phrases;
 use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
-use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings};
+use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Leaning, TokenGrammar};
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
@@ -176,18 +176,19 @@ impl Describer {
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
-        self.describe_batch_in(reader, cells, reader.context_for(settings), settings, watch)
+        self.describe_batch_in(reader, cells, reader.leaning(settings), settings, watch)
     }
 
-    fn describe_batch_in(
+    pub(super) fn describe_batch_in(
         &self,
         reader: &CellReader,
         cells: &[(usize, SparseRow)],
-        context: Option<&Context>,
+        leaning: Option<&Leaning>,
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
-        let leaning = context.map(|context| &context.leaning);
+        // Without leaning each is judged by itself.
+        let context = leaning.and(reader.context_for(settings));
         let started = Instant::now();
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
@@ -229,14 +230,9 @@ impl Describer {
             return Ok(None);
         }
         let n = matrix.n_rows();
-        let mut cells = Vec::new();
-        for cell in (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)) {
-            watch.check()?;
-            let row = matrix.row(cell)?;
-            if reader.can_read(&row) {
-                cells.push((cell, row));
-            }
-        }
+        let spread: Vec<usize> = (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)).collect();
+        let mut cells = matrix.rows_at(&spread, watch)?;
+        cells.retain(|(_, row)| reader.can_read(row));
         Ok((cells.len() >= LEAST_CONTEXT_CELLS).then_some(LookOver { cells, alone: Vec::new() }))
     }
 
@@ -275,6 +271,16 @@ impl Describer {
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
         self.model.generate(&tokens, &streams, None, &GenerationSettings::default(), watch, &mut |_| {})
+    }
+
+    /// What the model was taught, where its bundle says so.
+    pub(super) fn taught(&self) -> Option<&TaughtTexts> {
+        self.taught.as_ref()
+    }
+
+    /// The texts that it may write, where its bundle lists them.
+    pub(super) fn grammar(&self) -> Option<&Grammar> {
+        self.model.grammar.as_ref().map(TokenGrammar::grammar)
     }
 
     /// Genes that set the cell types apart that this model knows.
@@ -351,6 +357,7 @@ impl Describer {
             n_genes_read: read.n_genes_read,
             n_context_cells: context.map_or(0, |context| context.n_cells),
             duration_secs,
+            around: None,
         }
     }
 }
@@ -363,6 +370,16 @@ impl CellReader {
 
     fn context_for(&self, settings: &GenerationSettings) -> Option<&Context> {
         self.context.as_ref().filter(|_| !settings.alone)
+    }
+
+    /// What each cell is judged with.
+    pub(super) fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
+        self.context_for(settings).map(|context| &context.leaning)
+    }
+
+    /// What the values of the data set are.
+    pub fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// Columns whose gene the model knows.

@@ -34,15 +34,6 @@ fn usual_state(config: &EncoderConfig) -> i32 {
     }
 }
 
-/// RoBERTa is BERT but for where its positions begin: makes a configuration of one that of the other.
-fn first_position(config: &mut EncoderConfig) -> usize {
-    if config.model_type != "roberta" {
-        return 0;
-    }
-    "bert".clone_into(&mut config.model_type);
-    config.pad_token_id as usize + 1
-}
-
 impl BertScorer {
     /// Loads the model in `folder`, in the Hugging Face layout with `tokenizer.json`. `layer` is the hidden state to
     /// compare, 0 the embeddings; by default that of the `bert-score` package.
@@ -51,25 +42,15 @@ impl BertScorer {
     /// [`Error::Model`] or [`Error::Io`] naming the part that is wrong; [`Error::Device`].
     pub(super) fn load(folder: &Path, layer: Option<usize>, preference: DevicePreference) -> Result<Self> {
         let files = ModelFiles::Folder(folder.to_path_buf());
-        let mut config: EncoderConfig = files.json("config.json")?;
+        let config: EncoderConfig = files.json("config.json")?;
         let usual = usual_state(&config);
         let weights = files.weights("")?;
-        // Saved with the head the names begin with the kind of model, saved alone they do not.
-        let prefix = format!("{}.", config.model_type);
-        let prefix = if weights.contains(&format!("{prefix}embeddings.LayerNorm.weight")) {
-            prefix
-        } else {
-            String::new()
-        };
         let device = choose_device(preference)?.device;
-        let mut params = Params::from_files(&weights, "", &device).renamed("bert.", &prefix);
-        let first = first_position(&mut config);
-        let encoder = Encoder::new(&config, &mut params)?.with_first_position(first);
+        let encoder = Encoder::new(&config, &mut Params::from_files(&weights, "", &device))?;
         let tokenizer = TextTokenizer::from_json(&files.read("tokenizer.json")?)?;
         let state = HiddenState(layer.map_or(usual, |layer| layer as i32));
         state.layers_to_run(encoder.n_layers())?;
-        let longest = config.max_position_embeddings.saturating_sub(first);
-        Ok(Self { encoder, tokenizer, state, longest })
+        Ok(Self { encoder, tokenizer, state, longest: config.longest() })
     }
 
     /// Precision, recall and F1 of `said` against `reference`.

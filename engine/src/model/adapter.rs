@@ -1,13 +1,13 @@
 //! The adapter: from the encoder's gene vectors to vectors that the decoder reads in place of words.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, Linear};
+use burn::nn::LayerNorm;
 use burn::tensor::Tensor;
 use burn::tensor::activation::gelu;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::nn::{ParamSink, Params, export_layer_norm, export_linear, layer_norm, linear};
+use crate::nn::{LinearMap, ParamSink, Params, Stored, WeightFiles, export_layer_norm, layer_norm};
 
 /// The layouts of published code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,10 +41,23 @@ struct Norms {
 /// An adapter of either layout.
 #[derive(Module, Debug)]
 pub struct Adapter {
-    first: Linear,
-    second: Linear,
+    first: LinearMap,
+    second: LinearMap,
     /// The two norms of the projection layout; without them the output is scaled to length one.
     norms: Option<Norms>,
+}
+
+/// What stands before the names in the checkpoints of Cell2Text and Prot2Text-V2.
+const PREFIXES: [&str; 4] = ["", "cell_to_embedding.", "adapter.", "projector."];
+
+impl AdapterKind {
+    /// The name of the first map's weight.
+    pub fn first_weight(self) -> &'static str {
+        match self {
+            Self::Projection => "projection.0.weight",
+            Self::Prot2text => "fc1.weight",
+        }
+    }
 }
 
 /// Lengths below this are not divided by (as in torch's `normalize`).
@@ -58,6 +71,10 @@ impl Adapter {
     /// [`crate::Error::Model`] when a tensor is missing or of another shape.
     pub fn new(config: &AdapterConfig, params: &mut Params<'_>) -> Result<Self> {
         let AdapterConfig { kind, input_size, hidden_size, output_size } = *config;
+        params.find_prefix(&PREFIXES, kind.first_weight());
+        let linear = |params: &mut Params<'_>, name: &str, input: usize, output: usize, bias: bool| {
+            LinearMap::read(params, name, [input, output], bias, Stored::OutputFirst)
+        };
         match kind {
             AdapterKind::Projection => {
                 let (second, last) = if params.contains("projection.5.weight") {
@@ -82,6 +99,21 @@ impl Adapter {
         }
     }
 
+    /// The tensors of an adapter of `kind` among those of a checkpoint.
+    pub fn names(checkpoint: &WeightFiles, kind: AdapterKind) -> Vec<String> {
+        let parts: &[&str] = match kind {
+            AdapterKind::Projection => &["projection."],
+            AdapterKind::Prot2text => &["fc1.", "fc2."],
+        };
+        let own = |name: &&str| {
+            PREFIXES
+                .iter()
+                .filter_map(|prefix| name.strip_prefix(prefix))
+                .any(|rest| parts.iter().any(|part| rest.starts_with(part)))
+        };
+        checkpoint.names().filter(own).map(str::to_owned).collect()
+    }
+
     /// Maps gene vectors `[batch, genes, input]` to `[batch, genes, output]`.
     pub fn forward(&self, genes: Tensor<3>) -> Tensor<3> {
         let x = self.first.forward(genes);
@@ -100,6 +132,8 @@ impl Adapter {
     /// # Errors
     /// [`crate::Error::Device`] when values cannot be read back.
     pub fn export(&self, sink: &mut ParamSink) -> Result<()> {
+        let export_linear =
+            |sink: &mut ParamSink, name: &str, map: &LinearMap| map.export(sink, name, Stored::OutputFirst);
         match &self.norms {
             Some(norms) => {
                 export_linear(sink, "projection.0", &self.first)?;
@@ -118,7 +152,7 @@ impl Adapter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{WeightFiles, write_safetensors};
+    use crate::nn::write_safetensors;
     use burn::tensor::{Device, Distribution};
 
     fn adapter(kind: AdapterKind) -> (AdapterConfig, Adapter) {

@@ -13,11 +13,12 @@ use super::lora::Lora;
 use crate::error::Problem;
 use crate::files::sha256_hex;
 use crate::nn::WeightFiles;
+use crate::nn::quant::Bits;
 use crate::tokens::TokenKind;
 use crate::{Error, Result, assets};
 
 /// The manifest's name in a bundle.
-const MANIFEST: &str = "cell2text.toml";
+pub(super) const MANIFEST: &str = "cell2text.toml";
 /// The format this program writes and reads.
 const FORMAT: u32 = 1;
 
@@ -44,6 +45,9 @@ pub struct Manifest {
     /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub temperatures: BTreeMap<String, f64>,
+    /// Bits a number of its maps, where they are in blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<Bits>,
     /// The genes it reads.
     pub genes: GenesEntry,
     /// The encoder.
@@ -57,6 +61,13 @@ pub struct Manifest {
     /// SHA-256 of every file but this one, by path in the bundle.
     #[serde(default)]
     pub hashes: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Folders that hold weights.
+    pub fn weight_folders(&self) -> Vec<&str> {
+        vec![&self.encoder.folder, &self.adapter.folder, &self.decoder.folder]
+    }
 }
 
 /// The gene dictionary and how cells become tokens.
@@ -151,7 +162,15 @@ impl ModelFiles {
         }
     }
 
-    /// The safetensors of a folder inside the bundle.
+    /// Whether there is a file at `name`.
+    pub fn holds(&self, name: &str) -> bool {
+        match self {
+            Self::Folder(folder) => folder.join(name).is_file(),
+            Self::Static(files) => files.iter().any(|(n, _)| *n == name),
+        }
+    }
+
+    /// The weights of a folder inside the bundle.
     ///
     /// # Errors
     /// As [`WeightFiles::open_folder`].
@@ -301,7 +320,15 @@ impl Bundle {
             .iter()
             .map(|&name| Ok((name.to_owned(), sha256_hex(&on_disk.read(name)?))))
             .collect::<Result<_>>()?;
-        let manifest = Manifest { format: FORMAT, hashes, ..manifest.clone() };
+        Self::write_hashed(folder, &Manifest { hashes, ..manifest.clone() })
+    }
+
+    /// Writes the manifest of the bundle in `folder` with the hashes it has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn write_hashed(folder: &Path, manifest: &Manifest) -> Result<()> {
+        let manifest = Manifest { format: FORMAT, ..manifest.clone() };
         let text = toml::to_string_pretty(&manifest).map_err(|e| {
             Error::model(Problem::new(
                 MANIFEST,

@@ -1,12 +1,14 @@
 //! The whole model: genes in, words out.
 
 use std::ops::Range;
+use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::adapter::{Adapter, AdapterConfig};
 use super::bundle::{Bundle, Prompt};
 use super::decoder::{Decoder, DecoderConfig};
+use super::decoder_folder::DecoderFolder;
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
 use super::grammar::{Grammar, Leaning, Place, TokenGrammar};
 use super::lora::Lora;
@@ -113,8 +115,9 @@ impl Cell2Text {
         let encoder = Encoder::new(&encoder_config, &mut Params::from_files(&encoder_weights, "", device))?;
         watch.step("Loading the decoder", 1, total)?;
         let decoder_folder = &manifest.decoder.folder;
-        let decoder_config: DecoderConfig = files.json(&in_folder(decoder_folder, "config.json"))?;
-        let decoder_weights = files.weights(decoder_folder)?;
+        let parts = DecoderFolder::open(files, decoder_folder)?;
+        let chat_template = parts.template(Path::new(decoder_folder))?;
+        let DecoderFolder { config: decoder_config, weights: decoder_weights, tokenizer, .. } = parts;
         let lora = Lora::beside(files, decoder_folder)?;
         let mut params = Params::from_files(&decoder_weights, "", device);
         if let Some(lora) = &lora {
@@ -131,8 +134,6 @@ impl Cell2Text {
         };
         let adapter_weights = files.weights(&manifest.adapter.folder)?;
         let adapter = Adapter::new(&adapter_config, &mut Params::from_files(&adapter_weights, "", device))?;
-        let tokenizer = TextTokenizer::from_json(&files.read(&in_folder(decoder_folder, "tokenizer.json"))?)?;
-        let chat_template = files.text(&in_folder(decoder_folder, "chat_template.jinja"))?;
         let genes = GeneDictionary::read_tsv(&files.read(&manifest.genes.dictionary)?)?;
         let bytes = encoder_weights.bytes() + decoder_weights.bytes() + adapter_weights.bytes();
         let hidden_state = manifest.encoder.hidden_state;
@@ -268,11 +269,11 @@ impl Cell2Text {
         let room = self.decoder.max_positions().saturating_sub(n_prompt);
         let max_new = settings.max_new_tokens.min(room);
         let capacity = n_prompt + max_new;
-        let rotary = self.decoder.rotary(capacity);
+        let positions = self.decoder.positions(capacity);
         let mut cache = self.decoder.new_cache(batch, capacity);
         let device = self.decoder.device();
         watch.check()?;
-        let mut hidden = self.decoder.hidden_cached(prompt, &rotary, &mut cache)?;
+        let mut hidden = self.decoder.hidden_cached(prompt, &positions, &mut cache)?;
         for step in 0..max_new {
             watch.check()?;
             let [_, n, width] = hidden.dims();
@@ -294,7 +295,7 @@ impl Cell2Text {
                 break;
             }
             let tokens = Tensor::<2, Int>::from_data(TensorData::new(next, [batch, 1]), &device);
-            hidden = self.decoder.hidden_cached(self.decoder.embed(tokens), &rotary, &mut cache)?;
+            hidden = self.decoder.hidden_cached(self.decoder.embed(tokens), &positions, &mut cache)?;
         }
         for writer in writers {
             writer.finish(on_piece);

@@ -1,26 +1,27 @@
-//! The Geneformer encoder: BERT over rank value encoded genes.
+//! The encoder: BERT over rank value encoded genes, and over words.
 //!
 //! Architecture and tensor names follow Hugging Face's `BertForMaskedLM`, as Geneformer's checkpoints use it
-//! (post-norm, learned absolute positions, ReLU); source: huggingface.co/ctheodoris/Geneformer.
+//! (post-norm, learned absolute positions, ReLU); source: huggingface.co/ctheodoris/Geneformer. BERT and RoBERTa, whose
+//! vectors of words BERTScore compares, are the same with other entries in their configuration.
 
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::nn::{Embedding, LayerNorm};
 use burn::tensor::activation::{gelu, relu};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::wrong_config;
 use crate::error::Problem;
 use crate::nn::{
-    Causality, ParamSink, Params, attend, embedding, export_embedding, export_layer_norm, export_linear,
-    layer_norm, linear,
+    Causality, LinearMap, ParamSink, Params, Stored, Table, attend, embedding, export_embedding,
+    export_layer_norm, layer_norm,
 };
 use crate::{Error, Result};
 
 /// What `config.json` of an encoder says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EncoderConfig {
-    /// Always `bert` here.
+    /// `bert` or `roberta`.
     #[serde(default = "bert")]
     pub model_type: String,
     /// Width of the residual stream.
@@ -63,13 +64,24 @@ fn layer_norm_eps() -> f64 {
 }
 
 impl EncoderConfig {
+    /// The row of the table of positions that belongs to the first token. RoBERTa counts from that after the number of
+    /// its padding token.
+    pub fn first_position(&self) -> usize {
+        if self.model_type == "roberta" { self.pad_token_id as usize + 1 } else { 0 }
+    }
+
+    /// Longest sequence that the table of positions has room for, in tokens.
+    pub fn longest(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.first_position())
+    }
+
     /// Checks that the sizes fit each other.
     ///
     /// # Errors
     /// [`Error::Model`] naming the entry.
     pub fn check(&self) -> Result<()> {
-        if self.model_type != "bert" {
-            return wrong_config("encoder model_type", self.model_type.clone(), "bert");
+        if !matches!(self.model_type.as_str(), "bert" | "roberta") {
+            return wrong_config("encoder model_type", self.model_type.clone(), "bert or roberta");
         }
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let found = format!("{} heads over {}", self.num_attention_heads, self.hidden_size);
@@ -82,15 +94,20 @@ impl EncoderConfig {
     }
 }
 
+/// What the names of tensors begin with here.
+const BASE: &str = "bert.";
+/// What stands before them in the checkpoints of Cell2Text and Prot2Text-V2.
+const PREFIXES: [&str; 4] = ["", "cell_encoder.geneformer_model.", "cell_encoder.", "esm_encoder."];
+
 #[derive(Module, Debug)]
 struct EncoderLayer {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    attention_output: Linear,
+    query: LinearMap,
+    key: LinearMap,
+    value: LinearMap,
+    attention_output: LinearMap,
     attention_norm: LayerNorm,
-    intermediate: Linear,
-    output: Linear,
+    intermediate: LinearMap,
+    output: LinearMap,
     output_norm: LayerNorm,
     #[module(skip)]
     heads: usize,
@@ -122,15 +139,15 @@ fn activate<const D: usize>(x: Tensor<D>, use_gelu: bool) -> Tensor<D> {
 /// The head that guesses masked genes; its output matrix is the token table.
 #[derive(Module, Debug)]
 struct MaskedHead {
-    transform: Linear,
+    transform: LinearMap,
     norm: LayerNorm,
     bias: Param<Tensor<1>>,
 }
 
-/// A Geneformer encoder.
+/// An encoder.
 #[derive(Module, Debug)]
 pub struct Encoder {
-    words: Embedding,
+    words: Table,
     positions: Embedding,
     token_types: Embedding,
     embedding_norm: LayerNorm,
@@ -170,50 +187,43 @@ impl HiddenState {
 }
 
 impl Encoder {
-    /// Builds an encoder from `params` in the names of `BertForMaskedLM`. The head for masked genes is built where
-    /// its tensors are there.
+    /// Builds an encoder from `params` in the names of `BertForMaskedLM`, of a model of its kind saved alone, or after
+    /// the prefix of a checkpoint of Cell2Text. The head for masked genes is built where its tensors are there.
     ///
     /// # Errors
     /// [`Error::Model`] when a tensor is missing or of another shape.
     pub fn new(config: &EncoderConfig, params: &mut Params<'_>) -> Result<Self> {
         config.check()?;
-        let (width, eps) = (config.hidden_size, config.layer_norm_eps);
+        // Saved with its head the names begin with the kind of model, saved alone they do not.
+        let own = format!("{}.", config.model_type);
+        for base in [BASE, own.as_str(), ""] {
+            if params.find_prefix(&PREFIXES, &format!("{base}embeddings.word_embeddings.weight")) {
+                params.rename(BASE, base);
+                break;
+            }
+        }
+        let (width, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
         let use_gelu = config.hidden_act == "gelu";
         let e = "bert.embeddings";
+        let map = |params: &mut Params<'_>, name: String, shape: [usize; 2]| {
+            LinearMap::read(params, &name, shape, true, Stored::OutputFirst)
+        };
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
                 let l = format!("bert.encoder.layer.{i}");
                 Ok(EncoderLayer {
-                    query: linear(params, &format!("{l}.attention.self.query"), width, width, true)?,
-                    key: linear(params, &format!("{l}.attention.self.key"), width, width, true)?,
-                    value: linear(params, &format!("{l}.attention.self.value"), width, width, true)?,
-                    attention_output: linear(
-                        params,
-                        &format!("{l}.attention.output.dense"),
-                        width,
-                        width,
-                        true,
-                    )?,
+                    query: map(params, format!("{l}.attention.self.query"), [width, width])?,
+                    key: map(params, format!("{l}.attention.self.key"), [width, width])?,
+                    value: map(params, format!("{l}.attention.self.value"), [width, width])?,
+                    attention_output: map(params, format!("{l}.attention.output.dense"), [width, width])?,
                     attention_norm: layer_norm(
                         params,
                         &format!("{l}.attention.output.LayerNorm"),
                         width,
                         eps,
                     )?,
-                    intermediate: linear(
-                        params,
-                        &format!("{l}.intermediate.dense"),
-                        width,
-                        config.intermediate_size,
-                        true,
-                    )?,
-                    output: linear(
-                        params,
-                        &format!("{l}.output.dense"),
-                        config.intermediate_size,
-                        width,
-                        true,
-                    )?,
+                    intermediate: map(params, format!("{l}.intermediate.dense"), [width, inner])?,
+                    output: map(params, format!("{l}.output.dense"), [inner, width])?,
                     output_norm: layer_norm(params, &format!("{l}.output.LayerNorm"), width, eps)?,
                     heads: config.num_attention_heads,
                     use_gelu,
@@ -223,7 +233,7 @@ impl Encoder {
         let h = "cls.predictions";
         let masked_head = if params.contains(&format!("{h}.bias")) {
             Some(MaskedHead {
-                transform: linear(params, &format!("{h}.transform.dense"), width, width, true)?,
+                transform: map(params, format!("{h}.transform.dense"), [width, width])?,
                 norm: layer_norm(params, &format!("{h}.transform.LayerNorm"), width, eps)?,
                 bias: params.vector(&format!("{h}.bias"), config.vocab_size, 0.0)?,
             })
@@ -231,7 +241,7 @@ impl Encoder {
             None
         };
         Ok(Self {
-            words: embedding(params, &format!("{e}.word_embeddings"), config.vocab_size, width)?,
+            words: Table::read(params, &format!("{e}.word_embeddings"), config.vocab_size, width)?,
             positions: embedding(
                 params,
                 &format!("{e}.position_embeddings"),
@@ -248,16 +258,8 @@ impl Encoder {
             layers,
             masked_head,
             use_gelu,
-            first_position: 0,
+            first_position: config.first_position(),
         })
-    }
-
-    /// The same, with positions counted from row `first` of their table, as RoBERTa does from that after the number of
-    /// its padding token.
-    #[must_use]
-    pub fn with_first_position(mut self, first: usize) -> Self {
-        self.first_position = first;
-        self
     }
 
     /// Layers.
@@ -267,7 +269,7 @@ impl Encoder {
 
     /// The device it lies on.
     pub fn device(&self) -> Device {
-        self.words.weight.val().device()
+        self.words.device()
     }
 
     /// The hidden state `state` of `tokens`, `[batch, tokens, hidden]`; rows are valid up to their `lengths`.
@@ -313,8 +315,11 @@ impl Encoder {
             ))
         })?;
         let x = head.norm.forward(activate(head.transform.forward(last_hidden), self.use_gelu));
-        let table = self.words.weight.val().transpose().unsqueeze();
-        Ok(x.matmul(table) + head.bias.val().unsqueeze())
+        let scores = match &self.words {
+            Table::Full(words) => x.matmul(words.weight.val().transpose().unsqueeze()),
+            Table::Blocks(_) => self.words.scores(x),
+        };
+        Ok(scores + head.bias.val().unsqueeze())
     }
 
     /// Takes `values`, `[vocabulary, hidden]` row by row, as the vectors of genes.
@@ -322,7 +327,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Model`] when they are not as many as the table holds.
     pub fn set_gene_vectors(&mut self, values: Vec<f32>) -> Result<()> {
-        let shape = self.words.weight.dims();
+        let shape = self.words.dims();
         if values.len() != shape[0] * shape[1] {
             return Err(Error::model(Problem::new(
                 "gene vectors",
@@ -332,7 +337,7 @@ impl Encoder {
             )));
         }
         let device = self.device();
-        self.words.weight = Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device));
+        self.words = Table::of(values, shape, &device);
         Ok(())
     }
 
@@ -351,23 +356,25 @@ impl Encoder {
     /// [`Error::Device`] when values cannot be read back.
     pub fn export(&self, sink: &mut ParamSink, with_head: bool) -> Result<()> {
         let e = "bert.embeddings";
-        export_embedding(sink, &format!("{e}.word_embeddings"), &self.words)?;
+        let map =
+            |sink: &mut ParamSink, name: &str, map: &LinearMap| map.export(sink, name, Stored::OutputFirst);
+        self.words.export(sink, &format!("{e}.word_embeddings"))?;
         export_embedding(sink, &format!("{e}.position_embeddings"), &self.positions)?;
         export_embedding(sink, &format!("{e}.token_type_embeddings"), &self.token_types)?;
         export_layer_norm(sink, &format!("{e}.LayerNorm"), &self.embedding_norm)?;
         for (i, layer) in self.layers.iter().enumerate() {
             let l = format!("bert.encoder.layer.{i}");
-            export_linear(sink, &format!("{l}.attention.self.query"), &layer.query)?;
-            export_linear(sink, &format!("{l}.attention.self.key"), &layer.key)?;
-            export_linear(sink, &format!("{l}.attention.self.value"), &layer.value)?;
-            export_linear(sink, &format!("{l}.attention.output.dense"), &layer.attention_output)?;
+            map(sink, &format!("{l}.attention.self.query"), &layer.query)?;
+            map(sink, &format!("{l}.attention.self.key"), &layer.key)?;
+            map(sink, &format!("{l}.attention.self.value"), &layer.value)?;
+            map(sink, &format!("{l}.attention.output.dense"), &layer.attention_output)?;
             export_layer_norm(sink, &format!("{l}.attention.output.LayerNorm"), &layer.attention_norm)?;
-            export_linear(sink, &format!("{l}.intermediate.dense"), &layer.intermediate)?;
-            export_linear(sink, &format!("{l}.output.dense"), &layer.output)?;
+            map(sink, &format!("{l}.intermediate.dense"), &layer.intermediate)?;
+            map(sink, &format!("{l}.output.dense"), &layer.output)?;
             export_layer_norm(sink, &format!("{l}.output.LayerNorm"), &layer.output_norm)?;
         }
         if let Some(head) = self.masked_head.as_ref().filter(|_| with_head) {
-            export_linear(sink, "cls.predictions.transform.dense", &head.transform)?;
+            map(sink, "cls.predictions.transform.dense", &head.transform)?;
             export_layer_norm(sink, "cls.predictions.transform.LayerNorm", &head.norm)?;
             sink.add("cls.predictions.bias", head.bias.val())?;
         }

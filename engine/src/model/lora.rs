@@ -16,7 +16,8 @@ use crate::nn::{WeightFiles, WeightPatch};
 use crate::{Error, Result};
 
 const CONFIG: &str = "adapter_config.json";
-const WEIGHTS: &str = "adapter_model.safetensors";
+/// In the order in which they are looked for.
+const WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 
 /// What `adapter_config.json` says, as far as it matters here.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,7 +64,7 @@ pub struct Lora {
 }
 
 impl Lora {
-    /// Reads the adapter in `folder`: `adapter_config.json` and `adapter_model.safetensors`.
+    /// Reads the adapter in `folder`: `adapter_config.json`, with `adapter_model.safetensors` or what torch saved.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Model`] for an adapter of another kind, naming the entry or tensor.
@@ -95,7 +96,7 @@ impl Lora {
                 ));
             }
         }
-        let files = WeightFiles::open(&[folder.join(WEIGHTS)])?;
+        let files = WeightFiles::open(&[folder.join(weights_in(folder))])?;
         let mut adapter =
             Self { folder: folder.to_path_buf(), by_weight: BTreeMap::new(), whole: BTreeMap::new() };
         let names: Vec<String> = files.names().map(str::to_owned).collect();
@@ -105,7 +106,7 @@ impl Lora {
         if adapter.by_weight.is_empty() && adapter.whole.is_empty() {
             return Err(refused(
                 folder,
-                WEIGHTS,
+                weights_in(folder),
                 "no tensor",
                 "pairs of lora_A and lora_B",
                 "Download the folder again.",
@@ -128,7 +129,10 @@ impl Lora {
     pub(super) fn files_beside(root: &Path, folder: &str) -> Vec<String> {
         let place = place(root, folder);
         place
-            .map(|place| [CONFIG, WEIGHTS].map(|file| format!("{place}/{file}")).to_vec())
+            .map(|place| {
+                let weights = weights_in(&root.join(&place));
+                [CONFIG, weights].map(|file| format!("{place}/{file}")).to_vec()
+            })
             .unwrap_or_default()
     }
 
@@ -277,6 +281,11 @@ impl LowRank {
     }
 }
 
+/// The file of an adapter's weights in `folder`.
+fn weights_in(folder: &Path) -> &'static str {
+    WEIGHTS.into_iter().find(|name| folder.join(name).is_file()).unwrap_or(WEIGHTS[0])
+}
+
 /// Where in the bundle at `root` the adapter of the weights in `folder` lies.
 fn place(root: &Path, folder: &str) -> Option<String> {
     [format!("{folder}/adapter"), folder.to_owned()]
@@ -286,8 +295,11 @@ fn place(root: &Path, folder: &str) -> Option<String> {
 
 /// A tensor's name without what peft and Cell2Text's own wrapping put around it.
 fn plain_name(name: &str) -> String {
-    let mut plain = name.strip_prefix("base_model.model.").unwrap_or(name);
-    for wrapping in ["decoder.", "llama."] {
+    let mut plain = name;
+    // As peft saves a folder, and as a whole model with peft inside saves itself.
+    for wrapping in
+        ["llama_decoder.", "decoder.", "base_model.model.", "llama_decoder.", "decoder.", "llama."]
+    {
         plain = plain.strip_prefix(wrapping).unwrap_or(plain);
     }
     plain.replace(".default.", ".").replace(".modules_to_save.", ".").replace(".base_layer.", ".")
@@ -327,7 +339,7 @@ mod tests {
     fn adapter(config: &str, tensors: &[Named]) -> (tempfile::TempDir, Result<Lora>) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(CONFIG), config).unwrap();
-        write_safetensors(&folder.path().join(WEIGHTS), tensors, false).unwrap();
+        write_safetensors(&folder.path().join(WEIGHTS[0]), tensors, false).unwrap();
         let lora = Lora::open(folder.path());
         (folder, lora)
     }
@@ -343,9 +355,12 @@ mod tests {
     #[test]
     fn the_product_is_added_to_the_weight_whatever_wraps_its_name() {
         let expected = [20.0, 40.0, 60.0, 200.0, 400.0, 600.0];
-        for prefix in
-            ["base_model.model.x.q", "base_model.model.llama.x.q", "base_model.model.decoder.llama.x.q"]
-        {
+        for prefix in [
+            "base_model.model.x.q",
+            "base_model.model.llama.x.q",
+            "base_model.model.decoder.llama.x.q",
+            "decoder.base_model.model.llama.x.q",
+        ] {
             let (_folder, lora) = adapter(r#"{"peft_type":"LORA","r":1,"lora_alpha":2}"#, &pair(prefix));
             let mut values = vec![0.0; 6];
             lora.unwrap().patch("x.q.weight", &[2, 3], &mut values).unwrap();
@@ -397,11 +412,11 @@ mod tests {
         for place in ["decoder", "decoder/adapter"] {
             let (folder, _) =
                 adapter(r#"{"peft_type":"LORA","r":1,"lora_alpha":2}"#, &pair("base_model.model.x.q"));
-            for file in [CONFIG, WEIGHTS] {
+            for file in [CONFIG, WEIGHTS[0]] {
                 std::fs::copy(folder.path().join(file), root.path().join(place).join(file)).unwrap();
             }
             assert_eq!(Lora::beside(&files, "decoder").unwrap().unwrap().len(), 1);
-            assert_eq!(Lora::files_beside(root.path(), "decoder")[1], format!("{place}/{WEIGHTS}"));
+            assert_eq!(Lora::files_beside(root.path(), "decoder")[1], format!("{place}/{}", WEIGHTS[0]));
         }
         assert!(Lora::beside(&ModelFiles::Static(&[]), "decoder").unwrap().is_none());
     }

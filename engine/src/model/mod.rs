@@ -3,13 +3,22 @@
 mod adapter;
 mod bundle;
 mod cell2text;
+#[cfg(test)]
+mod checkpoint_tests;
 mod decoder;
+mod decoder_folder;
 mod encoder;
+mod gguf;
 mod grammar;
+mod import;
+mod installed;
 mod lora;
+mod quantise;
 #[cfg(test)]
 mod reference_tests;
 mod sampler;
+#[cfg(test)]
+mod speed_tests;
 mod text;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterKind};
@@ -17,10 +26,15 @@ pub use bundle::{
     AdapterEntry, Bundle, DecoderEntry, EncoderEntry, GenesEntry, Manifest, ModelFiles, Prompt,
 };
 pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
-pub use decoder::{Decoder, DecoderConfig, EosTokens, RopeEntry};
+pub use decoder::{Decoder, DecoderConfig, EosTokens, Positions, RopeEntry, RopeParameters};
+pub use decoder_folder::DecoderFolder;
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
+pub use gguf::GgufDecoder;
 pub use grammar::{Grammar, Leaning, Place, TokenGrammar};
+pub use import::{ImportReport, ImportRequest, PromptStyle, import};
+pub use installed::{InstalledModel, installed};
 pub use lora::Lora;
+pub use quantise::{QuantiseReport, quantise};
 pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};
 

@@ -34,6 +34,17 @@ impl Causality {
     }
 }
 
+/// What some decoders do to the scores before the softmax; by default nothing but dividing by √d.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Scoring {
+    /// Factor of the scores in place of 1 ÷ √d.
+    pub scale: Option<f64>,
+    /// Scores are bent to stay within ± this: `cap · tanh(score ÷ cap)`.
+    pub soft_cap: Option<f64>,
+    /// A causal query sees this many keys at most, its own position the last.
+    pub window: Option<usize>,
+}
+
 /// softmax(q kᵀ / √d) v with fewer key heads than query heads allowed.
 ///
 /// # Shapes
@@ -41,11 +52,29 @@ impl Causality {
 /// - `key`, `value`: `[batch, kv_heads, keys, head_dim]`, `kv_heads` a divisor of `heads`
 /// - returns `[batch, heads, queries, head_dim]`
 pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causality: &Causality) -> Tensor<4> {
+    attend_with(query, key, value, causality, Scoring::default())
+}
+
+/// [`attend`] with another treatment of the scores.
+pub fn attend_with(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    causality: &Causality,
+    scoring: Scoring,
+) -> Tensor<4> {
     let [batch, heads, queries, width] = query.dims();
     let [_, kv_heads, keys, _] = key.dims();
+    let window = scoring.window.filter(|&n| n < keys && matches!(causality, Causality::Causal));
+    if let Some(n) = window.filter(|_| queries == 1) {
+        // One query sees the last keys alone: the others need no scores.
+        let last = |x: Tensor<4>| x.narrow(2, keys - n, n);
+        let scoring = Scoring { window: None, ..scoring };
+        return attend_with(query, last(key), last(value), causality, scoring);
+    }
     // burn's fused attention saves the score matrix; it knows neither groups nor our padding, and under autodiff it
     // falls back to the same products as below.
-    if kv_heads == heads && !query.is_autodiff() {
+    if kv_heads == heads && !query.is_autodiff() && scoring == Scoring::default() {
         let options = |is_causal| AttentionModuleOptions { scale: None, softcap: None, is_causal };
         match causality {
             Causality::Full => return attention(query, key, value, None, None, options(false)),
@@ -56,19 +85,23 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causality: &Ca
         }
     }
     let group = heads / kv_heads;
-    let scale = 1.0 / (width as f64).sqrt();
+    let scale = scoring.scale.unwrap_or_else(|| 1.0 / (width as f64).sqrt());
     // The queries of one key head stand under each other, so that keys are never repeated in memory.
     let stacked = query.mul_scalar(scale).reshape([batch, kv_heads, group * queries, width]);
     let scores = stacked.matmul(key.swap_dims(2, 3));
+    let scores = match scoring.soft_cap {
+        Some(cap) => scores.div_scalar(cap).tanh().mul_scalar(cap),
+        None => scores,
+    };
     let scores = match causality {
         Causality::Full => scores,
         Causality::Padded(bias) => scores + bias.as_ref().clone(),
         Causality::Causal if queries == 1 => scores,
         Causality::Causal => {
-            let future = future_mask(queries, keys, &scores.device());
+            let unseen = unseen_mask(queries, keys, window, &scores.device());
             scores
                 .reshape([batch * kv_heads, group, queries, keys])
-                .mask_fill(future.expand([batch * kv_heads, group, queries, keys]), MASKED_SCORE)
+                .mask_fill(unseen.expand([batch * kv_heads, group, queries, keys]), MASKED_SCORE)
                 .reshape([batch, kv_heads, group * queries, keys])
         }
     };
@@ -85,12 +118,19 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, causality: &Ca
     mixed.reshape([batch, heads, queries, width])
 }
 
-/// True where key k lies after query q, the queries being the last of the keys. `[1, 1, queries, keys]`
-fn future_mask(queries: usize, keys: usize, device: &Device) -> Tensor<4, Bool> {
+/// True where key k lies after query q, or `window` or more before it, the queries being the last of the keys.
+/// `[1, 1, queries, keys]`
+fn unseen_mask(queries: usize, keys: usize, window: Option<usize>, device: &Device) -> Tensor<4, Bool> {
     let offset = (keys - queries) as i64;
     let q = Tensor::<1, Int>::arange(offset..offset + queries as i64, device).reshape([queries, 1]);
     let k = Tensor::<1, Int>::arange(0..keys as i64, device).reshape([1, keys]);
-    k.expand([queries, keys]).greater(q.expand([queries, keys])).reshape([1, 1, queries, keys])
+    let (q, k) = (q.expand([queries, keys]), k.expand([queries, keys]));
+    let future = k.clone().greater(q.clone());
+    let unseen = match window {
+        Some(n) => future.bool_or(k.lower_equal(q.sub_scalar(n as i64))),
+        None => future,
+    };
+    unseen.reshape([1, 1, queries, keys])
 }
 
 #[cfg(test)]
@@ -104,9 +144,11 @@ mod tests {
         k: &[f32],
         v: &[f32],
         dims: [usize; 6],
+        scoring: Scoring,
         allowed: impl Fn(usize, usize, usize) -> bool,
     ) -> Vec<f32> {
         let [batch, heads, kv_heads, queries, keys, width] = dims;
+        let scale = scoring.scale.unwrap_or(1.0 / (width as f64).sqrt());
         let mut out = vec![0f32; batch * heads * queries * width];
         for b in 0..batch {
             for h in 0..heads {
@@ -119,8 +161,10 @@ mod tests {
                                 return f64::NEG_INFINITY;
                             }
                             let kj = ((b * kv_heads + kv) * keys + j) * width;
-                            (0..width).map(|d| f64::from(q[qi + d]) * f64::from(k[kj + d])).sum::<f64>()
-                                / (width as f64).sqrt()
+                            let product: f64 =
+                                (0..width).map(|d| f64::from(q[qi + d]) * f64::from(k[kj + d])).sum();
+                            let score = product * scale;
+                            scoring.soft_cap.map_or(score, |cap| cap * (score / cap).tanh())
                         })
                         .collect();
                     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -141,6 +185,15 @@ mod tests {
     }
 
     fn check(dims: [usize; 6], causality: &Causality, allowed: impl Fn(usize, usize, usize) -> bool) {
+        check_with(dims, causality, Scoring::default(), allowed);
+    }
+
+    fn check_with(
+        dims: [usize; 6],
+        causality: &Causality,
+        scoring: Scoring,
+        allowed: impl Fn(usize, usize, usize) -> bool,
+    ) {
         let [batch, heads, kv_heads, queries, keys, width] = dims;
         let device = Device::flex();
         let draw = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
@@ -150,8 +203,8 @@ mod tests {
             draw([batch, kv_heads, keys, width]),
         );
         let flat = |t: &Tensor<4>| t.try_to_vec_as::<f32>().unwrap();
-        let expected = reference(&flat(&q), &flat(&k), &flat(&v), dims, allowed);
-        let got = flat(&attend(q, k, v, causality));
+        let expected = reference(&flat(&q), &flat(&k), &flat(&v), dims, scoring, allowed);
+        let got = flat(&attend_with(q, k, v, causality, scoring));
         let worst = expected.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
         assert!(worst < 1e-5, "{dims:?}: {worst}");
     }
@@ -165,6 +218,22 @@ mod tests {
                 check(dims, &Causality::Causal, |_, i, j| j <= i + keys - queries);
                 let lengths = [keys, (keys / 2).max(1)];
                 check(dims, &Causality::padded(&lengths, keys, &Device::flex()), |b, _, j| j < lengths[b]);
+            }
+        }
+    }
+
+    #[test]
+    fn scores_may_be_scaled_bent_and_limited_to_a_window() {
+        for (queries, keys) in [(1, 1), (1, 7), (5, 5), (31, 33)] {
+            for (heads, kv_heads) in [(4, 4), (6, 1)] {
+                let dims = [2, heads, kv_heads, queries, keys, 8];
+                for window in [None, Some(1), Some(3), Some(64)] {
+                    let scoring = Scoring { scale: Some(0.7), soft_cap: Some(2.0), window };
+                    check_with(dims, &Causality::Causal, scoring, |_, i, j| {
+                        let own = i + keys - queries;
+                        j <= own && window.is_none_or(|n| j + n > own)
+                    });
+                }
             }
         }
     }

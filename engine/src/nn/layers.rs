@@ -1,8 +1,10 @@
 //! Layers of burn, built from checkpoint names and written back under them.
 
+use burn::module::{Module, Param};
 use burn::nn::{
     Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig,
 };
+use burn::tensor::Tensor;
 
 use super::params::{ParamSink, Params};
 use crate::Result;
@@ -54,6 +56,73 @@ pub fn rms_norm(params: &mut Params<'_>, name: &str, width: usize, epsilon: f64)
     let mut layer = RmsNormConfig::new(width).with_epsilon(epsilon).init(params.device());
     layer.gamma = params.vector(&format!("{name}.weight"), width, 1.0)?;
     Ok(layer)
+}
+
+/// The norms of decoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Root mean square, times the weight.
+    Rms,
+    /// Root mean square, times one and the weight (Gemma's).
+    RmsPlusOne,
+    /// Mean and variance, with weight and bias.
+    Layer,
+}
+
+/// A norm of any of these kinds.
+#[derive(Module, Debug)]
+pub enum Norm {
+    /// By the root mean square.
+    Rms(RmsNorm),
+    /// By mean and variance.
+    Layer(LayerNorm),
+}
+
+impl Norm {
+    /// Reads a norm of `kind` over vectors of `width`.
+    ///
+    /// # Errors
+    /// As [`linear`].
+    pub fn read(
+        params: &mut Params<'_>,
+        name: &str,
+        width: usize,
+        epsilon: f64,
+        kind: NormKind,
+    ) -> Result<Self> {
+        match kind {
+            NormKind::Layer => layer_norm(params, name, width, epsilon).map(Self::Layer),
+            NormKind::Rms => rms_norm(params, name, width, epsilon).map(Self::Rms),
+            NormKind::RmsPlusOne => {
+                let mut layer = RmsNormConfig::new(width).with_epsilon(epsilon).init(params.device());
+                let weight = params.vector(&format!("{name}.weight"), width, 0.0)?;
+                layer.gamma = Param::from_tensor(weight.val().add_scalar(1.0));
+                Ok(Self::Rms(layer))
+            }
+        }
+    }
+
+    /// Norms the last dimension.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Rms(norm) => norm.forward(x),
+            Self::Layer(norm) => norm.forward(x),
+        }
+    }
+
+    /// Writes what [`Norm::read`] reads.
+    ///
+    /// # Errors
+    /// As [`export_linear`].
+    pub fn export(&self, sink: &mut ParamSink, name: &str, kind: NormKind) -> Result<()> {
+        match self {
+            Self::Layer(norm) => export_layer_norm(sink, name, norm),
+            Self::Rms(norm) if kind == NormKind::RmsPlusOne => {
+                sink.add(&format!("{name}.weight"), norm.gamma.val().sub_scalar(1.0))
+            }
+            Self::Rms(norm) => export_rms_norm(sink, name, norm),
+        }
+    }
 }
 
 /// Writes what [`linear`] reads.

@@ -5,16 +5,26 @@
 mod attention;
 mod cache;
 mod device;
+mod gguf;
 mod layers;
+mod maps;
 mod params;
+pub mod quant;
 mod rotary;
+mod torch;
+mod weights;
+mod write;
 
-pub use attention::{Causality, attend};
+pub use attention::{Causality, Scoring, attend, attend_with};
 pub use cache::{KvCache, LayerCache};
-pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, devices};
+pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, choose_devices, devices};
+pub use gguf::Setting;
 pub use layers::{
-    embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm, layer_norm, linear,
-    rms_norm,
+    Norm, NormKind, embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm,
+    layer_norm, linear, rms_norm,
 };
-pub use params::{Named, ParamSink, Params, WeightFiles, WeightPatch, write_safetensors};
-pub use rotary::{RopeScaling, Rotary, RotarySettings};
+pub use maps::{LinearMap, Stored, Table};
+pub use params::{Named, ParamSink, Params, WeightPatch, write_safetensors};
+pub use rotary::{Llama3Scaling, RopeScaling, Rotary, RotarySettings};
+pub use weights::{GGUF_NAME, WeightFiles};
+pub use write::{Writing, WritingKind, write_streamed};

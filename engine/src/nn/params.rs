@@ -1,214 +1,25 @@
-//! Parameters by name: read from safetensors, or drawn at random for a model to be trained.
+//! Parameters by name: read from files of weights, or drawn at random for a model to be trained.
 //!
 //! Modules are built from a [`Params`] and written back through a [`ParamSink`], both in the names and
 //! orientations of Hugging Face checkpoints (`[out, in]` for linear maps), so a folder that we write is one
 //! that we, and others, can read.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use half::{bf16, f16};
-use memmap2::Mmap;
+use half::f16;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, Normal};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 
+use super::maps::Stored;
+use super::quant::{Bits, Blocks};
+use super::weights::WeightFiles;
 use crate::error::Problem;
 use crate::{Error, Result};
-
-/// One or more safetensors files, looked up by tensor name.
-#[derive(Debug)]
-pub struct WeightFiles {
-    shards: Vec<Shard>,
-    shard_of: BTreeMap<String, usize>,
-}
-
-#[derive(Debug)]
-struct Shard {
-    label: PathBuf,
-    bytes: ShardBytes,
-}
-
-#[derive(Debug)]
-enum ShardBytes {
-    Mapped(Mmap),
-    Static(&'static [u8]),
-}
-
-impl ShardBytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Static(bytes) => bytes,
-        }
-    }
-}
-
-impl WeightFiles {
-    /// Opens `model.safetensors` of `folder`, or the shards that `model.safetensors.index.json` names.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when neither is there or a file is damaged; [`Error::Io`] when one cannot be read.
-    pub fn open_folder(folder: &Path) -> Result<Self> {
-        let single = folder.join("model.safetensors");
-        if single.is_file() {
-            return Self::open(&[single]);
-        }
-        let index_path = folder.join("model.safetensors.index.json");
-        if !index_path.is_file() {
-            return Err(Error::model(
-                Problem::new(
-                    "model.safetensors",
-                    "no such file",
-                    "model.safetensors or model.safetensors.index.json",
-                    "Download the safetensors weights of the model; pickled weights (.bin, .pt) are not read.",
-                )
-                .in_file(folder),
-            ));
-        }
-        let text = std::fs::read_to_string(&index_path)
-            .map_err(|e| Error::io("read the list of shards", &index_path, e))?;
-        let bad_index = |found: String| {
-            Error::model(
-                Problem::new(
-                    "weight_map",
-                    found,
-                    "an object of tensor name to file name",
-                    "Download the file again.",
-                )
-                .in_file(&index_path),
-            )
-        };
-        let index: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad_index(e.to_string()))?;
-        let map = index
-            .get("weight_map")
-            .and_then(serde_json::Value::as_object)
-            .ok_or_else(|| bad_index("no such entry".to_owned()))?;
-        let mut files: Vec<PathBuf> = Vec::new();
-        for value in map.values() {
-            let name = value.as_str().ok_or_else(|| bad_index(format!("{value}")))?;
-            // A shard lies beside its index: a name with folders in it could point anywhere.
-            if Path::new(name).components().count() != 1 || name.contains("..") {
-                return Err(bad_index(format!("the file name {name:?}")));
-            }
-            let file = folder.join(name);
-            if !files.contains(&file) {
-                files.push(file);
-            }
-        }
-        Self::open(&files)
-    }
-
-    /// Opens safetensors files by memory map.
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Model`], naming the file.
-    pub fn open(files: &[PathBuf]) -> Result<Self> {
-        let mut shards = Vec::with_capacity(files.len());
-        for path in files {
-            let file = std::fs::File::open(path).map_err(|e| Error::io("open the weights", path, e))?;
-            #[expect(
-                unsafe_code,
-                reason = "a map of weights that another program truncates while we read ends this process; \
-                          reading gigabytes into memory instead would double the cost of every load"
-            )]
-            let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map the weights", path, e))?;
-            shards.push(Shard { label: path.clone(), bytes: ShardBytes::Mapped(map) });
-        }
-        Self::index(shards)
-    }
-
-    /// Weights that are compiled in; `label` names them in messages.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when the bytes are no safetensors file.
-    pub fn from_static(label: &str, bytes: &'static [u8]) -> Result<Self> {
-        Self::index(vec![Shard { label: label.into(), bytes: ShardBytes::Static(bytes) }])
-    }
-
-    fn index(shards: Vec<Shard>) -> Result<Self> {
-        let mut shard_of = BTreeMap::new();
-        for (i, shard) in shards.iter().enumerate() {
-            for name in parse(shard)?.names() {
-                shard_of.insert(name.to_owned(), i);
-            }
-        }
-        Ok(Self { shards, shard_of })
-    }
-
-    /// Whether a tensor of this name is there.
-    pub fn contains(&self, name: &str) -> bool {
-        self.shard_of.contains_key(name)
-    }
-
-    /// All tensor names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.shard_of.keys().map(String::as_str)
-    }
-
-    /// Bytes of all files.
-    pub fn bytes(&self) -> u64 {
-        self.shards.iter().map(|s| s.bytes.as_slice().len() as u64).sum()
-    }
-
-    /// The tensor `name` as float32 values in file order, with its shape.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when it is missing or of a type that is not floating point.
-    pub fn read(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
-        let Some(shard) = self.shard_of.get(name).and_then(|&i| self.shards.get(i)) else {
-            let file = self.shards.first().map(|s| s.label.clone()).unwrap_or_default();
-            return Err(Error::model(
-                Problem::new(
-                    name,
-                    "no such tensor",
-                    "a tensor of this name",
-                    "Check that the folder holds this kind of model.",
-                )
-                .in_file(file),
-            ));
-        };
-        let tensors = parse(shard)?;
-        let view = tensors.tensor(name).map_err(|e| damaged(shard, &e))?;
-        let bytes = view.data();
-        let values = match view.dtype() {
-            Dtype::F32 => {
-                bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-            }
-            Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            Dtype::BF16 => {
-                bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
-            other => {
-                return Err(Error::model(
-                    Problem::new(
-                        name,
-                        format!("values of type {other:?}"),
-                        "F32, F16 or BF16",
-                        "Convert the weights.",
-                    )
-                    .in_file(&shard.label),
-                ));
-            }
-        };
-        Ok((view.shape().to_vec(), values))
-    }
-}
-
-fn parse(shard: &Shard) -> Result<SafeTensors<'_>> {
-    SafeTensors::deserialize(shard.bytes.as_slice()).map_err(|e| damaged(shard, &e))
-}
-
-fn damaged(shard: &Shard, reason: &safetensors::SafeTensorError) -> Error {
-    Error::model(
-        Problem::new("header", reason.to_string(), "a whole safetensors file", "Download the file again.")
-            .in_file(&shard.label),
-    )
-}
 
 /// Changes weights while they are read, as an adapter does.
 pub trait WeightPatch: std::fmt::Debug {
@@ -244,6 +55,10 @@ fn full_name(prefix: &str, (from, to): &(String, String), name: &str) -> String 
 pub struct Params<'a> {
     source: Source<'a>,
     device: Device,
+    /// What maps and tables are brought to while they are read.
+    bits: Option<Bits>,
+    /// Whether names and shapes are looked at only.
+    checking: bool,
 }
 
 impl std::fmt::Debug for Params<'_> {
@@ -263,6 +78,35 @@ impl<'a> Params<'a> {
                 patch: None,
             },
             device: device.clone(),
+            bits: None,
+            checking: false,
+        }
+    }
+
+    /// For building a module that is never run, to learn whether `files` hold what it needs: names and shapes are
+    /// checked, and no number is read.
+    pub fn checking(files: &'a WeightFiles) -> Self {
+        Self { checking: true, ..Self::from_files(files, "", &Device::flex()) }
+    }
+
+    /// The same parameters, with maps and tables brought to `bits` as they are read; tables of tokens to 8 bits at
+    /// least. Only the CPU computes with them: for another device, and for learning, they stay as they are.
+    #[must_use]
+    pub fn quantised(mut self, bits: Bits) -> Self {
+        self.bits = Some(bits);
+        self
+    }
+
+    /// Reads names after the first of `prefixes` under which the files hold `name`; after the one set before, if there
+    /// is none. Says whether one was found; fresh parameters have every name.
+    pub fn find_prefix(&mut self, prefixes: &[&str], name: &str) -> bool {
+        let Source::Files { files, prefix, .. } = &mut self.source else { return true };
+        match prefixes.iter().find(|p| files.contains(&format!("{p}{name}"))) {
+            Some(found) => {
+                *prefix = (*found).to_owned();
+                true
+            }
+            None => false,
         }
     }
 
@@ -275,14 +119,12 @@ impl<'a> Params<'a> {
         self
     }
 
-    /// The same, with names that begin with `from` read as if they began with `to`: checkpoints of one architecture
-    /// carry it under several names.
-    #[must_use]
-    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+    /// Reads names that begin with `from` as if they began with `to`: checkpoints of one architecture carry it under
+    /// several names.
+    pub fn rename(&mut self, from: &str, to: &str) {
         if let Source::Files { renamed, .. } = &mut self.source {
             *renamed = (from.to_owned(), to.to_owned());
         }
-        self
     }
 
     /// Fresh parameters: matrices from a normal distribution of standard deviation `std`, norms one, biases zero.
@@ -290,6 +132,8 @@ impl<'a> Params<'a> {
         Params {
             source: Source::Random { rng: Box::new(StdRng::seed_from_u64(seed)), std },
             device: device.clone(),
+            bits: None,
+            checking: false,
         }
     }
 
@@ -311,6 +155,9 @@ impl<'a> Params<'a> {
     /// # Errors
     /// [`Error::Model`] when it is missing or of another shape.
     pub fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Param<Tensor<2>>> {
+        if self.checks(name, &shape)? {
+            return Ok(Param::from_tensor(Tensor::zeros([1, 1], &self.device)));
+        }
         let values = self.values(name, &shape, None)?;
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device)))
     }
@@ -320,6 +167,9 @@ impl<'a> Params<'a> {
     /// # Errors
     /// [`Error::Model`] when it is missing or of another shape.
     pub fn transposed(&mut self, name: &str, output: usize, input: usize) -> Result<Param<Tensor<2>>> {
+        if self.checks(name, &[output, input])? {
+            return Ok(Param::from_tensor(Tensor::zeros([1, 1], &self.device)));
+        }
         let values = transpose(&self.values(name, &[output, input], None)?, output, input);
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, [input, output]), &self.device)))
     }
@@ -329,22 +179,87 @@ impl<'a> Params<'a> {
     /// # Errors
     /// [`Error::Model`] when it is missing or of another length.
     pub fn vector(&mut self, name: &str, len: usize, fill: f32) -> Result<Param<Tensor<1>>> {
+        if self.checks(name, &[len])? {
+            return Ok(Param::from_tensor(Tensor::zeros([1], &self.device)));
+        }
         let values = self.values(name, &[len], Some(fill))?;
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, [len]), &self.device)))
     }
 
-    fn values(&mut self, name: &str, shape: &[usize], fill: Option<f32>) -> Result<Vec<f32>> {
+    /// The weight of a map of `[output, input]` in blocks, where it is stored so or is to be brought to few bits, and
+    /// the device computes with blocks.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when it is missing or of another shape.
+    pub(super) fn blocks(
+        &mut self,
+        name: &str,
+        [output, input]: [usize; 2],
+        stored: Stored,
+    ) -> Result<Option<Blocks>> {
+        if stored == Stored::OutputFirst {
+            return self.blocks_of(name, [output, input], self.bits);
+        }
+        let (true, Some(bits)) = (self.computes_blocks(), self.bits) else { return Ok(None) };
+        let turned = transpose(&self.values(name, &[input, output], None)?, input, output);
+        Ok(Some(Blocks::quantise(&turned, output, input, bits)))
+    }
+
+    /// [`Params::blocks`] of a table of tokens, which lose more by few bits than maps do.
+    ///
+    /// # Errors
+    /// As [`Params::blocks`].
+    pub(super) fn table_blocks(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<Blocks>> {
+        self.blocks_of(name, shape, self.bits.map(|_| Bits::Eight))
+    }
+
+    fn blocks_of(&mut self, name: &str, shape: [usize; 2], bits: Option<Bits>) -> Result<Option<Blocks>> {
+        if !self.computes_blocks() {
+            return Ok(None);
+        }
+        let stored = match &self.source {
+            Source::Files { files, prefix, renamed, .. } => {
+                files.blocks(&full_name(prefix, renamed, name))?
+            }
+            Source::Random { .. } => None,
+        };
+        let Some(bits) = bits.or_else(|| stored.as_ref().map(Blocks::bits)) else { return Ok(None) };
+        let patched = matches!(&self.source, Source::Files { patch: Some(_), .. });
+        match stored {
+            Some(blocks)
+                if !patched && blocks.bits() == bits && [blocks.rows(), blocks.columns()] == shape =>
+            {
+                Ok(Some(blocks))
+            }
+            _ => {
+                let values = self.values(name, &shape, None)?;
+                Ok(Some(Blocks::quantise(&values, shape[0], shape[1], bits)))
+            }
+        }
+    }
+
+    /// Where names and shapes are looked at only, looks at them and says so.
+    fn checks(&self, name: &str, shape: &[usize]) -> Result<bool> {
+        if let (true, Source::Files { files, prefix, renamed, .. }) = (self.checking, &self.source) {
+            let full_name = full_name(prefix, renamed, name);
+            let found = files.shape(&full_name)?;
+            return if found == shape { Ok(true) } else { Err(other_shape(full_name, &found, shape)) };
+        }
+        Ok(false)
+    }
+
+    /// Whether the device computes with blocks: the CPU does, without gradients.
+    fn computes_blocks(&self) -> bool {
+        !self.checking && !self.device.is_autodiff() && self.device == Device::flex()
+    }
+
+    pub(super) fn values(&mut self, name: &str, shape: &[usize], fill: Option<f32>) -> Result<Vec<f32>> {
         match &mut self.source {
             Source::Files { files, prefix, renamed, patch } => {
                 let full_name = full_name(prefix, renamed, name);
                 let (found, mut values) = files.read(&full_name)?;
                 if found != shape {
-                    return Err(Error::model(Problem::new(
-                        full_name,
-                        format!("shape {found:?}"),
-                        format!("{shape:?}"),
-                        "The configuration beside the weights is of another model.",
-                    )));
+                    return Err(other_shape(full_name, &found, shape));
                 }
                 if let Some(patch) = patch {
                     patch.patch(name, shape, &mut values)?;
@@ -370,6 +285,15 @@ impl<'a> Params<'a> {
             }
         }
     }
+}
+
+fn other_shape(name: String, found: &[usize], expected: &[usize]) -> Error {
+    Error::model(Problem::new(
+        name,
+        format!("shape {found:?}"),
+        format!("{expected:?}"),
+        "The configuration beside the weights is of another model.",
+    ))
 }
 
 fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
@@ -486,23 +410,6 @@ mod tests {
             .unwrap();
         let files = WeightFiles::open_folder(folder.path()).unwrap();
         assert_eq!(files.read("a.weight").unwrap(), (named.shape, named.values));
-    }
-
-    #[test]
-    fn shards_are_found_through_their_index_and_an_index_that_points_elsewhere_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        for (file, name) in [("one.safetensors", "a"), ("two.safetensors", "b")] {
-            let named = Named { name: name.into(), shape: vec![1], values: vec![7.0] };
-            write_safetensors(&folder.path().join(file), &[named], false).unwrap();
-        }
-        let index = folder.path().join("model.safetensors.index.json");
-        std::fs::write(&index, r#"{"weight_map":{"a":"one.safetensors","b":"two.safetensors"}}"#).unwrap();
-        let files = WeightFiles::open_folder(folder.path()).unwrap();
-        assert_eq!(files.names().collect::<Vec<_>>(), ["a", "b"]);
-        std::fs::write(&index, r#"{"weight_map":{"a":"../one.safetensors"}}"#).unwrap();
-        assert!(
-            WeightFiles::open_folder(folder.path()).unwrap_err().to_string().contains("../one.safetensors")
-        );
     }
 
     #[test]

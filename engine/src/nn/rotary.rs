@@ -1,14 +1,22 @@
-//! Rotary position embedding, with Llama 3's frequency scaling.
+//! Rotary position embedding, of whole heads or of their first part, with Llama 3's and linear scaling.
 //!
-//! Sources: RoFormer (arXiv 2104.09864) for the rotation; the Llama 3.1 release for the scaling, as restated in
+//! Sources: RoFormer (arXiv 2104.09864) for the rotation; the Llama 3.1 release for its scaling, as restated in
 //! Hugging Face transformers' `rope_type: llama3`. Pairs are (i, i + d/2), the layout of Hugging Face weights.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
-/// How low frequencies are stretched beyond the trained context.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct RopeScaling {
+/// How frequencies are stretched beyond the trained context.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RopeScaling {
+    /// All are divided by this factor.
+    Linear(f64),
+    /// Llama 3's: low ones only.
+    Llama3(Llama3Scaling),
+}
+
+/// The four numbers of Llama 3's scaling.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Llama3Scaling {
     /// Wavelengths past the low cut are divided by this.
     pub factor: f64,
     /// Low cut: original context ÷ this.
@@ -22,11 +30,11 @@ pub struct RopeScaling {
 /// What defines a rotary embedding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RotarySettings {
-    /// Width of one head.
+    /// Width that is rotated: that of a head, or of its first part.
     pub head_dim: usize,
     /// Base of the frequencies.
     pub theta: f64,
-    /// Llama 3 scaling, where the model has it.
+    /// Scaling, where the model has it.
     pub scaling: Option<RopeScaling>,
 }
 
@@ -36,13 +44,17 @@ impl RotarySettings {
         (0..self.head_dim / 2)
             .map(|i| {
                 let plain = self.theta.powf(-2.0 * i as f64 / self.head_dim as f64);
-                self.scaling.map_or(plain, |s| scaled(plain, &s))
+                match self.scaling {
+                    None => plain,
+                    Some(RopeScaling::Linear(factor)) => plain / factor,
+                    Some(RopeScaling::Llama3(s)) => scaled(plain, &s),
+                }
             })
             .collect()
     }
 }
 
-fn scaled(frequency: f64, s: &RopeScaling) -> f64 {
+fn scaled(frequency: f64, s: &Llama3Scaling) -> f64 {
     let context = s.original_max_position_embeddings as f64;
     let wavelength = std::f64::consts::TAU / frequency;
     if wavelength < context / s.high_freq_factor {
@@ -93,9 +105,15 @@ impl Rotary {
         self.len() == 0
     }
 
-    /// Rotates queries or keys `[batch, heads, tokens, head_dim]` whose first token stands at `start`.
+    /// Rotates queries or keys `[batch, heads, tokens, head_dim]` whose first token stands at `start`. What is wider than
+    /// the tables keeps its rest as it is.
     pub fn apply(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
-        let [_, _, tokens, width] = x.dims();
+        let [_, _, tokens, whole] = x.dims();
+        let [_, _, _, width] = self.cos.dims();
+        if width < whole {
+            let rest = x.clone().narrow(3, width, whole - width);
+            return Tensor::cat(vec![self.apply(x.narrow(3, 0, width), start), rest], 3);
+        }
         let cos = self.cos.clone().narrow(2, start, tokens);
         let sin = self.sin.clone().narrow(2, start, tokens);
         let first = x.clone().narrow(3, 0, width / 2);
@@ -111,12 +129,12 @@ mod tests {
 
     #[test]
     fn llama_3_scaling_leaves_short_waves_and_divides_long_ones() {
-        let scaling = RopeScaling {
+        let scaling = RopeScaling::Llama3(Llama3Scaling {
             factor: 32.0,
             low_freq_factor: 1.0,
             high_freq_factor: 4.0,
             original_max_position_embeddings: 8192,
-        };
+        });
         let plain = RotarySettings { head_dim: 64, theta: 5e5, scaling: None }.inverse_frequencies();
         let scaled =
             RotarySettings { head_dim: 64, theta: 5e5, scaling: Some(scaling) }.inverse_frequencies();
@@ -137,5 +155,15 @@ mod tests {
         assert_eq!(y[..4], [1., 2., 3., 4.]);
         let norm: f32 = y[4..].iter().map(|v| v * v).sum();
         assert!((norm - 30.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_rest_of_a_head_wider_than_the_tables_stays_as_it_is() {
+        let device = Device::flex();
+        let rotary = Rotary::new(&RotarySettings { head_dim: 2, theta: 1e4, scaling: None }, 2, &device);
+        let x = Tensor::<4>::from_data(TensorData::new(vec![1f32, 0., 3., 4.], [1, 1, 1, 4]), &device);
+        let y: Vec<f32> = rotary.apply(x, 1).try_into_vec_as().unwrap();
+        assert!((y[0] - 1f32.cos()).abs() < 1e-6 && (y[1] - 1f32.sin()).abs() < 1e-6, "{y:?}");
+        assert_eq!(y[2..], [3., 4.]);
     }
 }

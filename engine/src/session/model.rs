@@ -13,7 +13,7 @@ use super::event::{ContextReport, DeviceReport, Event, ModelReport};
 use super::jobs::{Job, JobContext};
 use super::run::Shared;
 use crate::anndata::Matrix;
-use crate::annotate::{Annotation, Batches, Run, annotate_cells};
+use crate::annotate::{Annotation, Batches, Run, Telling, annotate_cells};
 use crate::describe::{CellReader, Describer, Description, GenerationSettings, LookOver};
 use crate::error::Problem;
 use crate::progress::Watch;
@@ -302,9 +302,10 @@ fn annotate(
     settings: &GenerationSettings,
 ) -> Result<()> {
     let run = ready.run(settings);
-    let mut on_batch = |descriptions: Vec<Arc<Description>>| {
+    let earlier = ready.open.described_alone(cells, &run);
+    let mut on_batch = |telling: Telling, descriptions: Vec<Arc<Description>>| {
         ready.keep(&descriptions, &run);
-        ctx.emit_done(Event::Annotated { job: ctx.id, descriptions })?;
+        ctx.emit_done(Event::Annotated { job: ctx.id, telling, descriptions })?;
         // Who clicks on a cell meanwhile should not wait for the whole data set.
         while let Some(job) = queue.next_description(ctx.epoch) {
             shared.hub.run(job, |ctx, command| match command {
@@ -322,6 +323,7 @@ fn annotate(
         ready.reader,
         &ready.open.matrix,
         cells,
+        &earlier,
         settings,
         Batches::default(),
         &ctx.watch,

@@ -31,7 +31,7 @@ pub(super) enum Origin<'a, 'b> {
 /// The name in peft's layout of the map whose parameter lies at `path` of a decoder, where LoRA adapts it.
 fn peft_name(path: &str) -> Option<String> {
     let rest = path.strip_prefix("layers.")?;
-    let (layer, field) = rest.strip_suffix(".weight")?.split_once('.')?;
+    let (layer, field) = rest.strip_suffix(".Full.weight")?.split_once(".attention.")?;
     let (_, name) = ADAPTED.iter().find(|(own, _)| *own == field)?;
     Some(format!("base_model.model.model.layers.{layer}.self_attn.{name}"))
 }
@@ -39,13 +39,20 @@ fn peft_name(path: &str) -> Option<String> {
 /// Freezes `decoder` and lays small matrices beside the maps of its attention.
 ///
 /// # Errors
-/// [`Error::Model`] when a matrix that should be read is missing or of another shape.
+/// [`Error::Model`] when a matrix that should be read is missing or of another shape, or when the decoder has no map of
+/// these kinds.
 pub(super) fn adapt(decoder: Decoder, recipe: &LoraRecipe, origin: Origin<'_, '_>) -> Result<Decoder> {
-    let mut failed = None;
-    let adapter = Adapt { recipe, origin, failed: &mut failed };
+    let (mut failed, mut maps) = (None, 0);
+    let adapter = Adapt { recipe, origin, failed: &mut failed, maps: &mut maps };
     let adapted = decoder.apply_reparameterization(adapter);
     match failed {
         Some(error) => Err(error),
+        None if maps == 0 => Err(Error::model(Problem::new(
+            "decoder.lora",
+            "a decoder whose queries, keys and values come from one map",
+            "a Llama or a Gemma",
+            "Train all of the decoder, or use another.",
+        ))),
         None => Ok(adapted),
     }
 }
@@ -54,6 +61,8 @@ struct Adapt<'f, 'a, 'b> {
     recipe: &'f LoraRecipe,
     origin: Origin<'a, 'b>,
     failed: &'f mut Option<Error>,
+    /// How many maps were adapted.
+    maps: &'f mut usize,
 }
 
 impl Adapt<'_, '_, '_> {
@@ -106,7 +115,10 @@ impl Reparameterizer for Adapt<'_, '_, '_> {
         let dims = tensor.dims();
         let shape = [dims[0], dims[1]];
         match self.matrices(&name, shape, &tensor.reshape(shape)) {
-            Ok(adapter) => (base, Some(adapter)),
+            Ok(adapter) => {
+                *self.maps += 1;
+                (base, Some(adapter))
+            }
             Err(error) => {
                 *self.failed = Some(error);
                 (base, None)
@@ -207,7 +219,7 @@ mod tests {
     fn logits(decoder: &Decoder, device: &Device) -> Vec<f32> {
         let tokens: Vec<i64> = (3..15).collect();
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [1, 12]), device);
-        let hidden = decoder.hidden(decoder.embed(tokens), &decoder.rotary(16));
+        let hidden = decoder.hidden(decoder.embed(tokens), &decoder.positions(16));
         decoder.logits(hidden).try_into_vec_as().unwrap()
     }
 

@@ -15,10 +15,10 @@ use super::pretrained::Pretrained;
 use super::recipe::{LoraRecipe, Objective, Recipe};
 use crate::error::Problem;
 use crate::model::{
-    Adapter, AdapterConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, EosTokens, HiddenState, Prompter,
-    TextTokenizer, pad_tokens,
+    Adapter, AdapterConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, EosTokens, HiddenState,
+    Positions, Prompter, TextTokenizer, pad_tokens,
 };
-use crate::nn::{ParamSink, Params, Rotary, RotarySettings, export_linear, linear};
+use crate::nn::{ParamSink, Params, export_linear, linear};
 use crate::tokens::{GeneDictionary, SpecialTokens};
 use crate::{Error, Result};
 
@@ -88,11 +88,10 @@ impl Configs {
             rms_norm_eps: 1e-5,
             tie_word_embeddings: true,
             rope_theta: Some(ROPE_THETA),
-            rope_scaling: None,
-            rope_parameters: None,
             eos_token_id: tokenizer
                 .token(&recipe.decoder.end_of_text)
                 .map_or(EosTokens::None, EosTokens::One),
+            ..DecoderConfig::default()
         };
         let encoder = pretrained.encoder.as_ref().map_or_else(fresh_encoder, |part| part.config.clone());
         let decoder = pretrained.decoder.as_ref().map_or_else(fresh_decoder, |part| part.config.clone());
@@ -116,12 +115,6 @@ impl Configs {
                 .iter()
                 .any(|stage| stage.objective != Objective::Description || stage.train_encoder),
         }
-    }
-
-    /// Rotary tables of the decoder for `n_positions`.
-    pub(super) fn rotary(&self, n_positions: usize, device: &Device) -> Result<Rotary> {
-        let settings: RotarySettings = self.decoder.rotary()?;
-        Ok(Rotary::new(&settings, n_positions, device))
     }
 }
 
@@ -325,7 +318,7 @@ impl Trainee {
         examples: &[Example],
         configs: &Configs,
         prompter: &Prompter,
-        rotary: &Rotary,
+        positions: &Positions,
         frozen: Option<&Encoder>,
     ) -> Result<Outcome> {
         // Prompts of one length go through together; where cells show fewer genes than the prompt may hold, in groups.
@@ -335,7 +328,7 @@ impl Trainee {
         }
         let mut sums: Option<TextSums> = None;
         for (shown, group) in groups {
-            let own = self.text_sums(&group, shown, configs, prompter, rotary, frozen)?;
+            let own = self.text_sums(&group, shown, configs, prompter, positions, frozen)?;
             sums = Some(match sums {
                 None => own,
                 Some(all) => TextSums {
@@ -358,7 +351,7 @@ impl Trainee {
         shown: usize,
         configs: &Configs,
         prompter: &Prompter,
-        rotary: &Rotary,
+        positions: &Positions,
         frozen: Option<&Encoder>,
     ) -> Result<TextSums> {
         let device = self.decoder.device();
@@ -375,7 +368,7 @@ impl Trainee {
         let [_, n_text] = words.dims();
         // The last token of a text is never read, only predicted.
         let read = self.decoder.embed(words.clone().narrow(1, 0, n_text - 1));
-        let hidden = self.decoder.hidden(Tensor::cat(vec![prompt, read], 1), rotary);
+        let hidden = self.decoder.hidden(Tensor::cat(vec![prompt, read], 1), positions);
         let [_, _, width] = hidden.dims();
         let telling = hidden.narrow(1, n_prompt - 1, n_text).reshape([1, batch * n_text, width]);
         let logits = self.decoder.logits(telling);

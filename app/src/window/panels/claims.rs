@@ -31,6 +31,9 @@ pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out:
     }
     for claim in claims {
         claim_ui(ui, scope, claim, out);
+        if claim.kind == ClaimKind::CellType {
+            around_ui(ui, description);
+        }
         if claim.kind == ClaimKind::Tissue {
             context_ui(ui, scope, description);
         }
@@ -100,15 +103,34 @@ fn context_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description) {
         (0, None) => "Judged from this cell alone.".to_owned(),
         (n, _) => format!("Judged with {} cells all over the file in mind.", grouped(n as i64)),
     };
+    let why = "Cells of one sample come from one place, or from few. What a sample of its cells says settles doubts about \
+               the tissue of each.";
+    beside_ui(ui, words, why);
+}
+
+/// What the cells most like this one say of its type, where they were asked.
+fn around_ui(ui: &mut Ui, description: &Description) {
+    let Some(around) = &description.around else { return };
+    let agree = format!("{} of the {} cells most like it agree", around.agreeing, around.cells);
+    let words = match &around.alone {
+        Some(alone) => {
+            format!("{agree}. By itself: {alone}, {:.0} %.", around.alone_probability * 100.0)
+        }
+        None => format!("{agree}."),
+    };
+    let why = "Cells of one type lie together. Where many cells are described at once, the 15 nearest by their genes, \
+               itself among them, vote on the type of each; the probability is that of the vote.";
+    beside_ui(ui, words, why);
+}
+
+/// A word on a claim, below its value.
+fn beside_ui(ui: &mut Ui, words: String, why: &str) {
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.add_space(KIND_WIDTH + space::S);
         let t = Tokens::of(ui);
         let label = Label::new(RichText::new(words).small().color(t.text_muted)).wrap();
-        ui.add(label).on_hover_text(
-            "Cells of one sample come from one place, or from few. What a sample of its cells says settles doubts \
-             about the tissue of each.",
-        );
+        ui.add(label).on_hover_text(why);
     });
 }
 

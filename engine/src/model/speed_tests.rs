@@ -1,0 +1,80 @@
+//! Figures of speed on random weights of true shapes; run by name, as docs/benchmarks.md says.
+
+use std::time::Instant;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde_json::json;
+
+use super::*;
+use crate::nn::Params;
+use crate::nn::quant::Bits;
+use crate::test_support::say;
+
+fn llama_1b() -> DecoderConfig {
+    serde_json::from_value(json!({
+        "model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 8192, "vocab_size": 128_256,
+        "max_position_embeddings": 131_072, "tie_word_embeddings": true, "rope_theta": 500_000.0,
+    }))
+    .unwrap()
+}
+
+#[test]
+#[ignore = "takes minutes and 8 GB, and prints figures"]
+fn a_decoder_of_llama_1bs_shape_reads_and_writes_this_fast() {
+    let device = Device::flex();
+    for bits in [Bits::Four, Bits::Eight] {
+        let mut params = Params::random(1, 0.02, &device).quantised(bits);
+        let decoder = Decoder::new(&llama_1b(), &mut params).unwrap();
+        let positions = decoder.positions(1024);
+        let tokens = |n: usize| {
+            let ids: Vec<i64> = (0..n as i64).map(|i| i * 97 % 128_000).collect();
+            Tensor::<2, Int>::from_data(TensorData::new(ids, [1, n]), &device)
+        };
+        let mut cache = decoder.new_cache(1, 1024);
+        decoder.hidden_cached(decoder.embed(tokens(8)), &positions, &mut cache).unwrap();
+        cache.clear();
+        let begun = Instant::now();
+        let hidden = decoder.hidden_cached(decoder.embed(tokens(512)), &positions, &mut cache).unwrap();
+        let _: Vec<f32> = decoder.logits(hidden.narrow(1, 511, 1)).try_into_vec_as().unwrap();
+        let read = 512.0 / begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        let n = 48;
+        for _ in 0..n {
+            let hidden = decoder.hidden_cached(decoder.embed(tokens(1)), &positions, &mut cache).unwrap();
+            let _: Vec<f32> = decoder.logits(hidden).try_into_vec_as().unwrap();
+        }
+        let written = f64::from(n) / begun.elapsed().as_secs_f64();
+        say(&format!("Llama 1B shape at {bits}: reads {read:.1} tokens/s, writes {written:.1} tokens/s"));
+    }
+}
+
+#[test]
+#[ignore = "takes minutes, and prints figures"]
+fn an_encoder_of_geneformer_316ms_shape_reads_a_cell_this_fast() {
+    let device = Device::flex();
+    let config: EncoderConfig = serde_json::from_value(json!({
+        "model_type": "bert", "hidden_size": 1152, "num_hidden_layers": 18, "num_attention_heads": 18,
+        "intermediate_size": 4608, "max_position_embeddings": 4096, "vocab_size": 20275,
+    }))
+    .unwrap();
+    for bits in [None, Some(Bits::Eight), Some(Bits::Four)] {
+        let mut params = Params::random(1, 0.02, &device);
+        if let Some(bits) = bits {
+            params = params.quantised(bits);
+        }
+        let encoder = Encoder::new(&config, &mut params).unwrap();
+        let n = 2048;
+        let ids: Vec<i64> = (0..n as i64).map(|i| i * 97 % 20_000).collect();
+        let tokens = || Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [1, n]), &device);
+        let once = || {
+            let begun = Instant::now();
+            let hidden = encoder.hidden_state(tokens(), &[n], HiddenState(-2)).unwrap();
+            let _: Vec<f32> = hidden.try_into_vec_as().unwrap();
+            begun.elapsed().as_secs_f64()
+        };
+        once();
+        let bits = bits.map_or("float32".to_owned(), |bits| bits.to_string());
+        say(&format!("Geneformer 316M shape at {bits}: {:.2} s a cell of {n} genes", once()));
+    }
+}

@@ -1,0 +1,329 @@
+//! Linear maps and tables of vectors, in full or in blocks of few bits.
+//!
+//! In full they are burn's own, with gradients. In blocks they lie in the memory of the CPU and are computed there.
+
+use std::sync::Arc;
+
+use burn::module::{Module, Param};
+use burn::nn::{Embedding, Linear, LinearConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::layers::{embedding, export_embedding, export_linear, linear};
+use super::params::{ParamSink, Params};
+use super::quant::{Blocks, product};
+use crate::Result;
+
+/// How checkpoints store a map's weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stored {
+    /// `[output, input]`.
+    #[default]
+    OutputFirst,
+    /// `[input, output]`, as GPT-2's.
+    InputFirst,
+}
+
+/// A linear map with or without bias.
+#[derive(Module, Debug)]
+pub enum LinearMap {
+    /// float32 on any device.
+    Full(Linear),
+    /// Blocks on the CPU.
+    Blocks(BlockMap),
+}
+
+/// A linear map in blocks.
+#[derive(Module, Debug)]
+pub struct BlockMap {
+    /// `[output, input]`.
+    #[module(skip)]
+    weight: Arc<Blocks>,
+    #[module(skip)]
+    bias: Option<Arc<Vec<f32>>>,
+}
+
+impl LinearMap {
+    /// Reads `name.weight`, and `name.bias` where `bias` is set.
+    ///
+    /// # Errors
+    /// [`crate::Error::Model`] when a tensor is missing or of another shape.
+    pub fn read(
+        params: &mut Params<'_>,
+        name: &str,
+        [input, output]: [usize; 2],
+        bias: bool,
+        stored: Stored,
+    ) -> Result<Self> {
+        let weight = format!("{name}.weight");
+        if let Some(blocks) = params.blocks(&weight, [output, input], stored)? {
+            let bias = if bias {
+                Some(Arc::new(params.values(&format!("{name}.bias"), &[output], None)?))
+            } else {
+                None
+            };
+            return Ok(Self::Blocks(BlockMap { weight: Arc::new(blocks), bias }));
+        }
+        if stored == Stored::OutputFirst {
+            return linear(params, name, input, output, bias).map(Self::Full);
+        }
+        let mut layer = LinearConfig::new(input, output).with_bias(false).init(params.device());
+        layer.weight = params.matrix(&weight, [input, output])?;
+        layer.bias = if bias { Some(params.vector(&format!("{name}.bias"), output, 0.0)?) } else { None };
+        Ok(Self::Full(layer))
+    }
+
+    /// `[batch, tokens, input]` to `[batch, tokens, output]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Full(linear) => linear.forward(x),
+            Self::Blocks(map) => map.forward(x),
+        }
+    }
+
+    /// Writes what [`LinearMap::read`] reads.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when values cannot be read back.
+    pub fn export(&self, sink: &mut ParamSink, name: &str, stored: Stored) -> Result<()> {
+        match (self, stored) {
+            (Self::Full(layer), Stored::OutputFirst) => export_linear(sink, name, layer),
+            (Self::Full(layer), Stored::InputFirst) => {
+                sink.add(&format!("{name}.weight"), layer.weight.val())?;
+                layer.bias.as_ref().map_or(Ok(()), |bias| sink.add(&format!("{name}.bias"), bias.val()))
+            }
+            (Self::Blocks(map), _) => map.unpacked().export(sink, name, stored),
+        }
+    }
+}
+
+impl BlockMap {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, _] = x.dims();
+        let device = x.device();
+        let mut out = product(&self.weight, &host_values(x));
+        if let Some(bias) = &self.bias {
+            for row in out.chunks_exact_mut(bias.len().max(1)) {
+                for (value, bias) in row.iter_mut().zip(bias.iter()) {
+                    *value += bias;
+                }
+            }
+        }
+        Tensor::from_data(TensorData::new(out, [batch, tokens, self.weight.rows()]), &device)
+    }
+
+    /// The same in full.
+    fn unpacked(&self) -> LinearMap {
+        let device = Device::flex();
+        let shape = [self.weight.rows(), self.weight.columns()];
+        let turned =
+            Tensor::<2>::from_data(TensorData::new(self.weight.values(), shape), &device).transpose();
+        let mut layer = LinearConfig::new(shape[1], shape[0]).with_bias(false).init(&device);
+        layer.weight = Param::from_tensor(turned);
+        layer.bias = self.bias.as_ref().map(|bias| {
+            Param::from_tensor(Tensor::from_data(TensorData::new(bias.to_vec(), [shape[0]]), &device))
+        });
+        LinearMap::Full(layer)
+    }
+}
+
+/// Values of a tensor that lies on the CPU. One that cannot be read gives no number that could be taken for a result.
+fn host_values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    let n = x.dims().iter().product();
+    x.try_into_vec_as::<f32>().unwrap_or_else(|_| vec![f32::NAN; n])
+}
+
+/// A table of vectors, one a token.
+#[derive(Module, Debug)]
+pub enum Table {
+    /// float32 on any device.
+    Full(Embedding),
+    /// Blocks on the CPU.
+    Blocks(BlockTable),
+}
+
+/// A table in blocks.
+#[derive(Module, Debug)]
+pub struct BlockTable {
+    #[module(skip)]
+    rows: Arc<Blocks>,
+}
+
+impl Table {
+    /// Reads `name.weight`, `[rows, width]`.
+    ///
+    /// # Errors
+    /// As [`LinearMap::read`].
+    pub fn read(params: &mut Params<'_>, name: &str, rows: usize, width: usize) -> Result<Self> {
+        match params.table_blocks(&format!("{name}.weight"), [rows, width])? {
+            Some(blocks) => Ok(Self::Blocks(BlockTable { rows: Arc::new(blocks) })),
+            None => embedding(params, name, rows, width).map(Self::Full),
+        }
+    }
+
+    /// A table of `values`, `[rows, width]`, in full.
+    pub fn of(values: Vec<f32>, [rows, width]: [usize; 2], device: &Device) -> Self {
+        let mut layer = burn::nn::EmbeddingConfig::new(rows, width).init(device);
+        layer.weight = Param::from_tensor(Tensor::from_data(TensorData::new(values, [rows, width]), device));
+        Self::Full(layer)
+    }
+
+    /// Rows and width.
+    pub fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Full(table) => table.weight.dims(),
+            Self::Blocks(table) => [table.rows.rows(), table.rows.columns()],
+        }
+    }
+
+    /// The device it lies on.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Full(table) => table.weight.val().device(),
+            Self::Blocks(_) => Device::flex(),
+        }
+    }
+
+    /// Vectors of `tokens` `[batch, tokens]`: `[batch, tokens, width]`.
+    pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        match self {
+            Self::Full(table) => table.forward(tokens),
+            Self::Blocks(table) => {
+                let [batch, n] = tokens.dims();
+                let (device, width) = (tokens.device(), table.rows.columns());
+                let ids = tokens.try_into_vec_as::<i64>().unwrap_or_else(|_| vec![-1; batch * n]);
+                let mut out = vec![0f32; batch * n * width];
+                for (id, out) in ids.into_iter().zip(out.chunks_exact_mut(width.max(1))) {
+                    match usize::try_from(id) {
+                        Ok(row) => table.rows.read_row(row, out),
+                        Err(_) => out.fill(f32::NAN),
+                    }
+                }
+                Tensor::from_data(TensorData::new(out, [batch, n, width]), &device)
+            }
+        }
+    }
+
+    /// Scores of every row, the products with its vector: `[batch, tokens, width]` to `[batch, tokens, rows]`.
+    pub fn scores(&self, hidden: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, width] = hidden.dims();
+        match self {
+            Self::Full(table) => {
+                let table = table.weight.val();
+                let [vocab, _] = table.dims();
+                let rows = batch * tokens;
+                if rows < vocab {
+                    // A product with a table turned round copies the table; turning the few rows round copies little.
+                    let rows_as_columns = hidden.reshape([rows, width]).transpose();
+                    table.matmul(rows_as_columns).transpose().reshape([batch, tokens, vocab])
+                } else {
+                    hidden.matmul(table.transpose().unsqueeze())
+                }
+            }
+            Self::Blocks(table) => {
+                let device = hidden.device();
+                let out = product(&table.rows, &host_values(hidden));
+                Tensor::from_data(TensorData::new(out, [batch, tokens, table.rows.rows()]), &device)
+            }
+        }
+    }
+
+    /// Writes what [`Table::read`] reads.
+    ///
+    /// # Errors
+    /// As [`LinearMap::export`].
+    pub fn export(&self, sink: &mut ParamSink, name: &str) -> Result<()> {
+        match self {
+            Self::Full(table) => export_embedding(sink, name, table),
+            Self::Blocks(table) => {
+                let full = Self::of(table.rows.values(), self.dims(), &Device::flex());
+                full.export(sink, name)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Distribution;
+
+    use super::super::quant::Bits;
+    use super::super::{Named, WeightFiles, write_safetensors};
+    use super::*;
+
+    fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+        x.try_into_vec_as().unwrap()
+    }
+
+    fn worst(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn a_map_in_blocks_computes_what_the_full_one_does_and_is_written_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Device::flex();
+        let random = |shape: [usize; 2]| values(Tensor::<2>::random(shape, Distribution::Default, &device));
+        let named = |name: &str, shape: &[usize], values: Vec<f32>| Named {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            values,
+        };
+        let tensors = [
+            named("m.weight", &[48, 70], random([48, 70])),
+            named("m.bias", &[48], random([1, 48])),
+            named("t.weight", &[70, 48], random([70, 48])),
+            named("t.bias", &[48], random([1, 48])),
+        ];
+        write_safetensors(&folder.path().join("model.safetensors"), &tensors, false).unwrap();
+        let files = WeightFiles::open_folder(folder.path()).unwrap();
+        for (name, stored) in [("m", Stored::OutputFirst), ("t", Stored::InputFirst)] {
+            let read = |bits: Option<Bits>| {
+                let mut params = Params::from_files(&files, "", &device);
+                if let Some(bits) = bits {
+                    params = params.quantised(bits);
+                }
+                LinearMap::read(&mut params, name, [70, 48], true, stored).unwrap()
+            };
+            let (full, blocks) = (read(None), read(Some(Bits::Eight)));
+            assert!(matches!(blocks, LinearMap::Blocks(_)));
+            for tokens in [1, 5] {
+                let x = Tensor::<3>::random([2, tokens, 70], Distribution::Normal(0.0, 1.0), &device);
+                let apart = worst(&values(full.forward(x.clone())), &values(blocks.forward(x)));
+                assert!(apart < 0.05, "{name}: {apart}");
+            }
+            let written = |map: &LinearMap| {
+                let mut sink = ParamSink::default();
+                map.export(&mut sink, name, stored).unwrap();
+                sink.into_tensors()
+            };
+            for (a, b) in written(&full).iter().zip(&written(&blocks)) {
+                assert_eq!((&a.name, &a.shape), (&b.name, &b.shape));
+                assert!(worst(&a.values, &b.values) < 0.01, "{}", a.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_in_blocks_gives_rows_and_scores() {
+        let device = Device::flex();
+        let full = Table::of((0..64 * 33).map(|i| (i % 17) as f32).collect(), [33, 64], &device);
+        let rows = Arc::new(Blocks::quantise(
+            &values(match &full {
+                Table::Full(table) => table.weight.val(),
+                Table::Blocks(_) => unreachable!(),
+            }),
+            33,
+            64,
+            Bits::Eight,
+        ));
+        let blocks = Table::Blocks(BlockTable { rows });
+        assert_eq!(full.dims(), blocks.dims());
+        let tokens = Tensor::<2, Int>::from_data(TensorData::new(vec![0i64, 32, 7], [1, 3]), &device);
+        let (a, b) = (full.forward(tokens.clone()), blocks.forward(tokens));
+        assert!(worst(&values(a.clone()), &values(b)) < 0.1);
+        let (a, b) = (values(full.scores(a.clone())), values(blocks.scores(a)));
+        let top = a.iter().fold(0f32, |m, v| m.max(v.abs()));
+        assert!(worst(&a, &b) < 0.01 * top);
+    }
+}
