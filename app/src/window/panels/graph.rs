@@ -11,7 +11,7 @@ use super::super::map::grouped;
 use super::super::terms::{Counts, TermView};
 use super::super::theme::{Tokens, space};
 use super::Out;
-use super::graph_layout::{self, GAP, NODE, Plan, plan, rounded};
+use super::graph_layout::{self, GAP, Plan, plan, rounded};
 use super::widgets::{elided, quiet_button};
 
 /// How small terms are made on their own so that more of them fit.
