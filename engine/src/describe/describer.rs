@@ -176,19 +176,21 @@ impl Describer {
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
-        self.describe_batch_in(reader, cells, reader.leaning(settings), settings, watch)
+        let context = reader.context_for(settings);
+        self.describe_batch_in(reader, cells, context, context.map(|c| &c.leaning), settings, watch)
     }
 
+    /// [`Describer::describe_batch`] with what is known of the cells beside their genes: what other cells of the data set
+    /// say, and how the texts lean.
     pub(super) fn describe_batch_in(
         &self,
         reader: &CellReader,
         cells: &[(usize, SparseRow)],
+        context: Option<&Context>,
         leaning: Option<&Leaning>,
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
-        // Without leaning each is judged by itself.
-        let context = leaning.and(reader.context_for(settings));
         let started = Instant::now();
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
@@ -254,7 +256,7 @@ impl Describer {
         while let Some(rest) = begun.cells.get(begun.alone.len()..).filter(|rest| !rest.is_empty()) {
             watch.step("Looking over the data set", begun.alone.len() as u64, total)?;
             let batch = rest.get(..at_once.max(1)).unwrap_or(rest);
-            begun.alone.extend(self.describe_batch_in(reader, batch, None, &settings, &quiet)?);
+            begun.alone.extend(self.describe_batch_in(reader, batch, None, None, &settings, &quiet)?);
         }
         reader.context = Some(taught.context(&begun.alone, grammar.grammar()));
         Ok(())
@@ -368,13 +370,8 @@ impl CellReader {
         self.context.as_ref()
     }
 
-    fn context_for(&self, settings: &GenerationSettings) -> Option<&Context> {
+    pub(super) fn context_for(&self, settings: &GenerationSettings) -> Option<&Context> {
         self.context.as_ref().filter(|_| !settings.alone)
-    }
-
-    /// What each cell is judged with.
-    pub(super) fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
-        self.context_for(settings).map(|context| &context.leaning)
     }
 
     /// What the values of the data set are.

@@ -19,6 +19,7 @@ use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow};
 use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, Run, write_copy, write_csv};
 use crate::describe::Description;
 use crate::error::Problem;
+use crate::genes::GeneTable;
 use crate::progress::Watch;
 use crate::{Error, Result, assets};
 
@@ -165,6 +166,8 @@ impl DataWorker {
         let name = dataset::short_name(&source);
         ctx.started(format!("Opening {name}"))?;
         let stamp = stamp(&source);
+        // The table of genes is unpacked, once, while the file is read.
+        std::thread::spawn(|| GeneTable::builtin().map(drop));
         let (anndata, sample) = match &source {
             DataSource::File(path) => {
                 trial::try_apart(&self.shared.settings, path, &ctx.watch)?;

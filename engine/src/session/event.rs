@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::command::{DataSource, JobId};
 use crate::Error;
 use crate::analysis::{Comparison, Quality};
-use crate::anndata::{Frame, MatrixChoice, MatrixKey};
+use crate::anndata::{MatrixChoice, MatrixKey, SharedFrame};
 use crate::annotate::Telling;
 use crate::describe::Description;
 use crate::genes::Species;
@@ -46,7 +46,7 @@ pub struct Dataset {
     /// Cells.
     pub n_obs: usize,
     /// Cell names and the columns of obs.
-    pub obs: Frame,
+    pub obs: SharedFrame,
     /// Genes of the chosen matrix, as shown: the symbol where known, else the file's own name. `[genes]`
     pub genes: Vec<String>,
     /// The file's own names of the same genes, `[genes]`.
