@@ -8,7 +8,7 @@ use app::window::offscreen::Offscreen;
 use app::window::{Action, ThemeChoice, WindowOptions};
 use engine::session::{DataSource, Session, Settings};
 
-/// A monocyte of the sample, whose description names genes that a reader knows.
+/// A dendritic cell of the sample, whose description names genes that a reader knows.
 const CELL: usize = 93;
 /// Nothing here takes this long.
 const LIMIT: Duration = Duration::from_secs(180);

@@ -26,7 +26,8 @@ fn context_of(events: &[Event]) -> usize {
 /// Takes events until one is as wanted.
 fn until(session: &Session, wanted: impl Fn(&Event) -> bool) -> Event {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    // A busy machine takes long to look a whole data set over.
+    while begun.elapsed() < 5 * PATIENCE {
         match session.next_timeout(Duration::from_millis(50)) {
             Some(event) if wanted(&event) => return event,
             _ => {}
