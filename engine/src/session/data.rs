@@ -151,12 +151,14 @@ impl DataWorker {
             }
             Command::ExportCsv { path } => self.export(ctx, &path),
             Command::WriteCopy { path, labels, replace } => self.write_copy(ctx, &path, &labels, replace),
-            Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
-                "a description",
-                "the worker that reads files",
-                "the worker that runs the model",
-                "This is a fault of the program. Please report it.",
-            ))),
+            Command::Describe { .. } | Command::Annotate { .. } | Command::LookOver => {
+                Err(Error::request(Problem::new(
+                    "a description",
+                    "the worker that reads files",
+                    "the worker that runs the model",
+                    "This is a fault of the program. Please report it.",
+                )))
+            }
         }
     }
 
@@ -217,6 +219,7 @@ impl DataWorker {
         });
         ctx.emit_done(Event::Opened { job: ctx.id, dataset })?;
         self.shared.order_genes();
+        self.shared.look_over();
         Ok(())
     }
 
