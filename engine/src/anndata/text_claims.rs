@@ -57,6 +57,14 @@ pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
         }
         let lengths = block.chunks_exact(REFERENCE_BYTES).filter_map(|r| r.first_chunk::<4>());
         for (row, length) in (start..).zip(lengths.map(|bytes| u32::from_le_bytes(*bytes))) {
+            if u64::from(length) > file_bytes {
+                return Err(stored.store().problem(
+                    &stored.element,
+                    format!("a text of {length} bytes at row {row}, in a file of {file_bytes} bytes"),
+                    "texts that the file holds",
+                    "The file is damaged: get it again from its source.",
+                ));
+            }
             total += u64::from(length);
             if total > MOST_TEXT_BYTES {
                 return Err(stored.store().problem(
@@ -64,14 +72,6 @@ pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
                     format!("more than {} GiB of text in its first {} rows", MOST_TEXT_BYTES >> 30, row + 1),
                     "at most 2 GiB of text in a column",
                     "The file is damaged or was made to mislead: get it again from its source.",
-                ));
-            }
-            if u64::from(length) > file_bytes {
-                return Err(stored.store().problem(
-                    &stored.element,
-                    format!("a text of {length} bytes at row {row}, in a file of {file_bytes} bytes"),
-                    "texts that the file holds",
-                    "The file is damaged: get it again from its source.",
                 ));
             }
         }

@@ -214,7 +214,7 @@ fn zarr_that_misleads_is_refused_with_the_element_and_what_to_do() {
             "another type",
             &|f| {
                 f.change("X/data", |json| {
-                    (json["dtype"], json["data_type"]) = (json!("<M8[ns]"), json!("r24"))
+                    (json["dtype"], json["data_type"]) = (json!("<M8[ns]"), json!("r24"));
                 });
             },
             "X",

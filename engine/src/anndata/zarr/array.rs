@@ -46,9 +46,12 @@ pub(in crate::anndata) struct Array {
     fill_text: String,
     /// Before the numbers in names of files, and between them.
     key: (&'static str, &'static str),
-    cache: Mutex<Vec<(Vec<usize>, Arc<[u8]>)>>,
+    cache: Mutex<Vec<Unpacked>>,
     stored_bytes: OnceLock<u64>,
 }
+
+/// A chunk, by its place, unpacked.
+type Unpacked = (Vec<usize>, Arc<[u8]>);
 
 /// A number that is read out of an array, converted where the array holds others.
 pub(in crate::anndata) trait FromZarr: hdf5::H5Type + Copy + Default {

@@ -154,7 +154,7 @@ impl Zarr {
 pub(super) fn files_of(path: &Path) -> Result<Option<Vec<PathBuf>>> {
     let Some(zarr) = Zarr::find(path)? else { return Ok(None) };
     let mut files = Vec::new();
-    let mut folders = vec![zarr.root.clone()];
+    let mut folders = vec![zarr.root];
     while let Some(folder) = folders.pop() {
         let entries = std::fs::read_dir(&folder).map_err(|e| Error::io("list the folder", &folder, e))?;
         for entry in entries.flatten() {
