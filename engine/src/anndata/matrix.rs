@@ -145,6 +145,21 @@ impl Matrix {
         self.rows_watched(rows, &Watch::silent())
     }
 
+    /// The rows of `cells`, each with its number, in their order; neighbours in the file are read at once.
+    ///
+    /// # Errors
+    /// As [`Matrix::rows_watched`].
+    pub fn rows_at(&self, cells: &[usize], watch: &Watch) -> Result<Vec<(usize, SparseRow)>> {
+        let mut rows = Vec::with_capacity(cells.len());
+        for run in cells.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                let read = self.rows_watched(*first..last.saturating_add(1), watch)?;
+                rows.extend(run.iter().copied().zip(read));
+            }
+        }
+        Ok(rows)
+    }
+
     /// [`Matrix::rows`], reporting to `watch` and stopped by it. Only a CSC matrix takes long.
     ///
     /// # Errors
@@ -333,7 +348,7 @@ impl Matrix {
     }
 
     fn dense_column(&self, stored: &Stored, column: usize, watch: &Watch) -> Result<Vec<f32>> {
-        let chunk_rows = stored.dataset.chunk().and_then(|chunk| chunk.first().copied()).unwrap_or(1).max(1);
+        let chunk_rows = stored.chunk_rows().unwrap_or(1).max(1);
         let step = chunk_rows * DENSE_COLUMN_ROWS.div_ceil(chunk_rows);
         let mut values = Vec::with_capacity(self.n_rows);
         for start in (0..self.n_rows).step_by(step) {

@@ -10,7 +10,7 @@ use super::parse::read_description;
 use super::template::Phrases;
 use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
-use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Leaning};
+use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Leaning, TokenGrammar};
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
@@ -55,6 +55,13 @@ pub struct CellReader {
 
 /// Cells of a context described at once.
 const CONTEXT_BATCH: usize = 32;
+
+/// A data set that is being looked over. Work that was stopped half way goes on from where it was.
+#[derive(Debug)]
+pub struct LookOver {
+    cells: Vec<(usize, SparseRow)>,
+    alone: Vec<Description>,
+}
 
 /// One cell made ready.
 struct ReadCell {
@@ -145,16 +152,17 @@ impl Describer {
     ) -> Result<Description> {
         let started = Instant::now();
         let read = reader.read(cell, row)?;
+        let context = reader.context_for(settings);
         let texts = self.model.generate(
             &[&read.tokens],
             &[cell as u64],
-            reader.leaning(settings),
+            context.map(|context| &context.leaning),
             settings,
             watch,
             &mut |piece| on_text(&piece.text),
         )?;
         let text = texts.into_iter().next().unwrap_or_default();
-        Ok(self.conclude(reader, &read, text, started.elapsed().as_secs_f32()))
+        Ok(self.conclude(reader, &read, text, context, started.elapsed().as_secs_f32()))
     }
 
     /// Describes many cells at once: the same descriptions as one by one, in less time.
@@ -168,13 +176,17 @@ impl Describer {
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
-        self.describe_batch_in(reader, cells, reader.leaning(settings), settings, watch)
+        let context = reader.context_for(settings);
+        self.describe_batch_in(reader, cells, context, context.map(|c| &c.leaning), settings, watch)
     }
 
-    fn describe_batch_in(
+    /// [`Describer::describe_batch`] with what is known of the cells beside their genes: what other cells of the data set
+    /// say, and how the texts lean.
+    pub(super) fn describe_batch_in(
         &self,
         reader: &CellReader,
         cells: &[(usize, SparseRow)],
+        context: Option<&Context>,
         leaning: Option<&Leaning>,
         settings: &GenerationSettings,
         watch: &Watch,
@@ -185,7 +197,11 @@ impl Describer {
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
         let texts = self.model.generate(&tokens, &streams, leaning, settings, watch, &mut |_| {})?;
         let share = started.elapsed().as_secs_f32() / cells.len().max(1) as f32;
-        Ok(read.iter().zip(texts).map(|(read, text)| self.conclude(reader, read, text, share)).collect())
+        Ok(read
+            .iter()
+            .zip(texts)
+            .map(|(read, text)| self.conclude(reader, read, text, context, share))
+            .collect())
     }
 
     /// Has `reader` judge cells with what those all over its data set, the rows of `matrix`, say together, unless it does
@@ -195,43 +211,55 @@ impl Describer {
     /// # Errors
     /// What reading rows and describing give.
     pub fn look_over(&self, reader: &mut CellReader, matrix: &Matrix, watch: &Watch) -> Result<()> {
-        if reader.context.is_some() || self.taught.is_none() {
-            return Ok(());
+        match self.begin_look_over(reader, matrix, watch)? {
+            Some(mut begun) => self.go_on_looking(reader, &mut begun, CONTEXT_BATCH, watch),
+            None => Ok(()),
         }
-        let n = matrix.n_rows();
-        let mut cells = Vec::new();
-        for cell in (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)) {
-            watch.check()?;
-            let row = matrix.row(cell)?;
-            if reader.can_read(&row) {
-                cells.push((cell, row));
-            }
-        }
-        reader.context = self.context(reader, &cells, watch)?;
-        Ok(())
     }
 
-    /// What `cells`, which should lie all over the data set of `reader`, say about each of its cells. `None` where they
-    /// are too few, or the model's bundle does not say how often it was taught what.
-    fn context(
+    /// Chooses and reads the cells from which [`Describer::go_on_looking`] finds what `reader` judges cells with. `None`
+    /// where nothing is to be found: it was, or there are too few cells, or the model does not say what it was taught.
+    ///
+    /// # Errors
+    /// What reading rows gives; [`Error::Cancelled`].
+    pub fn begin_look_over(
         &self,
         reader: &CellReader,
-        cells: &[(usize, SparseRow)],
+        matrix: &Matrix,
         watch: &Watch,
-    ) -> Result<Option<Context>> {
-        let (Some(taught), Some(grammar)) = (&self.taught, &self.model.grammar) else { return Ok(None) };
-        if cells.len() < LEAST_CONTEXT_CELLS {
+    ) -> Result<Option<LookOver>> {
+        if reader.context.is_some() || self.taught.is_none() || self.model.grammar.is_none() {
             return Ok(None);
         }
+        let n = matrix.n_rows();
+        let spread: Vec<usize> = (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)).collect();
+        let mut cells = matrix.rows_at(&spread, watch)?;
+        cells.retain(|(_, row)| reader.can_read(row));
+        Ok((cells.len() >= LEAST_CONTEXT_CELLS).then_some(LookOver { cells, alone: Vec::new() }))
+    }
+
+    /// Describes the cells of `begun`, `at_once` of them at a time, and has `reader` judge cells with what they say
+    /// together. Stopped half way, it can be called again with the same `begun`: at most `at_once` cells are done anew.
+    ///
+    /// # Errors
+    /// As [`Describer::describe_batch`].
+    pub fn go_on_looking(
+        &self,
+        reader: &mut CellReader,
+        begun: &mut LookOver,
+        at_once: usize,
+        watch: &Watch,
+    ) -> Result<()> {
+        let (Some(taught), Some(grammar)) = (&self.taught, &self.model.grammar) else { return Ok(()) };
         let settings = GenerationSettings::default();
-        let mut alone = Vec::with_capacity(cells.len());
-        let total = Some(cells.len() as u64);
-        let inner = Watch::new(watch.cancel().clone(), |_| {});
-        for batch in cells.chunks(CONTEXT_BATCH) {
-            watch.step("Looking over the data set", alone.len() as u64, total)?;
-            alone.extend(self.describe_batch_in(reader, batch, None, &settings, &inner)?);
+        let (total, quiet) = (Some(begun.cells.len() as u64), watch.quiet());
+        while let Some(rest) = begun.cells.get(begun.alone.len()..).filter(|rest| !rest.is_empty()) {
+            watch.step("Looking over the data set", begun.alone.len() as u64, total)?;
+            let batch = rest.get(..at_once.max(1)).unwrap_or(rest);
+            begun.alone.extend(self.describe_batch_in(reader, batch, None, None, &settings, &quiet)?);
         }
-        Ok(Some(taught.context(&alone, grammar.grammar())))
+        reader.context = Some(taught.context(&begun.alone, grammar.grammar()));
+        Ok(())
     }
 
     /// The written texts of `cells` as they are, with the scores of their words.
@@ -245,6 +273,16 @@ impl Describer {
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
         self.model.generate(&tokens, &streams, None, &GenerationSettings::default(), watch, &mut |_| {})
+    }
+
+    /// What the model was taught, where its bundle says so.
+    pub(super) fn taught(&self) -> Option<&TaughtTexts> {
+        self.taught.as_ref()
+    }
+
+    /// The texts that it may write, where its bundle lists them.
+    pub(super) fn grammar(&self) -> Option<&Grammar> {
+        self.model.grammar.as_ref().map(TokenGrammar::grammar)
     }
 
     /// Genes that set the cell types apart that this model knows.
@@ -273,6 +311,7 @@ impl Describer {
         reader: &CellReader,
         read: &ReadCell,
         text: Generated,
+        context: Option<&Context>,
         duration_secs: f32,
     ) -> Description {
         let reading = read_description(&text.text, self.ontology, self.phrases);
@@ -318,7 +357,9 @@ impl Describer {
             n_tokens: text.tokens.len(),
             text: text.text,
             n_genes_read: read.n_genes_read,
+            n_context_cells: context.map_or(0, |context| context.n_cells),
             duration_secs,
+            around: None,
         }
     }
 }
@@ -329,8 +370,13 @@ impl CellReader {
         self.context.as_ref()
     }
 
-    fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
-        self.context.as_ref().filter(|_| !settings.alone).map(|context| &context.leaning)
+    pub(super) fn context_for(&self, settings: &GenerationSettings) -> Option<&Context> {
+        self.context.as_ref().filter(|_| !settings.alone)
+    }
+
+    /// What the values of the data set are.
+    pub fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// Columns whose gene the model knows.

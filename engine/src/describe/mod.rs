@@ -8,12 +8,16 @@ mod context;
 mod describer;
 mod evidence;
 mod parse;
+mod surroundings;
 mod template;
+mod together;
 
 pub use crate::model::{GenerationSettings, TextForm};
 pub use calibrate::{Calibration, LabelledCell};
 pub use claims::{Claim, ClaimKind, Description, EvidenceGene};
 pub use context::{Context, Taught};
-pub use describer::{CellReader, Describer, DescriberReport};
+pub use describer::{CellReader, Describer, DescriberReport, LookOver};
 pub use evidence::Signatures;
+pub use surroundings::Surroundings;
 pub use template::{CellFacts, KnownWords, Phrases, stage_of_life};
+pub use together::Told;

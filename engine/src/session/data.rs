@@ -1,6 +1,6 @@
 //! The data workers: one opens files, reads genes and writes tables, one reads single cells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
@@ -16,8 +16,10 @@ use super::jobs::{JobContext, lock};
 use super::run::Shared;
 use super::{analysis, dataset, trial};
 use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow};
-use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, write_copy, write_csv};
+use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, Run, write_copy, write_csv};
+use crate::describe::Description;
 use crate::error::Problem;
+use crate::genes::GeneTable;
 use crate::progress::Watch;
 use crate::{Error, Result, assets};
 
@@ -102,6 +104,19 @@ impl OpenData {
         lock(&self.file.computed).clone()
     }
 
+    /// Descriptions that the model and matrix of `run` made of other cells than `cells` (rising or not), each by itself.
+    pub(super) fn described_alone(&self, cells: &[usize], run: &Run) -> Vec<Arc<Description>> {
+        let cells: HashSet<usize> = cells.iter().copied().collect();
+        let kept = lock(&self.file.annotations);
+        let alike =
+            |of: &Run| of.model_id == run.model_id && of.matrix == run.matrix && of.settings == run.settings;
+        kept.values()
+            .filter(|kept| alike(&kept.run) && kept.description.around.is_none())
+            .filter(|kept| kept.description.n_tokens > 0 && !cells.contains(&kept.description.cell))
+            .map(|kept| kept.description.clone())
+            .collect()
+    }
+
     /// Keeps descriptions for the export; a newer one of the same cell replaces the older.
     pub(super) fn keep(&self, annotations: impl Iterator<Item = Annotation>) {
         let mut kept = lock(&self.file.annotations);
@@ -136,12 +151,14 @@ impl DataWorker {
             }
             Command::ExportCsv { path } => self.export(ctx, &path),
             Command::WriteCopy { path, labels, replace } => self.write_copy(ctx, &path, &labels, replace),
-            Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
-                "a description",
-                "the worker that reads files",
-                "the worker that runs the model",
-                "This is a fault of the program. Please report it.",
-            ))),
+            Command::Describe { .. } | Command::Annotate { .. } | Command::LookOver => {
+                Err(Error::request(Problem::new(
+                    "a description",
+                    "the worker that reads files",
+                    "the worker that runs the model",
+                    "This is a fault of the program. Please report it.",
+                )))
+            }
         }
     }
 
@@ -149,6 +166,8 @@ impl DataWorker {
         let name = dataset::short_name(&source);
         ctx.started(format!("Opening {name}"))?;
         let stamp = stamp(&source);
+        // The table of genes is unpacked, once, while the file is read.
+        std::thread::spawn(|| GeneTable::builtin().map(drop));
         let (anndata, sample) = match &source {
             DataSource::File(path) => {
                 trial::try_apart(&self.shared.settings, path, &ctx.watch)?;
@@ -200,6 +219,7 @@ impl DataWorker {
         });
         ctx.emit_done(Event::Opened { job: ctx.id, dataset })?;
         self.shared.order_genes();
+        self.shared.look_over();
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::command::{DataSource, JobId};
 use crate::Error;
 use crate::analysis::{Comparison, Quality};
-use crate::anndata::{Frame, MatrixChoice, MatrixKey};
+use crate::anndata::{MatrixChoice, MatrixKey, SharedFrame};
+use crate::annotate::Telling;
 use crate::describe::Description;
 use crate::genes::Species;
 use crate::progress::Progress;
@@ -45,7 +46,7 @@ pub struct Dataset {
     /// Cells.
     pub n_obs: usize,
     /// Cell names and the columns of obs.
-    pub obs: Frame,
+    pub obs: SharedFrame,
     /// Genes of the chosen matrix, as shown: the symbol where known, else the file's own name. `[genes]`
     pub genes: Vec<String>,
     /// The file's own names of the same genes, `[genes]`.
@@ -137,6 +138,15 @@ pub struct ModelReport {
     pub device: DeviceReport,
 }
 
+/// What cells all over the data set say of where its cells come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContextReport {
+    /// Cells asked.
+    pub n_cells: usize,
+    /// Tissues, as "bone marrow", with their shares, 0 to 1; the commonest first.
+    pub tissues: Vec<(String, f64)>,
+}
+
 /// One thing that happened. Events of one job come in order and end with exactly one of
 /// [`Event::Finished`], [`Event::Failed`] and [`Event::Stopped`].
 #[derive(Debug)]
@@ -206,6 +216,13 @@ pub enum Event {
         /// The next piece.
         text: String,
     },
+    /// The data set was looked over: from now on the tissue of a cell is judged with what the others say.
+    LookedOver {
+        /// The job.
+        job: JobId,
+        /// What they say.
+        report: Arc<ContextReport>,
+    },
     /// A description is complete, with its claims.
     Described {
         /// The job.
@@ -213,10 +230,12 @@ pub enum Event {
         /// It.
         description: Arc<Description>,
     },
-    /// More cells of an annotate job are done.
+    /// More cells of an annotate job are done, or told again with the cells around them.
     Annotated {
         /// The job.
         job: JobId,
+        /// Whether they were told before.
+        telling: Telling,
         /// Their descriptions.
         descriptions: Vec<Arc<Description>>,
     },
@@ -285,6 +304,7 @@ impl Event {
             | Self::CellRead { job, .. }
             | Self::ModelLoaded { job, .. }
             | Self::DescriptionText { job, .. }
+            | Self::LookedOver { job, .. }
             | Self::Described { job, .. }
             | Self::Annotated { job, .. }
             | Self::Compared { job, .. }
