@@ -120,7 +120,8 @@ impl ByGene {
             let begins = total;
             // An empty run is no byte at all.
             total = total.checked_add(bytes + u32::from(growth.n > 0))?;
-            *growth = Growth { cell: 0, at: begins + 1, values: u32::from(growth.n > 0), n: u32::from(whole) };
+            *growth =
+                Growth { cell: 0, at: begins + 1, values: u32::from(growth.n > 0), n: u32::from(whole) };
         }
         table.push(u64::from(total));
         let mut bytes = vec![0u8; total as usize];

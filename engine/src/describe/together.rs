@@ -88,12 +88,9 @@ impl Describer {
                 let rows = matrix.rows_at(&numbers, &quiet)?;
                 let told =
                     self.describe_batch_in(reader, &rows, context, Some(&leaning), settings, &quiet)?;
-                let told = told.into_iter().zip(batch).filter_map(|(description, (at, agreement))| {
-                    Some(Arc::new(judged(
-                        description,
-                        *agreement,
-                        claimed.get(*at).map(|(alone, _)| &***alone),
-                    )))
+                let told = told.into_iter().zip(batch).map(|(description, (at, agreement))| {
+                    let alone = claimed.get(*at).map(|(alone, _)| &***alone);
+                    Arc::new(judged(description, *agreement, alone))
                 });
                 on_told(told.collect())?;
                 done += batch.len() as u64;

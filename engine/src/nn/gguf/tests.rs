@@ -13,7 +13,7 @@ fn blocks_of_every_kind_are_read_as_the_gguf_package_reads_them() {
     let gguf = Gguf::open(&bytes).unwrap();
     for kind in ["f32", "f16", "bf16", "q4_0", "q8_0", "q4_k", "q6_k"] {
         let read = |name: &str| {
-            let entry = gguf.tensors.get(name).unwrap();
+            let entry = &gguf.tensors[name];
             assert_eq!(entry.shape, [3, 256], "{name}");
             gguf.values(&bytes, entry)
         };
@@ -28,7 +28,7 @@ fn blocks_of_every_kind_are_read_as_the_gguf_package_reads_them() {
 fn settings_of_every_type_are_read() {
     let bytes = file();
     let gguf = Gguf::open(&bytes).unwrap();
-    let setting = |name: &str| gguf.settings.get(name).unwrap().clone();
+    let setting = |name: &str| gguf.settings[name].clone();
     assert_eq!(setting("general.architecture"), Setting::Text("llama".into()));
     assert_eq!(setting("llama.context_length"), Setting::Int(128));
     assert_eq!(setting("llama.rope.freq_base"), Setting::Float(10000.0));
