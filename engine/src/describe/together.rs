@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::claims::{ClaimKind, Description};
 use super::describer::{CellReader, Describer};
-use super::surroundings::{Agreement, Surroundings, agree, cells_asked};
-use crate::analysis::{EmbedSettings, LogNormalised, nearest_cells};
+use super::surroundings::{Agreement, RESOLUTIONS, Surroundings, agree, cells_asked};
+use crate::analysis::{EmbedSettings, LogNormalised, alike_cells};
 use crate::anndata::Matrix;
 use crate::model::{GenerationSettings, TextForm};
 use crate::progress::Watch;
@@ -51,15 +51,15 @@ impl Describer {
             Err(_) => return Ok(()),
         };
         let embed = EmbedSettings { n_neighbours: asked, ..EmbedSettings::default() };
-        let nearest = match nearest_cells(&values, &embed, watch) {
+        let alike = match alike_cells(&values, &embed, &RESOLUTIONS, watch) {
             // Nothing varies.
             Err(Error::Request(_)) => return Ok(()),
-            nearest => nearest?,
+            alike => alike?,
         };
         let claims: Vec<_> = claimed.iter().map(|(_, claim)| Some(*claim)).collect();
         let mut kept = Vec::new();
         let mut anew: BTreeMap<usize, Vec<(usize, Agreement)>> = BTreeMap::new();
-        for (at, agreement) in agree(&claims, &nearest).into_iter().enumerate() {
+        for (at, agreement) in agree(&claims, &alike).into_iter().enumerate() {
             let (Some(agreement), Some((description, claim))) = (agreement, claimed.get(at)) else {
                 continue;
             };
@@ -106,8 +106,10 @@ fn judged(mut description: Description, agreement: Agreement, alone: Option<&Des
         |d: &Description| d.claim(ClaimKind::CellType).map(|claim| (claim.value.clone(), claim.probability));
     let (value, alone_probability) = alone.map_or_else(|| of_type(&description), of_type).unwrap_or_default();
     description.around = Some(Surroundings {
-        cells: agreement.cells,
-        agreeing: agreement.agreeing,
+        cells: agreement.nearest.cells,
+        agreeing: agreement.nearest.agreeing,
+        cells_of_cluster: agreement.cluster.cells,
+        agreeing_of_cluster: agreement.cluster.agreeing,
         alone: alone.map(|_| value),
         alone_probability,
     });
