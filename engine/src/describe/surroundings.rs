@@ -15,6 +15,11 @@ const CELLS_ASKED: usize = 15;
 /// How much the vote of the nearest cells counts, where that of a cluster counts 1: they keep a small group of cells of
 /// another type from being outvoted by the large cluster that it hangs on.
 const WEIGHT_OF_NEAREST: f64 = 0.5;
+/// Where the nearest cells agree with at least this share of their votes, no cluster overrules them: a rare type is a small
+/// part of the cluster that a large data set puts it into.
+const UNANIMOUS: f64 = 0.9;
+/// Fewer nearest cells than this agree too easily.
+const FEWEST_UNANIMOUS: usize = 10;
 /// How fine the clusters are that vote, beside the nearest cells: coarse ones settle errors that a part of a type shares.
 pub(super) const RESOLUTIONS: [f64; 2] = [0.5, 1.0];
 /// Fewer than this tell nothing that the cell did not.
@@ -96,6 +101,12 @@ impl Ballot {
         if self.cells == 0 { 0.0 } else { self.sum / self.cells as f64 }
     }
 
+    /// The type that nearly all votes are for, where there are enough to say so.
+    fn unanimous(&self) -> Option<usize> {
+        let (of, ..) = self.votes.iter().find(|(_, sum, _)| *sum >= UNANIMOUS * self.sum)?;
+        (self.cells >= FEWEST_UNANIMOUS).then_some(*of)
+    }
+
     fn count(&self, cell_type: usize) -> Count {
         let agreeing = self.votes.iter().find(|(of, ..)| *of == cell_type).map_or(0, |(_, _, n)| *n);
         Count { cells: self.cells, agreeing }
@@ -144,9 +155,13 @@ pub(super) fn agree(claims: &[Option<TypeClaim>], alike: &Alike) -> Vec<Option<A
         let &(cell_type, share) =
             shares.iter().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
         let mean = ballots().map(|(weight, ballot)| weight * ballot.mean()).sum::<f64>();
+        let (cell_type, probability) = match nearest.unanimous().filter(|of| *of != cell_type) {
+            Some(of) => (of, surety(UNANIMOUS, nearest.mean())),
+            None => (cell_type, surety(share / weight, mean / weight)),
+        };
         Some(Agreement {
             cell_type,
-            probability: surety(share / weight, mean / weight),
+            probability,
             nearest: nearest.count(cell_type),
             cluster: clusters.last().map_or_else(Count::default, |ballot| ballot.count(cell_type)),
         })
@@ -204,6 +219,32 @@ mod tests {
         let claims = [1, 1, 1, 2, 2, 2, 2].map(|of| Some((of, 0.8))).to_vec();
         let agreed = agree(&claims, &line(7, &[&[0; 7], &[1, 1, 1, 0, 0, 0, 0]]));
         assert_eq!(agreed[1].unwrap().cell_type, 1);
+    }
+
+    #[test]
+    fn a_rare_type_whose_cells_all_agree_is_not_overruled_by_the_cluster_that_it_lies_in() {
+        let n = 40;
+        let nearest = |of: u32| if of < 10 { (0..10).collect::<Vec<u32>>() } else { (of - 10..of).collect() };
+        let lists = (0..n).flat_map(|cell| {
+            let mut list = nearest(cell);
+            list.retain(|id| *id != cell);
+            list.truncate(9);
+            list.insert(0, cell);
+            list
+        });
+        let alike =
+            Alike { nearest: Neighbours::from_ids(10, lists.collect()), clusters: vec![vec![0; 40]; 2] };
+        let mut claims = vec![Some((2, 0.9)); 40];
+        claims[..10].fill(Some((1, 0.6)));
+        let agreed = agree(&claims, &alike);
+        assert!(agreed[..10].iter().all(|agreement| agreement.unwrap().cell_type == 1));
+        let surety = agreed[0].unwrap().probability;
+        assert!((f64::from(surety) - 0.9_f64.sqrt() * 0.6_f64.powf(0.25)).abs() < 1e-6);
+        // One of ten may say otherwise, two may not.
+        claims[3] = Some((2, 0.6));
+        assert_eq!(agree(&claims, &alike)[0].unwrap().cell_type, 1);
+        claims[4] = Some((2, 0.6));
+        assert_eq!(agree(&claims, &alike)[0].unwrap().cell_type, 2, "the cluster decides again");
     }
 
     #[test]
