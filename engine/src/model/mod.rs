@@ -15,6 +15,8 @@ mod installed;
 mod lora;
 mod quantise;
 #[cfg(test)]
+mod packed_tests;
+#[cfg(test)]
 mod reference_tests;
 mod sampler;
 #[cfg(test)]
