@@ -5,7 +5,9 @@ mod editing;
 mod graphics;
 mod panes;
 mod sessions;
+mod startup;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use eframe::{egui, egui_wgpu};
@@ -32,6 +34,8 @@ pub struct App {
     session: Session,
     dialogs: Dialogs,
     remember: bool,
+    /// Where the state is kept between starts.
+    state_file: Option<PathBuf>,
     generation: engine::describe::GenerationSettings,
     saved: Saved,
     stored: Saved,
@@ -55,6 +59,7 @@ pub struct App {
     /// What the graphics driver said went wrong, until it is told.
     graphics_error: graphics::Slot,
     graphics_error_told: bool,
+    startup: startup::Startup,
 }
 
 impl App {
@@ -70,7 +75,8 @@ impl App {
         session: Session,
         options: WindowOptions,
     ) -> Self {
-        let mut saved = if options.remember { state::load() } else { Saved::default() };
+        let state_file = options.state_file.or_else(state::default_path).filter(|_| options.remember);
+        let mut saved = state_file.as_deref().map_or_else(Saved::default, state::load);
         if let Some(theme) = options.theme {
             saved.theme = theme;
         }
@@ -93,6 +99,7 @@ impl App {
             session,
             dialogs: options.dialogs,
             remember: options.remember,
+            state_file,
             generation: engine::describe::GenerationSettings::default(),
             stored: saved.clone(),
             saved,
@@ -116,6 +123,7 @@ impl App {
             max_cells: render_state.map_or(0, map::max_cells),
             graphics_error,
             graphics_error_told: false,
+            startup: startup::Startup::new(options.started),
         };
         app.tell_what_draws(options.graphics_failure.as_deref(), options.software);
         if let Some(source) = options.open {
@@ -201,6 +209,11 @@ impl App {
     /// The view of the data set.
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// What is kept from one start to the next.
+    pub fn saved(&self) -> &Saved {
+        &self.saved
     }
 
     /// The selection, the named sets, the labels and the colours of the user.
@@ -298,6 +311,7 @@ impl App {
     /// One frame: takes up events, paints everything, runs the actions.
     pub fn frame_ui(&mut self, ui: &mut egui::Ui) {
         let ctx = ui.ctx().clone();
+        self.startup.note(self.map.scene().is_some());
         self.update(&ctx);
         self.take_dropped(&ctx);
         self.take_shortcuts(&ctx);
@@ -423,13 +437,11 @@ impl App {
     }
 
     fn save_later(&mut self, ctx: &egui::Context) {
-        if !self.remember {
-            return;
-        }
-        if let Some(DataSource::File(path)) = self.work.dataset.as_ref().map(|d| &d.source) {
-            let same = self.saved.last_view.as_ref().is_some_and(|(p, v)| p == path && *v == self.view);
+        let Some(path) = self.state_file.clone() else { return };
+        if let Some(DataSource::File(file)) = self.work.dataset.as_ref().map(|d| &d.source) {
+            let same = self.saved.last_view.as_ref().is_some_and(|(p, v)| p == file && *v == self.view);
             if !same {
-                self.saved.last_view = Some((path.clone(), self.view.clone()));
+                self.saved.last_view = Some((file.clone(), self.view.clone()));
             }
         }
         if self.saved == self.stored {
@@ -443,7 +455,7 @@ impl App {
             self.stored = self.saved.clone();
             let saved = self.saved.clone();
             // A network home folder may be slow: not on this thread.
-            std::thread::spawn(move || state::store(&saved));
+            std::thread::spawn(move || state::store(&saved, &path));
         } else {
             ctx.request_repaint_after_secs((SAVE_AFTER_SECS - (now - since)) as f32 + 0.05);
         }
@@ -467,8 +479,8 @@ impl eframe::App for App {
     fn on_exit(&mut self) {
         self.session.cancel_all();
         self.save_at_exit();
-        if self.remember && self.saved != self.stored {
-            state::store(&self.saved);
+        if let Some(path) = self.state_file.as_deref().filter(|_| self.saved != self.stored) {
+            state::store(&self.saved, path);
         }
     }
 }

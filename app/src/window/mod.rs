@@ -37,6 +37,7 @@ mod workspace;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use eframe::{egui, egui_wgpu};
@@ -67,6 +68,8 @@ pub struct WindowOptions {
     pub theme: Option<ThemeChoice>,
     /// Whether the state is read from and saved to the user's configuration folder.
     pub remember: bool,
+    /// The file in which it lies, in place of that folder.
+    pub state_file: Option<PathBuf>,
     /// Who answers the file dialogs.
     pub dialogs: Dialogs,
     /// Where labels and sets are saved by themselves; the user's data folder where it is `None` and the window
@@ -76,6 +79,8 @@ pub struct WindowOptions {
     pub software: bool,
     /// Why the graphics card is not used, where it failed: said to the user at the start.
     pub graphics_failure: Option<String>,
+    /// When the program was started: the log says how long the first frame and the first map took.
+    pub started: Instant,
 }
 
 impl Default for WindowOptions {
@@ -85,10 +90,12 @@ impl Default for WindowOptions {
             settings: Settings::default(),
             theme: None,
             remember: true,
+            state_file: None,
             dialogs: Dialogs::Native,
             autosave: None,
             software: false,
             graphics_failure: None,
+            started: Instant::now(),
         }
     }
 }

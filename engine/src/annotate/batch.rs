@@ -59,7 +59,8 @@ pub enum Telling {
 /// `earlier` are descriptions of other cells of the data set that were made before, each by itself: they vote too, and are
 /// told again too.
 ///
-/// The batches change nothing but the time. A cell that shows no gene known to the model gets an empty description.
+/// `on_batch` is called with an empty batch now and then, while the cells most like each other are being found: a chance for
+/// other work. The batches change nothing but the time. A cell that shows no gene known to the model gets an empty description.
 /// Progress counts cells.
 ///
 /// # Errors
@@ -80,7 +81,7 @@ pub fn annotate_cells(
     const WHAT: &str = "Describing cells";
     let total = cells.len() as u64;
     // The steps inside a batch would make the count of cells jump.
-    let inner = Watch::new(watch.cancel().clone(), |_| {});
+    let inner = watch.quiet();
     let mut size = batches.first.clamp(1, batches.most.max(1));
     let (mut now, mut later) = cells.split_at(size.min(cells.len()));
     let mut rows = matrix.rows_at(now, watch)?;
