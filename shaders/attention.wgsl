@@ -186,15 +186,22 @@ fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(local_invocation_in
     total = sum_of_rows(total, quarter, thread);
     // A row that sees no key mixes none.
     let share = select(vec4<f32>(0.0), 1.0 / total, total > vec4<f32>(0.0));
-    for (var r = 0u; r < 4u; r++) {
-        let row = rows[r];
-        if row < all_rows {
-            let at = batch * info[16] + (head * group + row % group) * info[17] + row / group * info[18];
-            for (var n = 0u; n < VECTORS_EACH; n++) {
-                let d = column + n * COLUMNS;
-                if d < D4 {
-                    mixed[at + d] = out[4u * n + r] * share[r];
-                }
+    let at = batch * info[16] + (vec4<u32>(head * group) + rows % group) * info[17] + rows / group * info[18];
+    for (var n = 0u; n < VECTORS_EACH; n++) {
+        let d = column + n * COLUMNS;
+        if d < D4 {
+            // Each by its name: a row found by its number would lie in slow memory on some drivers.
+            if rows.x < all_rows {
+                mixed[at.x + d] = out[4u * n] * share.x;
+            }
+            if rows.y < all_rows {
+                mixed[at.y + d] = out[4u * n + 1u] * share.y;
+            }
+            if rows.z < all_rows {
+                mixed[at.z + d] = out[4u * n + 2u] * share.z;
+            }
+            if rows.w < all_rows {
+                mixed[at.w + d] = out[4u * n + 3u] * share.w;
             }
         }
     }

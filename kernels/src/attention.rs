@@ -167,9 +167,9 @@ const KEYS_IN_TILE: usize = 32;
 impl Tiling {
     fn of(vectors: usize) -> Self {
         let (rows, columns) = match vectors {
-            ..=4 => (64, 4),
-            ..=24 => (64, 8),
-            ..=32 => (64, 16),
+            0..=4 => (64, 4),
+            5..=24 => (64, 8),
+            25..=32 => (64, 16),
             _ => (32, 32),
         };
         let padded = vectors.next_multiple_of(columns);

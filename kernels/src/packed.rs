@@ -202,7 +202,7 @@ impl Packed {
         if as_it_is.client.service_id() != self.client.service_id() {
             return None;
         }
-        if self.columns % BLOCK == 0 {
+        if self.columns.is_multiple_of(BLOCK) {
             return Some(into_contiguous(as_it_is));
         }
         let full = Tensor::<2>::zeros([count, self.per_row() * BLOCK], &x.device());

@@ -231,6 +231,6 @@ fn what_the_kernels_cannot_do_is_left_to_burn() {
         let x = Tensor::<4>::zeros([1, 1, 2, width], &device);
         assert!(attention(&x, &x, &x, &Attention::default()).is_none(), "{width}");
     }
-    let x = Tensor::<4>::zeros([1, 1, 2, 16], &device.clone().autodiff());
+    let x = Tensor::<4>::zeros([1, 1, 2, 16], &device.autodiff());
     assert!(attention(&x, &x, &x, &Attention::default()).is_none());
 }
