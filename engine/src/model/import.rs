@@ -4,6 +4,7 @@
 //! the adapter, which may hold an encoder or a decoder trained further, or a LoRA adapter in a folder of its own. Each
 //! piece is checked against the configuration beside it before the bundle is called one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -173,7 +174,7 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
     Prompter::new(prompt.clone(), template.clone(), tokenizer)?.tokens(2)?;
 
     watch.step("Writing the encoder and the adapter", 3, total)?;
-    let mut writer = Writer { out: &request.out, files: Vec::new(), watch };
+    let mut writer = Writer::new(&request.out, watch);
     writer.text("genes.tsv", &genes.write_tsv())?;
     writer.text("encoder/config.json", &encoder_files.read("config.json")?)?;
     writer.weights(
@@ -217,23 +218,19 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
         taught: None,
         temperatures: Default::default(),
         bits: None,
-        genes: GenesEntry {
+        genes: Some(GenesEntry {
             dictionary: "genes.tsv".into(),
             kind: if genes.special().cls.is_some() { TokenKind::V2 } else { TokenKind::V1 },
             max_len: encoder_config.longest(),
-        },
-        encoder: EncoderEntry { folder: "encoder".into(), hidden_state: request.hidden_state },
-        adapter: AdapterEntry { folder: "adapter".into(), kind, hidden_size: adapter.hidden_size },
+        }),
+        encoder: Some(EncoderEntry { folder: "encoder".into(), hidden_state: request.hidden_state }),
+        adapter: Some(AdapterEntry { folder: "adapter".into(), kind, hidden_size: adapter.hidden_size }),
         decoder: DecoderEntry { folder: "decoder".into() },
-        prompt,
+        prompt: Some(prompt),
+        sentence: None,
         hashes: Default::default(),
     };
-    let files = writer.files;
-    let hashes = files
-        .iter()
-        .map(|name| Ok((name.clone(), sha256_of_file(&request.out.join(name), watch)?)))
-        .collect::<Result<_>>()?;
-    Bundle::write_hashed(&request.out, &Manifest { hashes, ..manifest })?;
+    Bundle::write_hashed(&request.out, &Manifest { hashes: writer.hashes()?, ..manifest })?;
     let bundle = Bundle::open(&request.out)?;
     let mut bytes = 0;
     for folder in bundle.manifest.weight_folders() {
@@ -302,13 +299,23 @@ fn adapter_of(
 }
 
 /// Writes into the new bundle, and remembers what.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     out: &'a Path,
     files: Vec<String>,
     watch: &'a Watch,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a Path, watch: &'a Watch) -> Self {
+        Self { out, files: Vec::new(), watch }
+    }
+
+    /// Hashes of all that was written, by name.
+    pub(super) fn hashes(&self) -> Result<BTreeMap<String, String>> {
+        let hash = |name: &String| Ok((name.clone(), sha256_of_file(&self.out.join(name), self.watch)?));
+        self.files.iter().map(hash).collect()
+    }
+
     fn path(&mut self, name: &str) -> Result<PathBuf> {
         let path = self.out.join(name);
         make_folder_of(&path)?;
@@ -316,13 +323,13 @@ impl Writer<'_> {
         Ok(path)
     }
 
-    fn text(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(super) fn text(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
         write_atomically(&path, bytes)
     }
 
     /// The safetensors of the folder `from` as they are; or those of `checkpoint` that `wanted` names, written anew.
-    fn weights(
+    pub(super) fn weights(
         &mut self,
         folder: &str,
         from: Option<&PathBuf>,
