@@ -177,16 +177,15 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
     let mut writer = Writer::new(&request.out, watch);
     writer.text("genes.tsv", &genes.write_tsv())?;
     writer.text("encoder/config.json", &encoder_files.read("config.json")?)?;
-    writer.weights(
-        "encoder",
-        if own_encoder { None } else { Some(&request.encoder) },
-        &checkpoint,
-        |name| {
-            name.contains("bert.") || name.starts_with("esm_encoder.") || name.starts_with("cell_encoder.")
-        },
-    )?;
+    let from = if own_encoder { None } else { Some(&request.encoder) };
+    writer.weights("encoder", from, &checkpoint, |name| {
+        let own = name.contains("bert.") || ENCODER.iter().any(|prefix| name.starts_with(prefix));
+        own.then(|| plain(name, &ENCODER))
+    })?;
     let of_adapter = Adapter::names(&checkpoint, kind);
-    writer.weights("adapter", None, &checkpoint, |name| of_adapter.iter().any(|own| own == name))?;
+    writer.weights("adapter", None, &checkpoint, |name| {
+        of_adapter.iter().any(|own| own == name).then(|| plain(name, &ADAPTER))
+    })?;
     watch.step("Writing the decoder", 4, total)?;
     writer.text("decoder/chat_template.jinja", template.as_bytes())?;
     if !is_gguf {
@@ -197,14 +196,14 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
         }
         writer.text("decoder/tokenizer.json", tokenizer_json.as_bytes())?;
     }
-    writer.weights(
-        "decoder",
-        if own_decoder { None } else { Some(&request.decoder) },
-        &checkpoint,
-        |name| {
-            ["decoder.", "llama_decoder."].iter().any(|own| name.starts_with(own)) && !name.contains("lora_")
-        },
-    )?;
+    let from = if own_decoder { None } else { Some(&request.decoder) };
+    writer.weights("decoder", from, &checkpoint, |name| {
+        let own = DECODER.iter().any(|prefix| name.starts_with(prefix)) && !name.contains("lora_");
+        own.then(|| plain(name, &DECODER))
+    })?;
+    if let (Some(lora), true) = (&lora, own_decoder) {
+        lora.check_fits(&ModelFiles::Folder(request.out.clone()).weights("decoder")?)?;
+    }
     if let Some(folder) = adapter_folder {
         writer.copy_adapter(folder)?;
     }
@@ -245,6 +244,16 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
         own_encoder,
         own_decoder,
     })
+}
+
+/// What stands before the names of each part in the checkpoints of Cell2Text and Prot2Text-V2.
+const ENCODER: [&str; 3] = ["cell_encoder.geneformer_model.", "cell_encoder.", "esm_encoder."];
+const ADAPTER: [&str; 3] = ["cell_to_embedding.", "adapter.", "projector."];
+const DECODER: [&str; 3] = ["decoder.llama.", "llama_decoder.", "decoder."];
+
+/// `name` without the first of `prefixes` that it begins with.
+fn plain(name: &str, prefixes: &[&str]) -> String {
+    prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name).to_owned()
 }
 
 /// The weights of a checkpoint that is a file, or the folder of one.
@@ -328,13 +337,14 @@ impl<'a> Writer<'a> {
         write_atomically(&path, bytes)
     }
 
-    /// The safetensors of the folder `from` as they are; or those of `checkpoint` that `wanted` names, written anew.
+    /// The weights of the folder `from`, as they are where they are safetensors or GGUF; or the tensors of `checkpoint` for
+    /// which `wanted` has a name, under that.
     pub(super) fn weights(
         &mut self,
         folder: &str,
         from: Option<&PathBuf>,
         checkpoint: &WeightFiles,
-        wanted: impl Fn(&str) -> bool,
+        wanted: impl Fn(&str) -> Option<String>,
     ) -> Result<()> {
         if let Some(from) = from {
             if from.join(GGUF_NAME).is_file() && !from.join("model.safetensors").is_file() {
@@ -350,24 +360,27 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             let all = WeightFiles::open_folder(from)?;
-            return self.write(folder, &all, |_| true);
+            return self.write(folder, &all, |name| Some(name.to_owned()));
         }
         self.write(folder, checkpoint, wanted)
     }
 
-    fn write(&mut self, folder: &str, weights: &WeightFiles, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let mut plan = Vec::new();
-        for name in weights.names().filter(|name| wanted(name)) {
-            plan.push(Writing {
-                name: name.to_owned(),
-                shape: weights.shape(name)?,
-                kind: WritingKind::Float32,
-            });
+    fn write(
+        &mut self,
+        folder: &str,
+        weights: &WeightFiles,
+        wanted: impl Fn(&str) -> Option<String>,
+    ) -> Result<()> {
+        let (mut plan, mut sources) = (Vec::new(), BTreeMap::new());
+        for source in weights.names() {
+            let Some(name) = wanted(source) else { continue };
+            sources.insert(name.clone(), source);
+            plan.push(Writing { name, shape: weights.shape(source)?, kind: WritingKind::Float32 });
         }
         let path = self.path(&format!("{folder}/model.safetensors"))?;
         write_streamed(&path, &plan, |name| {
             self.watch.check()?;
-            Ok(weights.read(name)?.1)
+            Ok(weights.read(sources.get(name).copied().unwrap_or(name))?.1)
         })
     }
 

@@ -66,7 +66,7 @@ pub fn import_sentence(request: &SentenceImport, watch: &Watch) -> Result<(Strin
     if let Some(template) = template {
         writer.text("decoder/chat_template.jinja", template.as_bytes())?;
     }
-    writer.weights("decoder", Some(&request.decoder), &decoder.weights, |_| true)?;
+    writer.weights("decoder", Some(&request.decoder), &decoder.weights, |name| Some(name.to_owned()))?;
     let manifest = Manifest {
         format: 0,
         name: request.name.clone(),

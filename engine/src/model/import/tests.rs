@@ -181,6 +181,7 @@ fn a_checkpoint_of_the_whole_model_brings_its_own_parts() {
     let report = import(&request, &Watch::silent()).unwrap();
     assert!(report.own_encoder && report.own_decoder && report.lora_weights == 0);
     let bundle = Bundle::open(&request.out).unwrap();
+    assert!(bundle.files.weights("decoder").unwrap().contains("model.embed_tokens.weight"));
     Cell2Text::load(&bundle, &Device::flex(), &Watch::silent()).unwrap();
 }
 
