@@ -43,12 +43,12 @@ pub struct Manifest {
     /// File that says how often it was taught each cell type from each tissue, in places of the grammar's slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taught: Option<String>,
-    /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub temperatures: BTreeMap<String, f64>,
     /// Bits a number of its maps, where they are in blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits: Option<Bits>,
+    /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub temperatures: BTreeMap<String, f64>,
     /// The genes it reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genes: Option<GenesEntry>,

@@ -130,12 +130,14 @@ impl Cell2Text {
         let folder = &manifest.decoder.folder;
         let parts = DecoderFolder::open(files, folder)?;
         let lora = Lora::beside(files, folder)?;
-        let mut params = Params::from_files(&parts.weights, "", device);
-        if let Some(lora) = &lora {
-            lora.check_fits(&parts.weights)?;
-            params = params.patched(lora);
-        }
-        let decoder = Decoder::new(&parts.config, &mut params)?;
+        let decoder = {
+            let mut params = Params::from_files(&parts.weights, "", device);
+            if let Some(lora) = &lora {
+                lora.check_fits(&parts.weights)?;
+                params = params.patched(lora);
+            }
+            Decoder::new(&parts.config, &mut params)?
+        };
         let mut bytes = parts.weights.bytes();
         let input = match manifest.cell_input()? {
             CellInput::Sentence(entry) => {
@@ -188,7 +190,7 @@ impl Cell2Text {
             Input::Vectors(input) => input.cell_vectors(cells, watch),
             Input::Sentence(_) => cells
                 .iter()
-                .map(|cell| {
+                .map(|&cell| {
                     watch.check()?;
                     let vectors = self.words(&[cell]);
                     let positions = self.decoder.positions(cell.len());
