@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::analysis::{CompareRequest, Comparison, EmbedSettings};
-use engine::annotate::HandLabels;
+use engine::annotate::{HandLabels, Telling};
 use engine::describe::{Description, GenerationSettings};
 use engine::progress::Progress;
 use engine::session::{Command, DataSource, Dataset, Event, ModelReport, Session};
@@ -122,7 +122,7 @@ impl Client {
         done: &mut usize,
     ) -> Result<(), Failure> {
         self.run(Command::Annotate { cells: cells.into(), settings: settings.clone() }, |event| {
-            if let Event::Annotated { descriptions, .. } = event {
+            if let Event::Annotated { telling: Telling::First, descriptions, .. } = event {
                 *done += descriptions.len();
             }
             Ok(())

@@ -59,7 +59,7 @@ pub struct EvaluateArgs {
     /// Write each generated text beside its reference to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
-    /// Judge each cell by itself, without what the rest of its file says about its tissue
+    /// Judge each cell by itself: without what its file says of its tissue, and the cells most like it of its type
     #[arg(long)]
     alone: bool,
     /// Do not run the simple labellers

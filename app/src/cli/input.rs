@@ -71,7 +71,7 @@ pub struct GenerationArgs {
     /// Let the model write any text, not only those that it lists as known
     #[arg(long)]
     pub free_text: bool,
-    /// Judge each cell by itself, without what the rest of its data set says about its tissue
+    /// Judge each cell by itself: without what its data set says of its tissue, and the cells most like it of its type
     #[arg(long)]
     pub alone: bool,
     /// Most tokens of a description

@@ -94,6 +94,7 @@ mod tests {
             n_tokens: 1,
             n_genes_read: 1,
             duration_secs: 0.0,
+            around: None,
         };
         (cell, Arc::new(description))
     }

@@ -446,6 +446,7 @@ mod tests {
             n_tokens: 1,
             n_genes_read: 1,
             duration_secs: 0.1,
+            around: None,
         })
     }
 

@@ -58,6 +58,8 @@ pub struct LogNormalised<'a> {
     /// Row sums where values are to be normalised by columns, `[n_obs]`.
     totals: Option<&'a [f64]>,
     normalises: bool,
+    /// The cells that are looked at, where not all are.
+    cells: Option<&'a [usize]>,
 }
 
 impl<'a> LogNormalised<'a> {
@@ -76,7 +78,19 @@ impl<'a> LogNormalised<'a> {
                  it as layers/counts or raw/X.",
             )));
         }
-        Ok(Self { matrix, totals, normalises: matches!(scale, Scale::Counts | Scale::Linear) })
+        Ok(Self { matrix, totals, normalises: matches!(scale, Scale::Counts | Scale::Linear), cells: None })
+    }
+
+    /// The same view of `cells` (rows of the matrix) alone, for what goes block by block: the first of them is then
+    /// cell 0.
+    #[must_use]
+    pub fn among(self, cells: &'a [usize]) -> Self {
+        Self { cells: Some(cells), ..self }
+    }
+
+    /// The cells that go block by block.
+    pub fn n_cells(&self) -> usize {
+        self.cells.map_or_else(|| self.matrix.n_rows(), <[usize]>::len)
     }
 
     /// Whether reading by columns needs the row sums.
@@ -100,15 +114,19 @@ impl<'a> LogNormalised<'a> {
     /// As [`Matrix::rows_watched`].
     pub fn rows(&self, range: Range<usize>, watch: &Watch) -> Result<Vec<SparseRow>> {
         let mut rows = self.matrix.rows_watched(range, watch)?;
+        self.normalise(&mut rows);
+        Ok(rows)
+    }
+
+    fn normalise(&self, rows: &mut [SparseRow]) {
         if self.normalises {
-            for row in &mut rows {
+            for row in rows {
                 let total = row.total();
                 for value in &mut row.values {
                     *value = finite(log1p_cp10k(*value, total));
                 }
             }
         }
-        Ok(rows)
     }
 
     /// One gene over all cells, `[n_obs]`, log-normalised. Cheap for CSC and dense matrices only.
@@ -135,7 +153,8 @@ impl<'a> LogNormalised<'a> {
         Ok(values)
     }
 
-    /// Hands all rows, in blocks and in order, to `each`: the number of the first row and the block.
+    /// Hands all rows, or those of [`LogNormalised::among`], in blocks and in order, to `each`: the number of the first
+    /// cell and the block.
     ///
     /// # Errors
     /// What reading or `each` fails with; [`Error::Cancelled`].
@@ -145,14 +164,23 @@ impl<'a> LogNormalised<'a> {
         watch: &Watch,
         mut each: impl FnMut(usize, &[SparseRow]) -> Result<()>,
     ) -> Result<()> {
-        let n_rows = self.matrix.n_rows();
+        let n_cells = self.n_cells();
         let quiet = Watch::new(watch.cancel().clone(), |_| {});
-        for first in (0..n_rows).step_by(ROWS_PER_BLOCK) {
-            watch.step(what, first as u64, Some(n_rows as u64))?;
-            let rows = self.rows(first..n_rows.min(first + ROWS_PER_BLOCK), &quiet)?;
+        for first in (0..n_cells).step_by(ROWS_PER_BLOCK) {
+            watch.step(what, first as u64, Some(n_cells as u64))?;
+            let block = first..n_cells.min(first + ROWS_PER_BLOCK);
+            let rows = match self.cells.and_then(|cells| cells.get(block.clone())) {
+                Some(cells) => {
+                    let read = self.matrix.rows_at(cells, &quiet)?;
+                    let mut rows: Vec<SparseRow> = read.into_iter().map(|(_, row)| row).collect();
+                    self.normalise(&mut rows);
+                    rows
+                }
+                None => self.rows(block, &quiet)?,
+            };
             each(first, &rows)?;
         }
-        watch.step(what, n_rows as u64, Some(n_rows as u64))
+        watch.step(what, n_cells as u64, Some(n_cells as u64))
     }
 }
 

@@ -145,6 +145,21 @@ impl Matrix {
         self.rows_watched(rows, &Watch::silent())
     }
 
+    /// The rows of `cells`, each with its number, in their order; neighbours in the file are read at once.
+    ///
+    /// # Errors
+    /// As [`Matrix::rows_watched`].
+    pub fn rows_at(&self, cells: &[usize], watch: &Watch) -> Result<Vec<(usize, SparseRow)>> {
+        let mut rows = Vec::with_capacity(cells.len());
+        for run in cells.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                let read = self.rows_watched(*first..last.saturating_add(1), watch)?;
+                rows.extend(run.iter().copied().zip(read));
+            }
+        }
+        Ok(rows)
+    }
+
     /// [`Matrix::rows`], reporting to `watch` and stopped by it. Only a CSC matrix takes long.
     ///
     /// # Errors

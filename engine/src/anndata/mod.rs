@@ -66,7 +66,7 @@ pub use gene_names::symbol_column;
 pub use matrix::{Layout, Matrix};
 pub use mtx::files_of;
 pub use obsm::DenseF32;
-pub use rows::SparseRow;
+pub use rows::{SparseRow, sum_repeated};
 pub use scan::Gathered;
 pub use write::{NewAnnData, RowWriter};
 pub use write_back::FileCopy;

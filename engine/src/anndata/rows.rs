@@ -11,6 +11,18 @@ pub struct SparseRow {
     pub values: Vec<f32>,
 }
 
+/// Brings entries in the order of their numbers; values of the same number become their sum.
+pub fn sum_repeated<V: Copy + std::ops::AddAssign>(entries: &mut Vec<(u32, V)>) {
+    entries.sort_by_key(|(number, _)| *number);
+    entries.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
+}
+
 impl SparseRow {
     /// The sum of the values: the library size where they are counts.
     pub fn total(&self) -> f64 {

@@ -43,10 +43,24 @@ impl Batches {
     }
 }
 
-/// Describes `cells` (rows of obs, in the order wanted) and hands over each batch as it is done.
+/// Which telling of a cell a description is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// The first, from the cell's own genes.
+    First,
+    /// Another, after the cells around it were asked.
+    Again,
+}
+
+/// Describes `cells` (rows of obs, in the order wanted) and hands over each batch as it is done; then, unless `settings`
+/// have each cell judged by itself, those cells again that the cells around them say something of
+/// ([`Describer::describe_together`]).
 ///
-/// The batches change nothing but the time: every cell gets the text that it would get alone. A cell that
-/// shows no gene known to the model gets an empty description. Progress counts cells.
+/// `earlier` are descriptions of other cells of the data set that were made before, each by itself: they vote too, and are
+/// told again too.
+///
+/// The batches change nothing but the time. A cell that shows no gene known to the model gets an empty description.
+/// Progress counts cells.
 ///
 /// # Errors
 /// Whatever reading, describing or `on_batch` fails with; [`crate::Error::Cancelled`] when stopped. Batches handed
@@ -57,10 +71,11 @@ pub fn annotate_cells(
     reader: &CellReader,
     matrix: &Matrix,
     cells: &[usize],
+    earlier: &[Arc<Description>],
     settings: &GenerationSettings,
     batches: Batches,
     watch: &Watch,
-    on_batch: &mut dyn FnMut(Vec<Arc<Description>>) -> Result<()>,
+    on_batch: &mut dyn FnMut(Telling, Vec<Arc<Description>>) -> Result<()>,
 ) -> Result<()> {
     const WHAT: &str = "Describing cells";
     let total = cells.len() as u64;
@@ -68,27 +83,34 @@ pub fn annotate_cells(
     let inner = Watch::new(watch.cancel().clone(), |_| {});
     let mut size = batches.first.clamp(1, batches.most.max(1));
     let (mut now, mut later) = cells.split_at(size.min(cells.len()));
-    let mut rows = read_rows(matrix, now, watch)?;
+    let mut rows = matrix.rows_at(now, watch)?;
     let mut done = 0;
+    let mut told = earlier.to_vec();
     watch.step(WHAT, 0, Some(total))?;
     while !now.is_empty() {
         let begun = Instant::now();
         let (next, rest) = later.split_at(size.min(later.len()));
         let batch = std::mem::take(&mut rows);
         let (described, read) = std::thread::scope(|scope| {
-            let reading = scope.spawn(|| read_rows(matrix, next, &inner));
+            let reading = scope.spawn(|| matrix.rows_at(next, &inner));
             let described = describe(describer, reader, batch, settings, &inner);
             (described, reading.join())
         });
         let described = described?;
         rows = read.unwrap_or_else(|payload| std::panic::resume_unwind(payload))?;
         done += described.len() as u64;
-        on_batch(described.into_iter().map(Arc::new).collect())?;
+        let described: Vec<Arc<Description>> = described.into_iter().map(Arc::new).collect();
+        if !settings.alone {
+            told.extend(described.iter().cloned());
+        }
+        on_batch(Telling::First, described)?;
         watch.step(WHAT, done, Some(total))?;
         size = batches.next(size, begun.elapsed());
         (now, later) = (next, rest);
     }
-    Ok(())
+    describer.describe_together(reader, matrix, &told, settings, watch, &mut |descriptions| {
+        on_batch(Telling::Again, descriptions)
+    })
 }
 
 /// Describes a batch, in its order. A cell without a gene that the model knows gets an empty description: one
@@ -118,18 +140,8 @@ fn empty(cell: usize) -> Description {
         n_tokens: 0,
         n_genes_read: 0,
         duration_secs: 0.0,
+        around: None,
     }
-}
-
-/// Reads the rows of `cells`, neighbours in the file by one read.
-fn read_rows(matrix: &Matrix, cells: &[usize], watch: &Watch) -> Result<Vec<(usize, SparseRow)>> {
-    let mut rows = Vec::with_capacity(cells.len());
-    for run in cells.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-        if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            rows.extend(run.iter().copied().zip(matrix.rows_watched(*first..last.saturating_add(1), watch)?));
-        }
-    }
-    Ok(rows)
 }
 
 #[cfg(test)]

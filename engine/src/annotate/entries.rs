@@ -31,11 +31,15 @@ const MISSING_WORDS: [&str; 14] = [
     "nan", "null",
 ];
 /// What the flags mean; part of the provenance.
-const FLAGS: [(&str, &str); 7] = [
+const FLAGS: [(&str, &str); 8] = [
     ("no_known_genes", "the cell shows no gene that the model knows; nothing was described"),
     ("low_genes", "fewer than 50 genes were read"),
     ("not_well_formed", "a clause of the description is missing, or the cell type is no known term"),
     ("cell_type_unsupported", "the cell's genes do not speak for the cell type"),
+    (
+        "type_of_cells_around",
+        "the cell claims another type by itself; the cells most like it agree on this one",
+    ),
     ("pathway_unsupported", "the cell's genes do not speak for one of the pathways"),
     ("species_mismatch", "the genes seem not to be human"),
     ("few_known_genes", "too few genes of the file were recognised"),
@@ -110,6 +114,9 @@ fn flags(description: &Description) -> Vec<&'static str> {
     }
     if description.claim(ClaimKind::CellType).is_some_and(|claim| claim.supported == Some(false)) {
         flags.push("cell_type_unsupported");
+    }
+    if description.around.as_ref().is_some_and(|around| around.alone.is_some()) {
+        flags.push("type_of_cells_around");
     }
     if description.claims.iter().any(|c| c.kind == ClaimKind::Pathway && c.supported == Some(false)) {
         flags.push("pathway_unsupported");

@@ -13,7 +13,7 @@ mod sheet;
 mod table;
 mod write_copy;
 
-pub use batch::{Batches, annotate_cells};
+pub use batch::{Batches, Telling, annotate_cells};
 pub use choose::{find_cells, sample_cells};
 pub use labels_file::read_labels;
 pub use provenance::{InputFile, Run, provenance_path};

@@ -262,6 +262,7 @@ mod tests {
             n_tokens: 9,
             n_genes_read: 800,
             duration_secs: 0.1,
+            around: None,
         };
         (cell, Annotation { description: Arc::new(description), run: run.clone() })
     }

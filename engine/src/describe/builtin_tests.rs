@@ -114,6 +114,47 @@ fn a_batch_says_of_each_cell_what_it_says_of_it_alone() {
 }
 
 #[test]
+fn cells_described_together_take_the_type_that_most_of_those_around_them_claim() {
+    let describer = describer();
+    let cells = sample(&describer);
+    let matrix = cells.file.matrix(&cells.key).unwrap();
+    let (settings, watch) = (GenerationSettings::default(), Watch::silent());
+    let numbers: Vec<usize> = (0..matrix.n_rows()).step_by(5).collect();
+    let rows = matrix.rows_at(&numbers, &watch).unwrap();
+    let alone = describer.describe_batch(&cells.reader, &rows, &settings, &watch).unwrap();
+    let alone: Vec<_> = alone.into_iter().map(std::sync::Arc::new).collect();
+    let mut told = Vec::new();
+    let mut keep = |descriptions: Vec<_>| {
+        told.extend(descriptions);
+        Ok(())
+    };
+    describer.describe_together(&cells.reader, &matrix, &alone, &settings, &watch, &mut keep).unwrap();
+    assert_eq!(told.len(), alone.len());
+    let mut changed = 0;
+    for now in &told {
+        let before = alone.iter().find(|before| before.cell == now.cell).unwrap();
+        let value = |d: &Description| d.claim(ClaimKind::CellType).unwrap().value.clone();
+        let around = now.around.as_ref().unwrap();
+        assert_eq!(around.cells, numbers.len() / 20);
+        assert_eq!(around.alone_probability, before.claim(ClaimKind::CellType).unwrap().probability);
+        match &around.alone {
+            Some(alone) => {
+                assert_eq!(*alone, value(before));
+                assert_ne!(value(now), value(before));
+                assert!(now.well_formed && around.agreeing > 0, "{}", now.text);
+                changed += 1;
+            }
+            None => assert_eq!(now.text, before.text),
+        }
+    }
+    assert!(changed > 0 && changed < told.len(), "{changed} of {}", told.len());
+    // Too few cells have nothing to say to each other.
+    describer
+        .describe_together(&cells.reader, &matrix, &alone[..40], &settings, &watch, &mut |_| panic!("told"))
+        .unwrap();
+}
+
+#[test]
 fn shuffled_genes_change_what_the_model_says() {
     let describer = describer();
     let cells = sample(&describer);

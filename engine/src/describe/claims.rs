@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::surroundings::Surroundings;
+
 /// What a claim is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,6 +84,8 @@ pub struct Description {
     pub n_genes_read: usize,
     /// Wall time of encoding and generating, in seconds (shared out evenly over a batch).
     pub duration_secs: f32,
+    /// What the cells around it said of its type, where they were asked.
+    pub around: Option<Surroundings>,
 }
 
 impl Description {

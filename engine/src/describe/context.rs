@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::claims::{ClaimKind, Description};
+use super::surroundings::TypeClaim;
 use super::template::{ORIGIN_CLAUSE, TYPE_CLAUSE};
 use crate::error::Problem;
 use crate::model::{Grammar, Leaning};
@@ -23,6 +24,8 @@ pub(super) const LEAST_CONTEXT_CELLS: usize = 48;
 const TAUGHT_SHARE: f64 = 0.02;
 /// Tissues of smaller shares are not told.
 const LEAST_SHARE_TOLD: f64 = 0.01;
+/// Weight of a text that is not to be told: no score of a model makes up for it.
+const BARRED: f64 = 1e-20;
 /// Rounds of expectation maximisation; it settles in far fewer.
 const ROUNDS: usize = 100;
 
@@ -109,6 +112,20 @@ impl TaughtTexts {
         let mut tissues: Vec<(String, f64)> = self.tissues.iter().cloned().zip(shares).collect();
         tissues.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Context { tissues, n_cells: cells.len(), leaning }
+    }
+
+    /// The type that a description claims, as its place among those that the model can name.
+    pub(super) fn type_claim(&self, description: &Description) -> Option<TypeClaim> {
+        let claim = description.claims.iter().find(|c| c.kind == ClaimKind::CellType)?;
+        let place = place_of(&self.cell_types, description.text.strip_prefix(TYPE_CLAUSE)?, ORIGIN_CLAUSE)?;
+        Some((place, claim.probability))
+    }
+
+    /// What makes a text tell the type at `place`.
+    pub(super) fn told_as(&self, place: usize, grammar: &Grammar) -> Leaning {
+        let n = self.cell_types.len();
+        let weights: Vec<f64> = (0..n).map(|at| if at == place { 1.0 } else { BARRED }).collect();
+        grammar.leaning(self.taught.cell_type_slot, &self.cell_types, &vec![1.0; n], &weights)
     }
 
     /// How likely each tissue is for one cell as described alone: what the claim leaves over goes to the other tissues
@@ -223,6 +240,7 @@ mod tests {
             n_tokens: 1,
             n_genes_read: 1,
             duration_secs: 0.0,
+            around: None,
         }
     }
 
@@ -263,6 +281,21 @@ mod tests {
         let blood = towards(&format!("a B cell{ORIGIN_CLAUSE} the b"));
         let liver = towards(&format!("a B cell{ORIGIN_CLAUSE} the li"));
         assert!(blood > -0.1 && liver < -4.0, "{blood} {liver}");
+    }
+
+    #[test]
+    fn a_type_is_claimed_by_its_place_and_told_by_it() {
+        let (texts, grammar) = (texts(), Grammar::new(&slots()).unwrap());
+        let mut cell = described("a hepatocyte", "liver", 0.9);
+        cell.claims[0].kind = ClaimKind::CellType;
+        assert_eq!(texts.type_claim(&cell), Some((1, 0.9)));
+        let leaning = texts.told_as(2, &grammar);
+        let towards = |text: &str| {
+            leaning
+                .towards(&grammar.after(&grammar.start(), format!("{TYPE_CLAUSE}{text}").as_bytes()).unwrap())
+        };
+        assert!(towards("a p") - towards("a h") > 40.0);
+        assert_eq!(towards(&format!("a pneumocyte{ORIGIN_CLAUSE} the")), 0.0);
     }
 
     #[test]

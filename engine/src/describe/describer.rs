@@ -10,7 +10,9 @@ use super::parse::{read_description, read_name};
 use super::template::Phrases;
 use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
-use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Input, Leaning, SentencePrompter};
+use crate::model::{
+    Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Input, Leaning, SentencePrompter, TokenGrammar,
+};
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
@@ -190,7 +192,7 @@ impl Describer {
         self.describe_batch_in(reader, cells, reader.leaning(settings), settings, watch)
     }
 
-    fn describe_batch_in(
+    pub(super) fn describe_batch_in(
         &self,
         reader: &CellReader,
         cells: &[(usize, SparseRow)],
@@ -218,14 +220,9 @@ impl Describer {
             return Ok(());
         }
         let n = matrix.n_rows();
-        let mut cells = Vec::new();
-        for cell in (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)) {
-            watch.check()?;
-            let row = matrix.row(cell)?;
-            if reader.can_read(&row) {
-                cells.push((cell, row));
-            }
-        }
+        let spread: Vec<usize> = (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)).collect();
+        let mut cells = matrix.rows_at(&spread, watch)?;
+        cells.retain(|(_, row)| reader.can_read(row));
         reader.context = self.context(reader, &cells, watch)?;
         Ok(())
     }
@@ -264,6 +261,16 @@ impl Describer {
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
         self.model.generate(&tokens, &streams, None, &GenerationSettings::default(), watch, &mut |_| {})
+    }
+
+    /// What the model was taught, where its bundle says so.
+    pub(super) fn taught(&self) -> Option<&TaughtTexts> {
+        self.taught.as_ref()
+    }
+
+    /// The texts that it may write, where its bundle lists them.
+    pub(super) fn grammar(&self) -> Option<&Grammar> {
+        self.model.grammar.as_ref().map(TokenGrammar::grammar)
     }
 
     /// Genes that set the cell types apart that this model knows.
@@ -341,6 +348,7 @@ impl Describer {
             text: text.text,
             n_genes_read: read.n_genes_read,
             duration_secs,
+            around: None,
         }
     }
 }
@@ -351,8 +359,13 @@ impl CellReader {
         self.context.as_ref()
     }
 
-    fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
+    pub(super) fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
         self.context.as_ref().filter(|_| !settings.alone).map(|context| &context.leaning)
+    }
+
+    /// What the values of the data set are.
+    pub fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// Columns whose gene the model knows.

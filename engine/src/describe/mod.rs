@@ -8,7 +8,9 @@ mod context;
 mod describer;
 mod evidence;
 mod parse;
+mod surroundings;
 mod template;
+mod together;
 
 pub use crate::model::{GenerationSettings, TextForm};
 pub use calibrate::{Calibration, LabelledCell};
@@ -16,4 +18,6 @@ pub use claims::{Claim, ClaimKind, Description, EvidenceGene};
 pub use context::{Context, Taught};
 pub use describer::{CellReader, Describer, DescriberReport};
 pub use evidence::Signatures;
+pub use surroundings::Surroundings;
 pub use template::{CellFacts, KnownWords, Phrases, stage_of_life};
+pub use together::Told;

@@ -1,6 +1,7 @@
 //! One file judged: every cell described, taken apart and compared, then the figures of them all.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::baselines::{Answer, Baselines, told_pathways};
 use super::bertscore::BertScorer;
@@ -17,6 +18,7 @@ use super::text::TextScore;
 use super::truth::{CellTruth, LabelledFile};
 use crate::Result;
 use crate::anndata::SparseRow;
+use crate::annotate::{Batches, Telling, annotate_cells};
 use crate::describe::{CellReader, ClaimKind, Context, Describer, Description, GenerationSettings, Phrases};
 use crate::ontology::{Ontology, PageRankSimilarity};
 use crate::pathways::ToldPathways;
@@ -115,22 +117,35 @@ impl Judge<'_> {
         let settings = GenerationSettings {
             max_new_tokens: self.settings.max_new_tokens,
             seed: self.settings.seed,
+            alone: self.settings.alone,
             ..GenerationSettings::default()
         };
+        let mut described: HashMap<usize, Arc<Description>> = HashMap::new();
+        let mut first = 0;
+        annotate_cells(
+            self.describer,
+            &bound.reader,
+            &file.matrix,
+            &file.cells,
+            &[],
+            &settings,
+            Batches { first: BATCH, ..Batches::default() },
+            &inner,
+            &mut |telling, descriptions| {
+                if telling == Telling::First {
+                    first += descriptions.len() as u64;
+                    watch.step(&what, first, total)?;
+                }
+                described.extend(descriptions.into_iter().map(|d| (d.cell, d)));
+                Ok(())
+            },
+        )?;
         let mut outcomes = Outcomes::default();
         let mut waiting = Waiting::default();
-        let mut done = 0;
         for cells in file.cells.chunks(BATCH) {
-            watch.step(&what, done, total)?;
             let rows = file.rows(cells, &inner)?;
             let readable: Vec<(usize, SparseRow)> =
                 rows.iter().filter(|(_, row)| bound.reader.can_read(row)).cloned().collect();
-            let mut described: HashMap<usize, Description> = self
-                .describer
-                .describe_batch(&bound.reader, &readable, &settings, &inner)?
-                .into_iter()
-                .map(|d| (d.cell, d))
-                .collect();
             let mut vectors: HashMap<usize, Vec<f32>> = HashMap::new();
             if self.baselines.is_some() {
                 let embedded = self.describer.embed_batch(&bound.reader, &readable, &inner)?;
@@ -139,7 +154,7 @@ impl Judge<'_> {
             for (cell, row) in &rows {
                 let Some(truth) = file.truth(*cell) else { continue };
                 let linear = row.linearise(file.choice.scale);
-                let description = described.remove(cell);
+                let description = described.remove(cell).filter(|description| description.n_tokens > 0);
                 let reference = self.add_truth(&mut outcomes, &truth, &linear, &bound.pathways);
                 let said = description.as_ref().map_or("", |d| d.text.as_str());
                 outcomes.texts.push(TextScore::of(said, &reference));
@@ -160,13 +175,11 @@ impl Judge<'_> {
                 }
                 waiting.push(vectors.remove(cell));
             }
-            done += cells.len() as u64;
             if waiting.cells.len() >= ANSWERED {
                 self.answer(&mut waiting, &mut outcomes);
             }
         }
         self.answer(&mut waiting, &mut outcomes);
-        watch.step(&what, done, total)?;
         Ok(outcomes)
     }
 

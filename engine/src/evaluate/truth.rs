@@ -167,14 +167,7 @@ impl LabelledFile {
 
     /// The rows of `cells`, neighbours in the file by one read.
     pub(super) fn rows(&self, cells: &[usize], watch: &Watch) -> Result<Vec<(usize, SparseRow)>> {
-        let mut rows = Vec::with_capacity(cells.len());
-        for run in cells.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-            if let (Some(first), Some(last)) = (run.first(), run.last()) {
-                let read = self.matrix.rows_watched(*first..last.saturating_add(1), watch)?;
-                rows.extend(run.iter().copied().zip(read));
-            }
-        }
-        Ok(rows)
+        self.matrix.rows_at(cells, watch)
     }
 }
 

@@ -44,6 +44,13 @@ impl Leaning {
         };
         place.0.iter().filter_map(at).reduce(f32::max).unwrap_or(0.0)
     }
+
+    /// This leaning, and that of `other` for the slots that it speaks of.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        self.slots.extend(other.slots.iter().map(|(slot, scores)| (*slot, scores.clone())));
+        self
+    }
 }
 
 impl Grammar {

@@ -111,6 +111,24 @@ pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
     }
 }
 
+/// The devices that share work on many cells: that of [`choose_device`] first, and where it is a real GPU, all others of
+/// this machine.
+///
+/// # Errors
+/// As [`choose_device`].
+pub fn choose_devices(preference: DevicePreference) -> Result<Vec<ChosenDevice>> {
+    let first = choose_device(preference)?;
+    let mut all = vec![first];
+    if preference != DevicePreference::Cpu {
+        for (device, name) in real_gpus() {
+            if all.iter().all(|chosen| chosen.device != device && chosen.device != Device::flex()) {
+                all.push(ChosenDevice { device, name, reason: "another real GPU".to_owned() });
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// Every device of this machine, best first.
 pub fn devices() -> Vec<DeviceInfo> {
     let mut found = Vec::new();
@@ -170,10 +188,13 @@ fn gpu_is_possible() -> bool {
 }
 
 fn first_gpu() -> Option<(Device, String)> {
-    if !gpu_is_possible() {
-        return None;
-    }
-    wgpu_devices().into_iter().find_map(|device| {
+    real_gpus().next()
+}
+
+/// The real GPUs that wgpu works on, with their names.
+fn real_gpus() -> impl Iterator<Item = (Device, String)> {
+    let devices = if gpu_is_possible() { wgpu_devices() } else { Vec::new() };
+    devices.into_iter().filter_map(|device| {
         let identity = std::panic::catch_unwind(|| device.identity()).ok()??;
         identity.physical.is_some().then(|| (device, format!("{} (wgpu)", identity.name)))
     })

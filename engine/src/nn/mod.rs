@@ -17,7 +17,7 @@ mod write;
 
 pub use attention::{Causality, Scoring, attend, attend_with};
 pub use cache::{KvCache, LayerCache};
-pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, devices};
+pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, choose_devices, devices};
 pub use gguf::Setting;
 pub use layers::{
     Norm, NormKind, embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm,

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::sets::{GeneSets, PAPER_SETS};
 use crate::Result;
-use crate::anndata::SparseRow;
+use crate::anndata::{SparseRow, sum_repeated};
 use crate::genes::{GeneId, GeneTable};
 
 /// Genes that ranks are counted among: as many as the paper keeps before it scores.
@@ -148,14 +148,7 @@ impl ToldPathways {
             .filter(|(gene, _)| *gene != UNKNOWN)
             .collect();
         if self.repeated {
-            seen.sort_by_key(|(gene, _)| *gene);
-            seen.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
-                if same {
-                    kept.1 += next.1;
-                }
-                same
-            });
+            sum_repeated(&mut seen);
         }
         seen.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         seen

@@ -1,6 +1,6 @@
 //! The data workers: one opens files, reads genes and writes tables, one reads single cells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
@@ -16,7 +16,8 @@ use super::jobs::{JobContext, lock};
 use super::run::Shared;
 use super::{analysis, dataset, trial};
 use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow};
-use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, write_copy, write_csv};
+use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, Run, write_copy, write_csv};
+use crate::describe::Description;
 use crate::error::Problem;
 use crate::progress::Watch;
 use crate::{Error, Result, assets};
@@ -100,6 +101,19 @@ impl OpenData {
     /// The map computed last.
     pub(super) fn computed(&self) -> Option<Arc<Computed>> {
         lock(&self.file.computed).clone()
+    }
+
+    /// Descriptions that the model and matrix of `run` made of other cells than `cells` (rising or not), each by itself.
+    pub(super) fn described_alone(&self, cells: &[usize], run: &Run) -> Vec<Arc<Description>> {
+        let cells: HashSet<usize> = cells.iter().copied().collect();
+        let kept = lock(&self.file.annotations);
+        let alike =
+            |of: &Run| of.model_id == run.model_id && of.matrix == run.matrix && of.settings == run.settings;
+        kept.values()
+            .filter(|kept| alike(&kept.run) && kept.description.around.is_none())
+            .filter(|kept| kept.description.n_tokens > 0 && !cells.contains(&kept.description.cell))
+            .map(|kept| kept.description.clone())
+            .collect()
     }
 
     /// Keeps descriptions for the export; a newer one of the same cell replaces the older.

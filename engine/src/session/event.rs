@@ -8,6 +8,7 @@ use super::command::{DataSource, JobId};
 use crate::Error;
 use crate::analysis::{Comparison, Quality};
 use crate::anndata::{Frame, MatrixChoice, MatrixKey};
+use crate::annotate::Telling;
 use crate::describe::Description;
 use crate::genes::Species;
 use crate::progress::Progress;
@@ -213,10 +214,12 @@ pub enum Event {
         /// It.
         description: Arc<Description>,
     },
-    /// More cells of an annotate job are done.
+    /// More cells of an annotate job are done, or told again with the cells around them.
     Annotated {
         /// The job.
         job: JobId,
+        /// Whether they were told before.
+        telling: Telling,
         /// Their descriptions.
         descriptions: Vec<Arc<Description>>,
     },

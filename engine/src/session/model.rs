@@ -11,7 +11,7 @@ use super::data::OpenData;
 use super::event::{DeviceReport, Event, ModelReport};
 use super::jobs::{Job, JobContext};
 use super::run::Shared;
-use crate::annotate::{Annotation, Batches, Run, annotate_cells};
+use crate::annotate::{Annotation, Batches, Run, Telling, annotate_cells};
 use crate::describe::{CellReader, Describer, Description, GenerationSettings};
 use crate::error::Problem;
 use crate::{Error, Result};
@@ -207,9 +207,10 @@ fn annotate(
     settings: &GenerationSettings,
 ) -> Result<()> {
     let run = ready.run(settings);
-    let mut on_batch = |descriptions: Vec<Arc<Description>>| {
+    let earlier = ready.open.described_alone(cells, &run);
+    let mut on_batch = |telling: Telling, descriptions: Vec<Arc<Description>>| {
         ready.keep(&descriptions, &run);
-        ctx.emit_done(Event::Annotated { job: ctx.id, descriptions })?;
+        ctx.emit_done(Event::Annotated { job: ctx.id, telling, descriptions })?;
         // Who clicks on a cell meanwhile should not wait for the whole data set.
         while let Some(job) = queue.next_description(ctx.epoch) {
             shared.hub.run(job, |ctx, command| match command {
@@ -227,6 +228,7 @@ fn annotate(
         ready.reader,
         &ready.open.matrix,
         cells,
+        &earlier,
         settings,
         Batches::default(),
         &ctx.watch,

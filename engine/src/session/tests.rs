@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::testing::{PATIENCE, failure, finish, open, run, sample};
 use super::{Command, DataSource, Event, Session, Settings};
 use crate::anndata::MatrixKey;
+use crate::annotate::Telling;
 use crate::describe::GenerationSettings;
 
 #[test]
@@ -207,4 +208,28 @@ fn described_cells_are_exported_with_their_provenance() {
     assert_eq!(provenance["input"]["file"], "built-in sample");
     assert_eq!(provenance["data"]["changed_since_opened"], false);
     assert_eq!(provenance["runs"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn a_cell_described_before_votes_with_the_others_and_is_told_again() {
+    let (session, _) = sample();
+    let settings = GenerationSettings::default();
+    run(&session, Command::Describe { cell: 5, settings: settings.clone() });
+    let cells: Arc<[usize]> = (0..700).step_by(8).filter(|cell| *cell != 5).collect();
+    let asked = cells.len() + 1;
+    let events = run(&session, Command::Annotate { cells, settings });
+    let told = |telling: Telling| {
+        let of = |event: &Event| match event {
+            Event::Annotated { telling: of, descriptions, .. } if *of == telling => descriptions.clone(),
+            _ => Vec::new(),
+        };
+        events.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(told(Telling::First).len(), asked - 1);
+    let again = told(Telling::Again);
+    assert_eq!(again.len(), asked);
+    assert!(again.iter().any(|description| description.cell == 5));
+    assert!(
+        again.iter().all(|description| description.around.as_ref().is_some_and(|a| a.cells == asked / 20))
+    );
 }

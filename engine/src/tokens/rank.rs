@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::dictionary::GeneDictionary;
-use crate::anndata::SparseRow;
+use crate::anndata::{SparseRow, sum_repeated};
 
 /// The two ways in which Geneformer's models expect their input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,14 +128,7 @@ impl RankEncoder {
             }
         }
         if self.repeated {
-            found.sort_by_key(|(slot, _)| *slot);
-            found.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
-                if same {
-                    kept.1 += next.1;
-                }
-                same
-            });
+            sum_repeated(&mut found);
         }
         // In double precision and in this order of operations, as the tool of the paper does: it decides ties.
         for (slot, value) in &mut found {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::recipe::{CalibrationStudy, Recipe};
+use super::recipe::Recipe;
+use super::sources::CalibrationStudy;
 use crate::anndata::AnnData;
 use crate::describe::{Calibration, Describer, LabelledCell};
 use crate::error::Problem;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::recipe::{Recipe, Source, SourceForm};
+use super::recipe::Recipe;
+use super::sources::{Source, SourceForm};
 use crate::anndata::{AnnData, Column, SparseRow};
 use crate::describe::{CellFacts, Phrases, stage_of_life};
 use crate::error::Problem;

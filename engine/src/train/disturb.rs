@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, Exp1, Poisson};
 
 use super::corpus::{Corpus, LabelledRow, SourceRows};
-use super::recipe::CellRecipe;
-use crate::anndata::SparseRow;
+use super::sources::CellRecipe;
+use crate::anndata::{SparseRow, sum_repeated};
 use crate::assets;
 use crate::genes::GeneTable;
 use crate::{Error, Result, error::Problem};
@@ -116,14 +116,7 @@ fn add_counts(values: &SparseRow, means: impl Iterator<Item = (u32, f64)>, rng: 
         (count > 0.0).then_some((gene, count as f32))
     });
     let mut all: Vec<(u32, f32)> = values.iter().chain(added).collect();
-    all.sort_by_key(|(gene, _)| *gene);
-    all.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 += next.1;
-        }
-        same
-    });
+    sum_repeated(&mut all);
     let (columns, values) = all.into_iter().unzip();
     SparseRow { columns, values }
 }
@@ -137,7 +130,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::train::recipe::SourceForm;
+    use crate::train::SourceForm;
 
     fn row(tissue: usize, columns: std::ops::Range<u32>) -> LabelledRow {
         let values = vec![20.0; columns.len()];

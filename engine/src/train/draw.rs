@@ -8,7 +8,7 @@ use rand_distr::{Distribution, Gamma, Normal, Poisson};
 
 use super::corpus::{Corpus, LabelledRow, SourceRows};
 use super::disturb::Disturbances;
-use super::recipe::{CellRecipe, SourceForm};
+use super::sources::{CellRecipe, SourceForm};
 use crate::Result;
 use crate::anndata::SparseRow;
 

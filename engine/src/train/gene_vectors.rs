@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, Normal};
 
 use super::corpus::Corpus;
-use super::recipe::SourceForm;
+use super::sources::SourceForm;
 use crate::error::Problem;
 use crate::genes::GeneTable;
 use crate::tokens::GeneDictionary;

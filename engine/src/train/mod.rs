@@ -18,13 +18,15 @@ mod recipe;
 mod run;
 mod sample;
 mod signatures;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod trainee;
 
 pub use recipe::{
-    AdapterRecipe, CalibrationStudy, CellRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors,
-    LoraRecipe, Objective, Recipe, Source, SourceForm, Stage,
+    AdapterRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors, LoraRecipe, Objective, Recipe,
+    Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
 pub use sample::{LabelledDraw, draw_labelled};
+pub use sources::{CalibrationStudy, CellRecipe, Source, SourceForm};

@@ -28,7 +28,7 @@ use crate::files::write_atomically;
 use crate::model::{
     AdapterEntry, Bundle, DecoderEntry, Encoder, EncoderEntry, GenesEntry, Manifest, Prompter,
 };
-use crate::nn::{DevicePreference, ParamSink, choose_device, write_safetensors};
+use crate::nn::{DevicePreference, ParamSink, choose_devices, write_safetensors};
 use crate::progress::Watch;
 use crate::tokens::GeneDictionary;
 use crate::{Error, Result};
@@ -88,6 +88,17 @@ pub struct TrainReport {
 /// [`Error::Train`] for data or a checkpoint that do not fit the recipe; [`Error::Cancelled`] after writing a
 /// checkpoint; what files and device give.
 pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
+    let devices =
+        choose_devices(settings.device)?.into_iter().map(|chosen| chosen.device).collect::<Vec<_>>();
+    train_on(settings, &devices, watch)
+}
+
+/// [`train`] on `devices`: the first holds weights and optimiser, and all of them work on the batches of a step, which are
+/// few where the recipe's stages say so (`accumulate`).
+///
+/// # Errors
+/// As [`train`].
+pub(super) fn train_on(settings: &TrainSettings, devices: &[Device], watch: &Watch) -> Result<TrainReport> {
     let recipe = &settings.recipe;
     recipe.check()?;
     std::fs::create_dir_all(&settings.out).map_err(|e| Error::io("make the folder", &settings.out, e))?;
@@ -111,13 +122,17 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         pathways: maker.n_pathways(),
     };
     let configs = Configs::new(recipe, &genes, maker.tokenizer(), labels, &pretrained);
-    let device = choose_device(settings.device)?.device;
-    let threads = if device == Device::flex() {
-        std::thread::available_parallelism().map_or(1, usize::from)
-    } else {
-        1
+    let workers: Vec<Device> = match devices {
+        // Most steps of a small model are too short to be worth sharing out among the threads of a processor.
+        [only] if *only == Device::flex() => {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            vec![only.clone().autodiff(); threads]
+        }
+        all => all.iter().map(|device| device.clone().autodiff()).collect(),
     };
-    let device = device.autodiff();
+    let Some(device) = workers.first().cloned() else {
+        return Err(Error::device(Problem::new("devices", "none", "at least one", "Use --device cpu.")));
+    };
     let (trainee, adam, position) = match found {
         Some((path, position)) => {
             let (trainee, adam) = read_state(&path, &configs, &pretrained, &device)?;
@@ -152,7 +167,7 @@ pub fn train(settings: &TrainSettings, watch: &Watch) -> Result<TrainReport> {
         genes: &genes,
         prompter,
         device,
-        threads,
+        workers,
         folder,
         trainee,
         adam,
@@ -171,6 +186,13 @@ struct Part {
     gradients: GradientsParams,
 }
 
+/// Who works on a batch.
+struct Worker<'a> {
+    trainee: &'a Trainee,
+    /// The encoder where it does not learn.
+    frozen: Option<&'a Encoder>,
+}
+
 struct Run<'a> {
     settings: &'a TrainSettings,
     configs: Configs,
@@ -179,9 +201,10 @@ struct Run<'a> {
     maker: &'a ExampleMaker<'a>,
     genes: &'a GeneDictionary,
     prompter: Prompter,
+    /// Where weights and optimiser are.
     device: Device,
-    /// On which batches of one step are worked side by side.
-    threads: usize,
+    /// Where the batches of a step are worked on side by side, each by a thread of its own; several may be one device.
+    workers: Vec<Device>,
     folder: CheckpointFolder,
     trainee: Trainee,
     adam: Adam,
@@ -291,7 +314,7 @@ impl Run<'_> {
         let mut accumulator = GradientsAccumulator::new();
         let (mut loss_sum, mut accuracy_sum) = (0.0, 0.0);
         for part in
-            self.side_by_side(&parts, |trainee, examples| self.one_part(trainee, stage, examples, frozen))?
+            self.side_by_side(&parts, frozen, |worker, examples| self.one_part(worker, stage, examples))?
         {
             loss_sum += part.loss;
             accuracy_sum += part.accuracy;
@@ -327,25 +350,32 @@ impl Run<'_> {
         })
     }
 
-    /// What `work` gives for each of `parts`, in their order. On a processor the parts are worked on side by side, each
-    /// on a thread of its own: most steps of a small model are too short to be worth sharing out among threads. Each part
-    /// reads a copy of the model whose leaves are its own, since graphs with common leaves wait for each other; the
-    /// values are shared, not copied.
+    /// What `work` gives for each of `parts`, in their order, worked on side by side: one part a worker. Each worker reads
+    /// a copy of the model on its own device, whose leaves are its own, since graphs with common leaves wait for each
+    /// other; on one device the values are shared, not copied. Gradients come back to the device of the weights.
     fn side_by_side(
         &self,
         parts: &[Vec<Example>],
-        work: impl Fn(&Trainee, &[Example]) -> Result<Part> + Sync,
+        frozen: Option<&Encoder>,
+        work: impl Fn(&Worker<'_>, &[Example]) -> Result<Part> + Sync,
     ) -> Result<Vec<Part>> {
-        if self.threads == 1 || parts.len() == 1 {
-            return parts.iter().map(|part| work(&self.trainee, part)).collect();
+        if self.workers.len() == 1 || parts.len() == 1 {
+            let worker = Worker { trainee: &self.trainee, frozen };
+            return parts.iter().map(|part| work(&worker, part)).collect();
         }
         let next = AtomicUsize::new(0);
         let done: Vec<Result<Vec<(usize, Part)>>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..self.threads.min(parts.len()))
-                .map(|_| {
-                    let trainee = self.trainee.clone().fork(&self.device);
+            let threads: Vec<_> = self
+                .workers
+                .iter()
+                .take(parts.len())
+                .map(|device| {
+                    let trainee = self.trainee.clone().fork(device);
+                    let away = *device != self.device;
+                    let moved = frozen.filter(|_| away).map(|encoder| encoder.clone().fork(device));
                     let (next, work) = (&next, &work);
                     scope.spawn(move || {
+                        let worker = Worker { trainee: &trainee, frozen: moved.as_ref().or(frozen) };
                         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
                         let pool = pool.map_err(|e| {
                             Error::io("start a thread", Path::new("training"), std::io::Error::other(e))
@@ -355,7 +385,11 @@ impl Run<'_> {
                             let number = next.fetch_add(1, Ordering::Relaxed);
                             parts.get(number).map(|part| (number, part))
                         } {
-                            own.push((number, pool.install(|| work(&trainee, part))?));
+                            let mut done = pool.install(|| work(&worker, part))?;
+                            if away {
+                                done.gradients = done.gradients.to_device(&self.device, &self.trainee);
+                            }
+                            own.push((number, done));
                         }
                         Ok(own)
                     })
@@ -371,13 +405,8 @@ impl Run<'_> {
     }
 
     /// Loss and gradients of one batch.
-    fn one_part(
-        &self,
-        trainee: &Trainee,
-        stage: &Stage,
-        examples: &[Example],
-        frozen: Option<&Encoder>,
-    ) -> Result<Part> {
+    fn one_part(&self, worker: &Worker<'_>, stage: &Stage, examples: &[Example]) -> Result<Part> {
+        let trainee = worker.trainee;
         let Outcome { loss, accuracy } = match stage.objective {
             Objective::MaskedGenes => {
                 trainee.masked_gene_loss(examples, &self.configs, self.settings.recipe.seed)?
@@ -387,7 +416,8 @@ impl Run<'_> {
                 let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
                 let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;
                 let positions = trainee.decoder.positions(prompt.len() + longest);
-                trainee.description_loss(examples, &self.configs, &self.prompter, &positions, frozen)?
+                let (prompter, frozen) = (&self.prompter, worker.frozen);
+                trainee.description_loss(examples, &self.configs, prompter, &positions, frozen)?
             }
         };
         let (loss_value, accuracy) = (loss.clone().into_scalar::<f32>(), accuracy.into_scalar::<f32>());

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
+
 use super::*;
 use crate::model::Bundle;
-use crate::nn::DevicePreference;
+use crate::nn::{DevicePreference, choose_device};
 use crate::progress::{Cancel, Watch};
 use crate::test_support::shared_file;
 
@@ -89,6 +91,31 @@ fn a_run_that_stops_twice_ends_with_the_very_weights_of_one_that_does_not() {
         text.lines().map(|l| l.rsplit_once(',').map_or(l, |(figures, _secs)| figures).to_owned()).collect()
     };
     assert_eq!(log(&straight), log(&halting));
+}
+
+#[test]
+fn a_run_on_two_devices_learns_what_a_run_on_one_learns() {
+    let Some(data) = data_folder() else { return };
+    let other = match choose_device(DevicePreference::Wgpu) {
+        Ok(chosen) => chosen.device,
+        Err(e) => return crate::test_support::skipped(&e.to_string()),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let losses_on = |name: &str, devices: &[Device]| -> Vec<f64> {
+        let out = folder.path().join(name);
+        let asked = settings(&data, out.clone(), Some(4));
+        run::train_on(&asked, devices, &Watch::silent()).unwrap();
+        let log = std::fs::read_to_string(out.join("metrics.csv")).unwrap();
+        let column = log.lines().next().unwrap().split(',').position(|name| name == "loss").unwrap();
+        log.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect()
+    };
+    let one = losses_on("one", &[Device::flex()]);
+    // The second device works on half of every step: its gradients come back, and the next step's loss shows them.
+    let two = losses_on("two", &[Device::flex(), other]);
+    assert_eq!(one.len(), 4);
+    for (one, two) in one.iter().zip(&two) {
+        assert!((one - two).abs() < 1e-3 * one.abs(), "{one} {two}");
+    }
 }
 
 #[test]
@@ -233,7 +260,7 @@ fn lora_learns_beside_a_frozen_model_and_goes_on_exactly_after_a_stop() {
     assert_eq!(small(&run), small(&asked.out));
 
     // The adapter with the decoder that it was trained on is the bundle's decoder.
-    let device = burn::tensor::Device::flex();
+    let device = Device::flex();
     let lora = crate::model::Lora::open(&run.join("lora")).unwrap();
     let config: crate::model::DecoderConfig =
         serde_json::from_slice(&bytes(base.join("decoder/config.json"))).unwrap();

@@ -171,15 +171,7 @@ impl Scene {
 
     /// Adds a line of text.
     pub fn text(&mut self, place: Point, across: Across, size: f32, paint: Paint, text: impl Into<String>) {
-        self.items.push(Item::Text(Text {
-            place,
-            text: text.into(),
-            size,
-            paint,
-            across,
-            angle_degrees: 0.0,
-            weight: Weight::Regular,
-        }));
+        self.turned_text(place, across, size, paint, 0.0, text);
     }
 
     /// Adds a line of text that is turned clockwise about its place.

@@ -30,6 +30,9 @@ pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out:
     }
     for claim in claims {
         claim_ui(ui, scope, claim, out);
+        if claim.kind == ClaimKind::CellType {
+            around_ui(ui, description);
+        }
         ui.add_space(space::S);
     }
 }
@@ -84,6 +87,28 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
             ui.allocate_ui_with_layout(size, layout, |ui| chips_ui(ui, scope, claim, out));
         });
     }
+}
+
+/// What the cells most like this one say of its type, where they were asked.
+fn around_ui(ui: &mut Ui, description: &Description) {
+    let Some(around) = &description.around else { return };
+    let agree = format!("{} of the {} cells most like it agree", around.agreeing, around.cells);
+    let words = match &around.alone {
+        Some(alone) => {
+            format!("{agree}. By itself: {alone}, {:.0} %.", around.alone_probability * 100.0)
+        }
+        None => format!("{agree}."),
+    };
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        ui.add_space(KIND_WIDTH + space::S);
+        let t = Tokens::of(ui);
+        let label = Label::new(RichText::new(words).small().color(t.text_muted)).wrap();
+        ui.add(label).on_hover_text(
+            "Cells of one type lie together. Where many cells are described at once, the 15 nearest by their genes, \
+             itself among them, vote on the type of each; the probability is that of the vote.",
+        );
+    });
 }
 
 fn value_ui(ui: &mut Ui, claim: &Claim) {

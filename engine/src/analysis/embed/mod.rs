@@ -15,6 +15,8 @@ mod random;
 mod tests;
 mod variable;
 
+pub use neighbours::Neighbours;
+
 use super::LogNormalised;
 use crate::error::Problem;
 use crate::progress::Watch;
@@ -75,12 +77,8 @@ pub struct Embedded {
 /// [`Error::Request`] where there are too few cells or no gene varies, or a setting makes no sense; what reading fails
 /// with; [`Error::Cancelled`].
 pub fn embed(values: &LogNormalised<'_>, settings: &EmbedSettings, watch: &Watch) -> Result<Embedded> {
-    check(values, settings)?;
-    let variable_genes = variable::highly_variable(values, settings.n_top_genes, watch)?;
-    let cells = variable::gather(values, &variable_genes, watch)?;
-    let pca::Pca { scores, variance, variance_ratio } =
-        pca::pca(&cells, settings.n_components, settings.seed, watch)?;
-    drop(cells);
+    let (variable_genes, pca::Pca { scores, variance, variance_ratio }) =
+        components(values, settings, watch)?;
     let neighbours = neighbours::neighbours(&scores, settings.n_neighbours, settings.seed, watch)?;
     let graph = graph::fuzzy_union(&neighbours);
     drop(neighbours);
@@ -102,8 +100,35 @@ pub fn embed(values: &LogNormalised<'_>, settings: &EmbedSettings, watch: &Watch
     })
 }
 
+/// The nearest neighbours of each cell along the principal components of the most variable genes: the first half of
+/// what [`embed`] does.
+///
+/// # Errors
+/// As [`embed`].
+pub fn nearest_cells(
+    values: &LogNormalised<'_>,
+    settings: &EmbedSettings,
+    watch: &Watch,
+) -> Result<Neighbours> {
+    let (_, pca::Pca { scores, .. }) = components(values, settings, watch)?;
+    neighbours::neighbours(&scores, settings.n_neighbours, settings.seed, watch)
+}
+
+/// The most variable genes, and the principal components of their values.
+fn components(
+    values: &LogNormalised<'_>,
+    settings: &EmbedSettings,
+    watch: &Watch,
+) -> Result<(Vec<usize>, pca::Pca)> {
+    check(values, settings)?;
+    let variable_genes = variable::highly_variable(values, settings.n_top_genes, watch)?;
+    let cells = variable::gather(values, &variable_genes, watch)?;
+    let components = pca::pca(&cells, settings.n_components, settings.seed, watch)?;
+    Ok((variable_genes, components))
+}
+
 fn check(values: &LogNormalised<'_>, settings: &EmbedSettings) -> Result<()> {
-    let n_cells = values.matrix().n_rows();
+    let n_cells = values.n_cells();
     if n_cells < FEWEST_CELLS {
         return Err(Error::request(Problem::new(
             "obs",

@@ -19,16 +19,28 @@ const AGAINST: usize = 1024;
 
 /// The nearest neighbours of every cell, itself first.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Neighbours {
+pub struct Neighbours {
     /// Neighbours of each cell, with itself.
-    pub k: usize,
+    pub(super) k: usize,
     /// Row after row, nearest first, `[cells * k]`.
-    pub ids: Vec<u32>,
+    pub(super) ids: Vec<u32>,
     /// Euclidean distances of the same, `[cells * k]`.
-    pub distances: Vec<f32>,
+    pub(super) distances: Vec<f32>,
 }
 
 impl Neighbours {
+    /// The nearest neighbours of `cell`, itself first; none for a cell that is not there.
+    pub fn of(&self, cell: usize) -> &[u32] {
+        self.ids.chunks_exact(self.k.max(1)).nth(cell).unwrap_or_default()
+    }
+
+    /// From the numbers of the neighbours of each cell, `k` each, nearest first and the cell itself among them. Their
+    /// distances count as zero.
+    #[cfg(test)]
+    pub(crate) fn from_ids(k: usize, ids: Vec<u32>) -> Self {
+        Self { k, distances: vec![0.0; ids.len()], ids }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ids.len() / self.k.max(1)
     }

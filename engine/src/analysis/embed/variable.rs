@@ -58,7 +58,7 @@ pub(super) fn highly_variable(values: &LogNormalised<'_>, n_top: usize, watch: &
         }
         Ok(())
     })?;
-    let n = values.matrix().n_rows() as f64;
+    let n = values.n_cells() as f64;
     let (means, dispersions): (Vec<f64>, Vec<f64>) = sums
         .iter()
         .zip(&squares)
@@ -81,7 +81,7 @@ pub(super) fn highly_variable(values: &LogNormalised<'_>, n_top: usize, watch: &
             values.matrix().key().to_string(),
             format!("{} genes that vary from cell to cell", order.len()),
             "at least 3",
-            "A map cannot be computed from this matrix: choose another one.",
+            "Neither a map nor neighbours can be computed from this matrix: choose another one.",
         )));
     }
     Ok(order)

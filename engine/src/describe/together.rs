@@ -1,0 +1,119 @@
+//! Judging the cells of a data set together, once each was described.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::claims::{ClaimKind, Description};
+use super::describer::{CellReader, Describer};
+use super::surroundings::{Agreement, Surroundings, agree, cells_asked};
+use crate::analysis::{EmbedSettings, LogNormalised, nearest_cells};
+use crate::anndata::Matrix;
+use crate::model::{GenerationSettings, TextForm};
+use crate::progress::Watch;
+use crate::{Error, Result};
+
+/// Cells told anew at once.
+const BATCH: usize = 32;
+/// Descriptions handed over at once that keep their text.
+const KEPT_AT_ONCE: usize = 4096;
+
+/// Who gets descriptions that took the cells around into account.
+pub type Told<'a> = dyn FnMut(Vec<Arc<Description>>) -> Result<()> + 'a;
+
+impl Describer {
+    /// Asks the cells around each of `described` about its type ([`Surroundings`]), and hands over its description anew:
+    /// with another text where they agree on another type, with their surety in any case. Nothing is handed over where
+    /// the cells are too few, the matrix allows no neighbours, or the model's texts keep to no grammar.
+    ///
+    /// # Errors
+    /// What reading, describing or `on_told` fails with; [`Error::Cancelled`].
+    pub fn describe_together(
+        &self,
+        reader: &CellReader,
+        matrix: &Matrix,
+        described: &[Arc<Description>],
+        settings: &GenerationSettings,
+        watch: &Watch,
+        on_told: &mut Told<'_>,
+    ) -> Result<()> {
+        let (Some(taught), Some(grammar)) = (self.taught(), self.grammar()) else { return Ok(()) };
+        let claimed: Vec<_> = described
+            .iter()
+            .filter_map(|description| Some((description, taught.type_claim(description)?)))
+            .collect();
+        let Some(asked) = cells_asked(claimed.len()).filter(|_| settings.form == TextForm::Known) else {
+            return Ok(());
+        };
+        let cells: Vec<usize> = claimed.iter().map(|(description, _)| description.cell).collect();
+        let values = match LogNormalised::new(matrix, reader.scale(), None) {
+            Ok(values) => values.among(&cells),
+            // Standard scores, which have lost what neighbours are found by.
+            Err(_) => return Ok(()),
+        };
+        let embed = EmbedSettings { n_neighbours: asked, ..EmbedSettings::default() };
+        let nearest = match nearest_cells(&values, &embed, watch) {
+            // Nothing varies.
+            Err(Error::Request(_)) => return Ok(()),
+            nearest => nearest?,
+        };
+        let claims: Vec<_> = claimed.iter().map(|(_, claim)| Some(*claim)).collect();
+        let mut kept = Vec::new();
+        let mut anew: BTreeMap<usize, Vec<(usize, Agreement)>> = BTreeMap::new();
+        for (at, agreement) in agree(&claims, &nearest).into_iter().enumerate() {
+            let (Some(agreement), Some((description, claim))) = (agreement, claimed.get(at)) else {
+                continue;
+            };
+            if agreement.cell_type == claim.0 {
+                kept.push(Arc::new(judged(Description::clone(description), agreement, None)));
+            } else {
+                anew.entry(agreement.cell_type).or_default().push((at, agreement));
+            }
+        }
+        for chunk in kept.chunks(KEPT_AT_ONCE) {
+            on_told(chunk.to_vec())?;
+        }
+        drop(kept);
+        let (total, mut done) = (anew.values().map(Vec::len).sum::<usize>() as u64, 0);
+        let inner = Watch::new(watch.cancel().clone(), |_| {});
+        for (cell_type, members) in anew {
+            let mut leaning = taught.told_as(cell_type, grammar);
+            if let Some(context) = reader.leaning(settings) {
+                leaning = leaning.with(context);
+            }
+            for batch in members.chunks(BATCH) {
+                watch.step("Telling cells as those around them", done, Some(total))?;
+                let numbers: Vec<usize> =
+                    batch.iter().filter_map(|(at, _)| cells.get(*at).copied()).collect();
+                let rows = matrix.rows_at(&numbers, &inner)?;
+                let told = self.describe_batch_in(reader, &rows, Some(&leaning), settings, &inner)?;
+                let told = told.into_iter().zip(batch).filter_map(|(description, (at, agreement))| {
+                    Some(Arc::new(judged(
+                        description,
+                        *agreement,
+                        claimed.get(*at).map(|(alone, _)| &***alone),
+                    )))
+                });
+                on_told(told.collect())?;
+                done += batch.len() as u64;
+            }
+        }
+        watch.step("Telling cells as those around them", done, Some(total))
+    }
+}
+
+/// `description` as sure of its type as the cells around it are; `alone` is what it was before, where it tells another type.
+fn judged(mut description: Description, agreement: Agreement, alone: Option<&Description>) -> Description {
+    let of_type =
+        |d: &Description| d.claim(ClaimKind::CellType).map(|claim| (claim.value.clone(), claim.probability));
+    let (value, alone_probability) = alone.map_or_else(|| of_type(&description), of_type).unwrap_or_default();
+    description.around = Some(Surroundings {
+        cells: agreement.cells,
+        agreeing: agreement.agreeing,
+        alone: alone.map(|_| value),
+        alone_probability,
+    });
+    if let Some(claim) = description.claims.iter_mut().find(|claim| claim.kind == ClaimKind::CellType) {
+        claim.probability = agreement.probability;
+    }
+    description
+}
