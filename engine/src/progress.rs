@@ -84,6 +84,12 @@ impl Watch {
         self
     }
 
+    /// The same watch, reporting to nobody.
+    #[must_use]
+    pub fn quiet(&self) -> Self {
+        Self { report: Arc::new(|_| {}), ..self.clone() }
+    }
+
     /// A watch that reports to nobody and is never stopped.
     pub fn silent() -> Self {
         Self::new(Cancel::new(), |_| {})

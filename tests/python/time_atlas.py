@@ -12,9 +12,10 @@ import anndata
 
 
 def timed(name, work):
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     result = work()
     print(name, time.perf_counter() - start, flush=True)
+    print(f"{name}_cpu", time.process_time() - cpu, flush=True)
     return result
 
 

@@ -15,7 +15,7 @@ use crate::terminal::{self, find_program, say};
 /// One thing that the operating system must provide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// A C compiler, for HDF5 and zlib.
+    /// A C compiler, for HDF5, zlib and libdeflate.
     Compiler,
     /// `make`, by which CMake builds HDF5.
     Make,

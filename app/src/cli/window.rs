@@ -58,6 +58,7 @@ impl WindowArgs {
                 gene_caches: super::cache::folder(),
                 // Files are tried by another process of the same program.
                 trial: std::env::current_exe().ok(),
+                look_over: true,
                 ..(&self.engine).into()
             },
             theme: self.theme.map(Into::into),

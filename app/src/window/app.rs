@@ -2,8 +2,11 @@
 
 mod actions;
 mod editing;
+mod graphics;
 mod panes;
 mod sessions;
+
+use std::sync::Arc;
 
 use eframe::{egui, egui_wgpu};
 use engine::session::{Command as Request, DataSource, JobId, Session};
@@ -49,6 +52,9 @@ pub struct App {
     actions: Vec<Action>,
     renderer: String,
     max_cells: usize,
+    /// What the graphics driver said went wrong, until it is told.
+    graphics_error: graphics::Slot,
+    graphics_error_told: bool,
 }
 
 impl App {
@@ -75,8 +81,13 @@ impl App {
         ctx.set_zoom_factor(saved.scale);
         let waker = ctx.clone();
         session.set_waker(move || waker.request_repaint());
+        let graphics_error = graphics::Slot::default();
         if let Some(state) = render_state {
             map::install(state);
+            // In tests an error of the driver shall end the program, as it does by default.
+            if options.remember {
+                graphics::hear_errors(&state.device, ctx, &graphics_error);
+            }
         }
         let mut app = Self {
             session,
@@ -103,17 +114,10 @@ impl App {
             renderer: render_state
                 .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
             max_cells: render_state.map_or(0, map::max_cells),
+            graphics_error,
+            graphics_error_told: false,
         };
-        if let Some(why) = options.graphics_failure {
-            app.work.notify(
-                Severity::Error,
-                "The graphics card cannot be used: the processor draws this window",
-                format!(
-                    "Everything works, but large maps move less smoothly. Updating the graphics driver may help. The \
-                     driver said: {why}."
-                ),
-            );
-        }
+        app.tell_what_draws(options.graphics_failure.as_deref(), options.software);
         if let Some(source) = options.open {
             app.actions.push(Action::OpenSource(source));
             app.run_actions(ctx);
@@ -149,7 +153,7 @@ impl App {
     }
 
     /// The open data set.
-    pub fn dataset(&self) -> Option<&std::sync::Arc<engine::session::Dataset>> {
+    pub fn dataset(&self) -> Option<&Arc<engine::session::Dataset>> {
         self.work.dataset.as_ref()
     }
 
@@ -159,8 +163,13 @@ impl App {
     }
 
     /// The description of a cell, once it is complete.
-    pub fn description(&self, cell: usize) -> Option<&std::sync::Arc<engine::describe::Description>> {
+    pub fn description(&self, cell: usize) -> Option<&Arc<engine::describe::Description>> {
         self.work.descriptions.get(&cell)
+    }
+
+    /// What cells all over the data set say of where its cells come from, once it was looked over.
+    pub fn context(&self) -> Option<&engine::session::ContextReport> {
+        self.work.context.as_deref()
     }
 
     /// How the colours on the map are chosen.
@@ -239,6 +248,7 @@ impl App {
             }
         }
         self.map.update();
+        self.tell_graphics_error();
         self.update_panes(ctx);
         self.terms.update(ctx, &self.work);
         self.recolour_said(ctx);

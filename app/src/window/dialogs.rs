@@ -28,7 +28,7 @@ pub enum Dialogs {
 pub enum Purpose {
     /// An h5ad file to open.
     Open,
-    /// A folder of 10x Genomics to open.
+    /// A folder of 10x Genomics or Zarr to open.
     OpenFolder,
     /// The CSV to write.
     Export,
@@ -109,9 +109,9 @@ impl Dialogs {
                                 .add_filter("All files", &["*"])
                                 .pick_file(),
                         ),
-                        Purpose::OpenFolder => {
-                            Box::pin(dialog.set_title("Open a folder of 10x Genomics").pick_folder())
-                        }
+                        Purpose::OpenFolder => Box::pin(
+                            dialog.set_title("Open a folder: 10x Genomics, or AnnData in Zarr").pick_folder(),
+                        ),
                         Purpose::Copy => Box::pin(
                             dialog
                                 .set_title("Write annotations into a copy")

@@ -30,7 +30,7 @@ pub enum Pane {
     Composition,
     /// What differs between two sets of cells.
     Comparison,
-    /// One small map a gene.
+    /// One small map a gene or a column.
     GeneMaps,
     /// Lists of genes.
     Genes,
@@ -64,7 +64,7 @@ impl Pane {
             Self::Scatter => "Gene by gene",
             Self::Composition => "Composition",
             Self::Comparison => "Comparison",
-            Self::GeneMaps => "Maps of genes",
+            Self::GeneMaps => "Small maps",
             Self::Genes => "Gene lists",
         }
     }

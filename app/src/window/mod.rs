@@ -210,7 +210,8 @@ fn reason(text: &str) -> &str {
             .unwrap_or(text)
             .trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c == ' ')
     });
-    after_place.trim_end_matches('.')
+    let bare = after_place.strip_prefix("WGPU error: ").unwrap_or(after_place);
+    bare.trim_end_matches('.').trim_end_matches(": {}")
 }
 
 /// A graphics adapter in words.
@@ -219,7 +220,19 @@ pub(crate) fn adapter_words(adapter: &wgpu::Adapter) -> String {
     let kind = if info.device_type == wgpu::DeviceType::Cpu { "software, " } else { "" };
     // Drivers add their build in brackets; the name before it says enough.
     let name = info.name.split(" (").next().unwrap_or_default();
-    format!("{name} ({kind}{})", info.backend)
+    let backend = match info.backend {
+        wgpu::Backend::Vulkan => "Vulkan".to_owned(),
+        wgpu::Backend::Gl => "OpenGL".to_owned(),
+        wgpu::Backend::Metal => "Metal".to_owned(),
+        wgpu::Backend::Dx12 => "Direct3D 12".to_owned(),
+        other => other.to_string(),
+    };
+    format!("{name} ({kind}{backend})")
+}
+
+/// Whether the adapter of these words draws with the processor.
+pub(crate) fn is_software(adapter: &str) -> bool {
+    adapter.contains("(software, ")
 }
 
 #[cfg(test)]
@@ -249,6 +262,7 @@ mod tests {
         let said = "winit EventLoopError: os error at /home/a/winit-0.30.13/src/linux/mod.rs:765: no DISPLAY is set.";
         assert_eq!(reason(said), "no DISPLAY is set");
         assert_eq!(reason("no adapter"), "no adapter");
+        assert_eq!(reason("WGPU error: Failed to create surface: {}"), "Failed to create surface");
         assert_eq!(reason("a.rs:"), "");
     }
 }

@@ -93,6 +93,7 @@ mod tests {
             well_formed: true,
             n_tokens: 1,
             n_genes_read: 1,
+            n_context_cells: 0,
             duration_secs: 0.0,
             around: None,
         };

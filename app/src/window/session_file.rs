@@ -271,7 +271,7 @@ impl SessionFile {
         let Some(path) = &self.content.data.path else { return Some(DataSource::Sample) };
         let name = path.file_name().or_else(|| Path::new(&self.content.data.name).file_name())?;
         let beside = self.path.parent().map(|folder| folder.join(name));
-        [Some(path.clone()), beside].into_iter().flatten().find(|p| p.is_file()).map(DataSource::File)
+        [Some(path.clone()), beside].into_iter().flatten().find(|p| p.exists()).map(DataSource::File)
     }
 
     /// How it was looked at.

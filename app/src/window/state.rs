@@ -194,6 +194,8 @@ pub struct Saved {
     pub scale: f32,
     /// Whether the first hint was put away.
     pub hint_seen: bool,
+    /// Whether it was said that the processor draws the window.
+    pub software_seen: bool,
     /// Where the panes lie.
     pub dock: Dock,
     /// Lists of genes.
@@ -219,6 +221,7 @@ impl Default for Saved {
             ontology_open: true,
             scale: 1.0,
             hint_seen: false,
+            software_seen: false,
             dock: Dock::default(),
             gene_lists: Vec::new(),
             figure: figure::Settings::default(),

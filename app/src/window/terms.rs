@@ -110,7 +110,7 @@ impl Terms {
 
     fn look_up(&mut self, ctx: &egui::Context, id: String) {
         let limits =
-            if self.wide { Limits { ancestors: 60, siblings: 20, children: 40 } } else { Limits::default() };
+            if self.wide { Limits { ancestors: 60, siblings: 40, children: 80 } } else { Limits::default() };
         let wanted = id.clone();
         self.asked = Some((id, Task::start(ctx, "ontology", move || look_up(&wanted, limits))));
     }

@@ -25,7 +25,8 @@ pub fn dataset() -> Dataset {
                 column("cell_type_author", &["T", "B"]),
                 column("cell_type", &["T cell", "B cell"]),
             ],
-        },
+        }
+        .into(),
         genes: texts(&["CD3E", "LYZ", "CD3EAP", "MS4A1"]),
         gene_names_in_file: texts(&["ENSG00000198851", "lysozyme", "ENSG00000117877", "MS4A1"]),
         ensembl_ids: vec![

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use engine::analysis::{Comparison, Quality};
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
-use engine::session::{Annotations, CellRecord, DataSource, Dataset, Event, GeneColour, JobId, ModelReport};
+use engine::session::{
+    Annotations, CellRecord, ContextReport, DataSource, Dataset, Event, GeneColour, JobId, ModelReport,
+};
 
 use super::annotating::LabelColumn;
 use super::document::{CategoryColours, Document};
@@ -25,6 +27,16 @@ pub struct Job {
     /// How far it is.
     pub progress: Option<Progress>,
 }
+
+impl Job {
+    /// Whether it is done behind all else, and nobody waits for it.
+    pub fn is_behind(&self) -> bool {
+        self.what.starts_with(LOOKING_OVER)
+    }
+}
+
+/// How the engine's words for looking a data set over begin.
+const LOOKING_OVER: &str = "Looking over ";
 
 /// The mean of a set of genes on its way. Only the sum is kept, so that a set may be of any size.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +97,8 @@ pub struct Streaming {
 pub enum Severity {
     /// Something was done.
     Done,
+    /// Something works, but not as well as it could.
+    Warning,
     /// Something failed.
     Error,
 }
@@ -179,6 +193,8 @@ pub struct Workspace {
     pub gene_job: Option<JobId>,
     /// The job that reads the record wanted.
     pub record_job: Option<JobId>,
+    /// What cells all over the data set say of where its cells come from, once it was looked over.
+    pub context: Option<Arc<ContextReport>>,
     /// The model in use.
     pub model: Option<ModelReport>,
     /// Words to the user, oldest first.
@@ -216,6 +232,7 @@ impl Workspace {
                 self.streaming = None;
                 // Another matrix gives other tokens: what was said of the cells no longer holds.
                 self.descriptions.clear();
+                self.context = None;
                 if fresh {
                     self.begin_document("Opened", Document::new(dataset.n_obs));
                 }
@@ -249,6 +266,10 @@ impl Workspace {
             }
             Event::ModelLoaded { model, .. } => {
                 self.model = Some(model);
+                None
+            }
+            Event::LookedOver { report, .. } => {
+                self.context = Some(report);
                 None
             }
             Event::DescriptionText { job, text, .. } => {
@@ -407,6 +428,11 @@ impl Workspace {
         }
     }
 
+    /// Whether the data set is being looked over.
+    pub fn is_looking_over(&self) -> bool {
+        self.jobs.iter().any(Job::is_behind)
+    }
+
     /// Whether this cell is being described now.
     pub fn is_describing(&self, cell: usize) -> bool {
         self.streaming.as_ref().is_some_and(|s| s.cell == cell && s.running)
@@ -445,6 +471,7 @@ mod tests {
             well_formed: true,
             n_tokens: 1,
             n_genes_read: 1,
+            n_context_cells: 0,
             duration_secs: 0.1,
             around: None,
         })

@@ -2,20 +2,23 @@
 //!
 //! The HDF5 library reads one thing at a time, whatever thread asks. A gene of a CSR matrix needs a pass over all of
 //! it, which is mostly unpacking. So the library is asked once where the chunks lie, and they are read past it: by
-//! plain reads of the file, unpacked by [`super::filters`]. What a dataset needs beyond that (other filters, other
-//! types) stays with the library, and so does everything else.
+//! plain reads of the file, unpacked by the crate `unpack`. What a dataset needs beyond that (other filters, other
+//! types) stays with the library, and so does everything else. The chunks of a Zarr array are files of their own.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5::datatype::ByteOrder;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use unpack::numbers::{self, Number};
+use unpack::{Filter, MOST_CHUNK_BYTES, Unpacker};
 
-use super::filters::{Filter, MOST_CHUNK_BYTES};
+use super::filters;
 use super::store::Stored;
+use super::zarr::Array;
 use crate::{Error, Result};
 
 /// Values of a contiguous dataset that are read at a time.
@@ -36,43 +39,74 @@ struct Place {
 /// The chunks of a dataset `[len]` of plain numbers.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    path: Arc<Path>,
+    source: Source,
     stored: Stored,
-    number: TypeDescriptor,
+    number: Number,
     width: usize,
     len: usize,
     /// Values of every chunk but the last.
     chunk: usize,
-    places: Vec<Place>,
-    filters: Vec<Filter>,
+    n_chunks: usize,
+    /// Handles that nobody uses just now.
+    idle: Mutex<Vec<Handle>>,
 }
 
-/// An open file of one thread.
-pub(super) type Handle = Option<File>;
+#[derive(Debug)]
+enum Source {
+    File { path: Arc<Path>, places: Vec<Place>, filters: Vec<Filter> },
+    Zarr(Arc<Array>),
+}
+
+/// What one thread reads with: the open file, and buffers.
+#[derive(Debug, Default)]
+pub(super) struct Handle {
+    file: Option<File>,
+    unpacker: Unpacker,
+}
 
 impl Chunks {
     /// Lists the chunks; `None` where the dataset must be read through HDF5.
     pub(super) fn of(stored: &Stored) -> Option<Self> {
-        let dataset = &stored.dataset;
         let [len] = *stored.shape.as_slice() else { return None };
-        let dtype = dataset.dtype().ok()?;
-        let number = dtype.to_descriptor().ok()?;
-        let width = number.size();
-        let plain = matches!(
-            number,
-            TypeDescriptor::Integer(_)
-                | TypeDescriptor::Unsigned(_)
-                | TypeDescriptor::Float(FloatSize::U4 | FloatSize::U8)
-        );
-        if !plain || dtype.size() != width || (width > 1 && dtype.byte_order() != ByteOrder::LittleEndian) {
+        if let Some(array) = stored.zarr() {
+            let number = array.number()?;
+            let chunk = *array.chunk().first()?;
+            let source = Source::Zarr(array.clone());
+            let n_chunks = len.div_ceil(chunk.max(1));
+            let width = number.width();
+            let idle = Mutex::default();
+            return (chunk > 0 && len > 0 && n_chunks <= MOST_CHUNKS).then(|| Self {
+                source,
+                stored: stored.clone(),
+                number,
+                width,
+                len,
+                chunk,
+                n_chunks,
+                idle,
+            });
+        }
+        let dtype = stored.hdf5().ok()?.dtype().ok()?;
+        let number = number_of(&dtype.to_descriptor().ok()?)?;
+        let width = number.width();
+        if dtype.size() != width || (width > 1 && dtype.byte_order() != ByteOrder::LittleEndian) {
             return None;
         }
-        let filters = dataset.filters();
-        let filters: Option<Vec<Filter>> = filters.iter().map(|f| Filter::known(f.id(), width)).collect();
+        let chunks = Self::of_items(stored, number, width)?;
+        chunks.agrees_with_hdf5().then_some(chunks)
+    }
+
+    /// Lists the chunks of a dataset of items of `width` bytes, whatever they are. Nobody has looked whether they are
+    /// read right.
+    pub(super) fn of_items(stored: &Stored, number: Number, width: usize) -> Option<Self> {
+        let dataset = stored.hdf5().ok()?;
+        let [len] = *stored.shape.as_slice() else { return None };
+        let filters: Option<Vec<Filter>> =
+            dataset.filters().iter().map(|f| filters::known(f.id(), width)).collect();
         let filters = filters?;
         let (chunk, places) = if dataset.is_chunked() {
             let chunk = *dataset.chunk()?.first()?;
-            (chunk, chunk_places(stored, len, chunk)?)
+            (chunk, chunk_places(dataset, len, chunk)?)
         } else {
             let address = dataset.offset()?;
             let place = |first: usize| Place {
@@ -85,9 +119,10 @@ impl Chunks {
         if chunk == 0 || chunk.checked_mul(width)? > MOST_CHUNK_BYTES {
             return None;
         }
-        let path = stored.store().path().into();
-        let chunks = Self { path, stored: stored.clone(), number, width, len, chunk, places, filters };
-        chunks.agrees_with_hdf5().then_some(chunks)
+        let n_chunks = places.len();
+        let source = Source::File { path: stored.store().path().into(), places, filters };
+        let idle = Mutex::default();
+        Some(Self { source, stored: stored.clone(), number, width, len, chunk, n_chunks, idle })
     }
 
     /// Reads the ends of the dataset both ways. Files can differ in what they count addresses from.
@@ -95,26 +130,49 @@ impl Chunks {
         if self.len == 0 {
             return false;
         }
-        let mut handle = None;
-        let n = self.places.len();
-        [0, n / 2, n.saturating_sub(1)].iter().all(|&i| {
-            let range = self.range(i);
-            let some = range.start..range.end.min(range.start + 16);
-            let (Ok(theirs), Ok(ours)) = (self.stored.read::<f64>(some), self.floats(i, &mut handle)) else {
-                return false;
-            };
-            theirs.iter().zip(&ours).all(|(a, b)| (*a as f32).to_bits() == b.to_bits())
+        self.with_handle(|handle| {
+            let n = self.n_chunks;
+            [0, n / 2, n.saturating_sub(1)].iter().all(|&i| {
+                let range = self.range(i);
+                let some = range.start..range.end.min(range.start + 16);
+                let mut ours = vec![0.0f32; some.len()];
+                let (Ok(theirs), Ok(())) =
+                    (self.stored.read::<f64>(some), self.floats(i, 0, &mut ours, handle))
+                else {
+                    return false;
+                };
+                theirs.iter().zip(&ours).all(|(a, b)| (*a as f32).to_bits() == b.to_bits())
+            })
         })
+    }
+
+    /// Calls `work` with a handle that nobody else uses.
+    pub(super) fn with_handle<T>(&self, work: impl FnOnce(&mut Handle) -> T) -> T {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handle = idle().pop().unwrap_or_default();
+        let result = work(&mut handle);
+        idle().push(handle);
+        result
+    }
+
+    /// Lets go of open files and buffers.
+    pub(super) fn rest(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// How many chunks there are.
     pub(super) fn n_chunks(&self) -> usize {
-        self.places.len()
+        self.n_chunks
+    }
+
+    /// Values of every chunk but the last.
+    pub(super) fn chunk_len(&self) -> usize {
+        self.chunk
     }
 
     /// The values of chunk `i`.
     pub(super) fn range(&self, i: usize) -> Range<usize> {
-        let start = (i * self.chunk).min(self.len);
+        let start = i.saturating_mul(self.chunk).min(self.len);
         start..self.len.min(start + self.chunk)
     }
 
@@ -123,40 +181,60 @@ impl Chunks {
         if range.is_empty() {
             return 0..0;
         }
-        range.start / self.chunk..((range.end - 1) / self.chunk + 1).min(self.places.len())
+        range.start / self.chunk..((range.end - 1) / self.chunk + 1).min(self.n_chunks)
     }
 
     /// Where chunk `i` lies in the file.
     #[cfg(test)]
     pub(super) fn address(&self, i: usize) -> u64 {
-        self.places[i].address
+        match &self.source {
+            Source::File { places, .. } => places[i].address,
+            Source::Zarr(_) => 0,
+        }
     }
 
     /// Chunk `i` unpacked: `range(i).len() * width` bytes.
-    fn bytes(&self, i: usize, handle: &mut Handle) -> Result<Vec<u8>> {
+    pub(super) fn bytes<'h>(&self, i: usize, handle: &'h mut Handle) -> Result<&'h [u8]> {
         let wanted = self.range(i).len() * self.width;
-        let Some(place) = self.places.get(i).filter(|place| place.bytes > 0) else {
-            return Ok(vec![0; wanted]);
-        };
-        let file = match handle {
-            Some(file) => file,
-            None => handle.insert(File::open(&self.path).map_err(|e| Error::io("read", &*self.path, e))?),
-        };
-        let mut bytes = vec![0; place.bytes as usize];
-        file.seek(SeekFrom::Start(place.address))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|_| self.damaged(i, "ends before its data"))?;
-        let whole = self.chunk * self.width;
-        for (step, filter) in self.filters.iter().enumerate().rev() {
-            if place.skipped >> step & 1 == 0 {
-                bytes = filter.undo(bytes, whole).ok_or_else(|| self.damaged(i, "cannot be unpacked"))?;
+        match &self.source {
+            Source::Zarr(array) => array
+                .unpack(&[i], &mut handle.unpacker)
+                .map_err(|found| self.damaged(i, &format!("cannot be read: {found}")))?,
+            Source::File { path, places, filters } => {
+                match places.get(i).filter(|place| place.bytes > 0) {
+                    // Never written.
+                    None => handle.unpacker.room(wanted).fill(0),
+                    Some(place) => self.unpack(i, place, path, filters, handle)?,
+                }
             }
         }
-        if bytes.len() < wanted {
-            return Err(self.damaged(i, "is shorter than it claims"));
+        handle.unpacker.bytes().get(..wanted).ok_or_else(|| self.damaged(i, "is shorter than it claims"))
+    }
+
+    fn unpack(
+        &self,
+        i: usize,
+        place: &Place,
+        path: &Path,
+        filters: &[Filter],
+        handle: &mut Handle,
+    ) -> Result<()> {
+        let Handle { file, unpacker } = handle;
+        let file = match file {
+            Some(file) => file,
+            None => file.insert(File::open(path).map_err(|e| Error::io("read", path, e))?),
+        };
+        let room = unpacker.room(place.bytes as usize);
+        file.seek(SeekFrom::Start(place.address))
+            .and_then(|_| file.read_exact(room))
+            .map_err(|_| self.damaged(i, "ends before its data"))?;
+        let whole = self.chunk * self.width;
+        for (step, filter) in filters.iter().enumerate().rev() {
+            if place.skipped >> step & 1 == 0 {
+                unpacker.undo(*filter, whole).ok_or_else(|| self.damaged(i, "cannot be unpacked"))?;
+            }
         }
-        bytes.truncate(wanted);
-        Ok(bytes)
+        Ok(())
     }
 
     fn damaged(&self, i: usize, how: &str) -> Error {
@@ -169,58 +247,63 @@ impl Chunks {
         )
     }
 
-    /// Chunk `i` as numbers for display and computing.
-    pub(super) fn floats(&self, i: usize, handle: &mut Handle) -> Result<Vec<f32>> {
+    /// The values of chunk `i` from its place `skip` on, as far as `out` reaches, as numbers for display and computing.
+    pub(super) fn floats(&self, i: usize, skip: usize, out: &mut [f32], handle: &mut Handle) -> Result<()> {
         let bytes = self.bytes(i, handle)?;
-        Ok(match self.number {
-            TypeDescriptor::Float(FloatSize::U4) => each(&bytes, f32::from_le_bytes),
-            TypeDescriptor::Float(_) => each(&bytes, |b| f64::from_le_bytes(b) as f32),
-            TypeDescriptor::Integer(IntSize::U1) => each(&bytes, |b| f32::from(i8::from_le_bytes(b))),
-            TypeDescriptor::Integer(IntSize::U2) => each(&bytes, |b| f32::from(i16::from_le_bytes(b))),
-            TypeDescriptor::Integer(IntSize::U4) => each(&bytes, |b| i32::from_le_bytes(b) as f32),
-            TypeDescriptor::Integer(IntSize::U8) => each(&bytes, |b| i64::from_le_bytes(b) as f32),
-            TypeDescriptor::Unsigned(IntSize::U1) => each(&bytes, |b| f32::from(u8::from_le_bytes(b))),
-            TypeDescriptor::Unsigned(IntSize::U2) => each(&bytes, |b| f32::from(u16::from_le_bytes(b))),
-            TypeDescriptor::Unsigned(IntSize::U4) => each(&bytes, |b| u32::from_le_bytes(b) as f32),
-            _ => each(&bytes, |b| u64::from_le_bytes(b) as f32),
-        })
+        numbers::floats(bytes.get(skip * self.width..).unwrap_or_default(), self.number, out);
+        Ok(())
     }
 
-    /// Chunk `i` as places in a row; what is below 0 or beyond 32 bits becomes `u32::MAX`.
-    pub(super) fn places(&self, i: usize, handle: &mut Handle) -> Result<Vec<u32>> {
+    /// The same as places in a row; what is below 0 or beyond 32 bits is larger than any side of a matrix.
+    pub(super) fn places(&self, i: usize, skip: usize, out: &mut [u32], handle: &mut Handle) -> Result<()> {
         let bytes = self.bytes(i, handle)?;
-        let clip = |v: i64| u32::try_from(v).unwrap_or(u32::MAX);
-        Ok(match self.number {
-            TypeDescriptor::Integer(IntSize::U1) => each(&bytes, |b| clip(i8::from_le_bytes(b).into())),
-            TypeDescriptor::Integer(IntSize::U2) => each(&bytes, |b| clip(i16::from_le_bytes(b).into())),
-            // A negative number becomes one of 2^31 or more, which no side of a matrix reaches.
-            TypeDescriptor::Integer(IntSize::U4) => each(&bytes, u32::from_le_bytes),
-            TypeDescriptor::Integer(IntSize::U8) => each(&bytes, |b| clip(i64::from_le_bytes(b))),
-            TypeDescriptor::Unsigned(IntSize::U1) => each(&bytes, |b| u8::from_le_bytes(b).into()),
-            TypeDescriptor::Unsigned(IntSize::U2) => each(&bytes, |b| u16::from_le_bytes(b).into()),
-            TypeDescriptor::Unsigned(IntSize::U4) => each(&bytes, u32::from_le_bytes),
-            TypeDescriptor::Unsigned(_) => {
-                each(&bytes, |b| u32::try_from(u64::from_le_bytes(b)).unwrap_or(u32::MAX))
+        numbers::places(bytes.get(skip * self.width..).unwrap_or_default(), self.number, out);
+        Ok(())
+    }
+
+    /// Calls `work` for each chunk that holds some of `range`: its number, how many of its values lie before the range,
+    /// and where in the range those within it lie.
+    pub(super) fn each_in(
+        &self,
+        range: &Range<usize>,
+        mut work: impl FnMut(usize, usize, Range<usize>) -> Result<()>,
+    ) -> Result<()> {
+        for chunk in self.holding(range) {
+            let whole = self.range(chunk);
+            let here = whole.start.max(range.start)..whole.end.min(range.end);
+            if !here.is_empty() {
+                work(chunk, here.start - whole.start, here.start - range.start..here.end - range.start)?;
             }
-            TypeDescriptor::Float(FloatSize::U4) => each(&bytes, |b| clip(f32::from_le_bytes(b) as i64)),
-            _ => each(&bytes, |b| clip(f64::from_le_bytes(b) as i64)),
-        })
+        }
+        Ok(())
     }
 }
 
-/// The values of `N` bytes each.
-fn each<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|b| value(*b)).collect()
+/// The number that HDF5 describes so; `None` for what is no plain number.
+fn number_of(descriptor: &TypeDescriptor) -> Option<Number> {
+    Some(match descriptor {
+        TypeDescriptor::Integer(IntSize::U1) => Number::I8,
+        TypeDescriptor::Integer(IntSize::U2) => Number::I16,
+        TypeDescriptor::Integer(IntSize::U4) => Number::I32,
+        TypeDescriptor::Integer(IntSize::U8) => Number::I64,
+        TypeDescriptor::Unsigned(IntSize::U1) => Number::U8,
+        TypeDescriptor::Unsigned(IntSize::U2) => Number::U16,
+        TypeDescriptor::Unsigned(IntSize::U4) => Number::U32,
+        TypeDescriptor::Unsigned(IntSize::U8) => Number::U64,
+        TypeDescriptor::Float(FloatSize::U4) => Number::F32,
+        TypeDescriptor::Float(FloatSize::U8) => Number::F64,
+        _ => return None,
+    })
 }
 
 /// Where the chunks lie, by number.
-fn chunk_places(stored: &Stored, len: usize, chunk: usize) -> Option<Vec<Place>> {
+fn chunk_places(dataset: &hdf5::Dataset, len: usize, chunk: usize) -> Option<Vec<Place>> {
     let n = len.div_ceil(chunk.max(1));
     if n > MOST_CHUNKS {
         return None;
     }
     let mut places = vec![Place::default(); n];
-    let visited = stored.dataset.chunks_visit(|info| {
+    let visited = dataset.chunks_visit(|info| {
         let number = info.offset.first().map(|first| *first as usize / chunk.max(1));
         if let Some(place) = number.and_then(|number| places.get_mut(number)) {
             *place = Place { address: info.addr, bytes: info.size, skipped: info.filter_mask };

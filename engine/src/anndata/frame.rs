@@ -1,6 +1,8 @@
 //! Tables of annotations: obs (one row a cell) and var (one row a gene).
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// A table as obs or var: named rows and typed columns of the same length.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +29,31 @@ impl Frame {
     /// Whether the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+}
+
+/// A table that several hold, since the names of millions of cells are large. Changing it copies it first where another
+/// holds it too.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SharedFrame(Arc<Frame>);
+
+impl From<Frame> for SharedFrame {
+    fn from(frame: Frame) -> Self {
+        Self(Arc::new(frame))
+    }
+}
+
+impl Deref for SharedFrame {
+    type Target = Frame;
+
+    fn deref(&self) -> &Frame {
+        &self.0
+    }
+}
+
+impl DerefMut for SharedFrame {
+    fn deref_mut(&mut self) -> &mut Frame {
+        Arc::make_mut(&mut self.0)
     }
 }
 

@@ -11,18 +11,19 @@
 //! A part holds some thousands of cells, as many as the memory budget allows, with their entries ordered by gene. A
 //! gene's column is its run in every part, one after the other. A part is whole or it is not there: after a stop or
 //! a crash the next build goes on behind the last whole one.
-//! How a run lies is said in [`super::gene_runs`].
+//! How a run lies is said in [`unpack::runs`]. Each core makes a part of its own.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
+use unpack::entries::{ByGene, finite_sum};
+use unpack::runs::decode;
 
 use super::compressed::Compressed;
-use super::gene_runs::{decode, encode};
 use super::scan;
 use crate::error::Problem;
 use crate::progress::Watch;
@@ -34,8 +35,13 @@ const HEAD_BYTES: u64 = 8 + 4 + 32 + 8 + 8;
 const PART_MAGIC: &[u8; 8] = b"PARTHEAD";
 const PART_END: &[u8; 8] = b"PART-END";
 const PART_HEAD_BYTES: u64 = 8 + 8 + 8 + 8;
-/// Memory for one entry while a part is made: index, value, and both again in order.
-const BYTES_PER_ENTRY: usize = 16;
+/// Memory for one entry while a part is made: index and value, and its place in a run, of which another waits to be
+/// written while this one is made.
+const BYTES_PER_ENTRY: usize = 20;
+/// A run is at most this long: 32 bits count its bytes.
+const MOST_PART_ENTRIES: usize = 1 << 26;
+/// A part holds this many chunks of the matrix where the budget allows: chunks that parts share are unpacked twice.
+const CHUNKS_PER_PART: usize = 16;
 
 /// Names the content that a cache was made of.
 pub type CacheKey = [u8; 32];
@@ -145,7 +151,7 @@ impl GeneCache {
             )));
         }
         let mut dense = vec![0.0; self.n_cells];
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut run = Vec::new();
         for part in &self.parts {
             let read = |file: &mut File, at: u64, bytes: &mut [u8]| {
@@ -188,7 +194,7 @@ impl GeneCache {
     /// # Errors
     /// [`Error::Io`] when the cache cannot be read.
     pub fn totals(&self) -> Result<Vec<f64>> {
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut totals = Vec::with_capacity(self.n_cells);
         for part in &self.parts {
             let mut bytes = vec![0; 8 * part.rows.len()];
@@ -272,44 +278,101 @@ impl GeneCache {
             }
         };
         file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(failed)?;
-        let mut at = end;
-        let most = (budget_bytes / BYTES_PER_ENTRY).max(1);
+        let most = (budget_bytes / BYTES_PER_ENTRY).clamp(1, MOST_PART_ENTRIES);
+        let longest = matrix.chunks().map_or(0, |(data, indices)| data.chunk_len().max(indices.chunk_len()));
+        let at_once = rayon::current_num_threads().min(most / (CHUNKS_PER_PART * longest).max(1)).max(1);
+        let most = most / at_once;
         let mut row = parts.last().map_or(0, |part: &Part| part.rows.end);
-        while row < n_cells {
-            let first = matrix.span(row).start;
-            watch.step("Ordering the matrix by gene", first as u64, Some(matrix.n_entries()))?;
-            let mut last = row + 1;
-            while last < n_cells && matrix.span(last).end - first <= most {
-                last += 1;
-            }
-            let rows = row..last;
-            let Ordered { table, body, sums } = ordered(matrix, rows.clone(), watch)?;
-            let mut head = Vec::with_capacity(PART_HEAD_BYTES as usize + 8 * table.len());
-            head.extend_from_slice(PART_MAGIC);
-            for value in [rows.start as u64, rows.end as u64, body.iter().map(|b| b.len() as u64).sum()] {
-                head.extend_from_slice(&value.to_le_bytes());
-            }
-            for start in &table {
-                head.extend_from_slice(&start.to_le_bytes());
-            }
-            file.write_all(&head).map_err(failed)?;
-            for piece in &body {
-                watch.check()?;
-                file.write_all(piece).map_err(failed)?;
-            }
-            let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-            file.write_all(&sums).and_then(|()| file.write_all(PART_END)).map_err(failed)?;
-            let bytes = table.last().copied().unwrap_or(0);
-            let part = Part { rows, table: at + PART_HEAD_BYTES, bytes };
-            at = part.end(n_genes);
-            parts.push(part);
-            row = last;
-            if at > most_bytes && row < n_cells {
-                return Err(too_large(path, at, most_bytes));
-            }
+        let idle = Mutex::new(Vec::new());
+        let mut writer = Writer { file: &file, path, at: end, n_genes, parts: &mut parts, most_bytes };
+        // One thread writes while all make the next parts.
+        std::thread::scope(|scope| {
+            let (sender, receiver) = crossbeam_channel::bounded::<Vec<Ordered>>(0);
+            let writing = scope.spawn(move || {
+                receiver.iter().flatten().try_for_each(|part| writer.write(&part, part.rows.end == n_cells))
+            });
+            let mut made = || {
+                while row < n_cells {
+                    let first = matrix.span(row).start as u64;
+                    watch.step("Ordering the matrix by gene", first, Some(matrix.n_entries()))?;
+                    let mut spans = Vec::with_capacity(at_once);
+                    while spans.len() < at_once && row < n_cells {
+                        let start = row;
+                        let first = matrix.span(row).start;
+                        row += 1;
+                        while row < n_cells && matrix.span(row).end - first <= most {
+                            row += 1;
+                        }
+                        spans.push(start..row);
+                    }
+                    let ordered: Result<Vec<Ordered>> =
+                        spans.into_par_iter().map(|rows| ordered(matrix, rows, &idle, watch)).collect();
+                    if sender.send(ordered?).is_err() {
+                        break; // The writer says why.
+                    }
+                }
+                Ok(())
+            };
+            let made: Result<()> = made();
+            drop(sender);
+            let written = writing.join().unwrap_or_else(|_| Err(thread_lost(path)));
+            // What was written stays and is gone on with, whatever stopped the making.
+            made.and(written)
+        })?;
+        if let Some((data, indices)) = matrix.chunks() {
+            data.rest();
+            indices.rest();
         }
         file.sync_all().and_then(|()| file.unlock()).map_err(failed)?;
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), n_cells, n_genes, parts })
+    }
+}
+
+fn thread_lost(path: &Path) -> Error {
+    Error::request(
+        Problem::new(
+            "the gene cache",
+            "that the thread which writes it ended",
+            "that it goes on",
+            "Genes are read from the file itself, which takes longer.",
+        )
+        .in_file(path),
+    )
+}
+
+/// Puts parts behind each other.
+struct Writer<'a> {
+    file: &'a File,
+    path: &'a Path,
+    at: u64,
+    n_genes: usize,
+    parts: &'a mut Vec<Part>,
+    most_bytes: u64,
+}
+
+impl Writer<'_> {
+    /// Writes a part; where it is not the last, there must be room for more.
+    fn write(&mut self, ordered: &Ordered, last: bool) -> Result<()> {
+        let Ordered { rows, table, body, sums } = ordered;
+        let mut head = Vec::with_capacity(PART_HEAD_BYTES as usize + 8 * table.len());
+        head.extend_from_slice(PART_MAGIC);
+        for value in [rows.start as u64, rows.end as u64, body.len() as u64] {
+            head.extend_from_slice(&value.to_le_bytes());
+        }
+        for start in table {
+            head.extend_from_slice(&start.to_le_bytes());
+        }
+        let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        for piece in [&head, body, &sums, PART_END.as_slice()] {
+            (&*self.file).write_all(piece).map_err(|e| Error::io("write the gene cache", self.path, e))?;
+        }
+        let part = Part { rows: rows.clone(), table: self.at + PART_HEAD_BYTES, bytes: body.len() as u64 };
+        self.at = part.end(self.n_genes);
+        self.parts.push(part);
+        if self.at > self.most_bytes && !last {
+            return Err(too_large(self.path, self.at, self.most_bytes));
+        }
+        Ok(())
     }
 }
 
@@ -360,76 +423,49 @@ fn read_part(file: &mut File, at: u64, length: u64, n_genes: usize) -> Option<Pa
 
 /// The entries of some rows by gene.
 struct Ordered {
+    rows: Range<usize>,
     /// Where each gene begins, `[genes + 1]`.
     table: Vec<u64>,
-    /// The runs, in pieces.
-    body: Vec<Vec<u8>>,
+    /// The runs.
+    body: Vec<u8>,
     /// The sum of each row, but for values that are not finite.
     sums: Vec<f64>,
 }
 
-fn ordered(matrix: &Compressed, rows: Range<usize>, watch: &Watch) -> Result<Ordered> {
-    let n_genes = matrix.n_minor();
+/// Buffers of one core.
+#[derive(Default)]
+struct Scratch {
+    genes: Vec<u32>,
+    values: Vec<f32>,
+    order: ByGene,
+}
+
+/// Orders some rows on the calling thread, with buffers out of `idle`.
+fn ordered(
+    matrix: &Compressed,
+    rows: Range<usize>,
+    idle: &Mutex<Vec<Scratch>>,
+    watch: &Watch,
+) -> Result<Ordered> {
+    let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut scratch = idle().pop().unwrap_or_default();
+    let Scratch { genes, values, order } = &mut scratch;
     let first = matrix.span(rows.start).start;
     let last = matrix.span(rows.end - 1).end;
-    let (genes, values) = scan::entries(matrix, first..last, watch)?;
-    let mut starts = vec![0usize; n_genes + 1];
-    for gene in &genes {
-        starts[*gene as usize + 1] += 1;
-    }
+    scan::entries(matrix, first..last, genes, values, watch)?;
     watch.check()?;
-    for gene in 0..n_genes {
-        starts[gene + 1] += starts[gene];
-    }
-    let mut next = starts.clone();
-    let mut by_gene = vec![(0u32, 0f32); genes.len()];
+    let ends: Vec<u32> = rows.clone().map(|row| (matrix.span(row).end - first) as u32).collect();
+    let mut start = 0;
     let mut sums = Vec::with_capacity(rows.len());
-    for (cell, row) in rows.enumerate() {
-        if cell % 4096 == 0 {
-            watch.check()?;
-        }
-        let span = matrix.span(row);
-        let span = span.start - first..span.end - first;
-        sums.push(values[span.clone()].iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).sum());
-        for (gene, value) in genes[span.clone()].iter().zip(&values[span]) {
-            let place = &mut next[*gene as usize];
-            by_gene[*place] = (cell as u32, *value);
-            *place += 1;
-        }
+    for end in &ends {
+        sums.push(finite_sum(values.get(start..*end as usize).unwrap_or_default()));
+        start = *end as usize;
     }
-    drop((genes, values));
-    // Genes in pieces of about the same number of entries, so that cores share the work.
-    let most = (by_gene.len() / 64).max(1 << 14);
-    let mut pieces = Vec::new();
-    let mut gene = 0;
-    while gene < n_genes {
-        let mut end = gene + 1;
-        while end < n_genes && starts[end + 1] - starts[gene] <= most {
-            end += 1;
-        }
-        pieces.push(gene..end);
-        gene = end;
-    }
-    let encoded: Vec<(Vec<u8>, Vec<u64>)> = pieces
-        .into_par_iter()
-        .map(|genes| {
-            let (mut bytes, mut lengths) = (Vec::new(), Vec::with_capacity(genes.len()));
-            for gene in genes {
-                let before = bytes.len();
-                encode(&by_gene[starts[gene]..starts[gene + 1]], &mut bytes);
-                lengths.push((bytes.len() - before) as u64);
-            }
-            (bytes, lengths)
-        })
-        .collect();
-    let mut table = Vec::with_capacity(n_genes + 1);
-    let mut at = 0;
-    table.push(at);
-    for length in encoded.iter().flat_map(|(_, lengths)| lengths) {
-        at += length;
-        table.push(at);
-    }
-    Ok(Ordered { table, body: encoded.into_iter().map(|(bytes, _)| bytes).collect(), sums })
+    // Every index was checked as it was read.
+    let runs = order.runs(&ends, genes, values, matrix.n_minor());
+    let (table, body) = runs.ok_or_else(|| matrix.bad_index(first))?;
+    idle().push(scratch);
+    Ok(Ordered { rows, table, body, sums })
 }
 
 #[cfg(test)]

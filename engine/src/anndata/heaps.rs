@@ -9,7 +9,13 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use unpack::numbers::Number;
+use unpack::texts::{Blocks, REFERENCE_BYTES, find_all};
+
+use super::chunks::Chunks;
+use super::store::Stored;
 use crate::error::Problem;
+use crate::progress::Watch;
 use crate::{Error, Result};
 
 const SIGNATURE: &[u8; 4] = b"GCOL";
@@ -19,6 +25,10 @@ const SEARCHED_BYTES: u64 = 16 << 20;
 const WINDOW_BYTES: usize = 1 << 20;
 /// A block is never larger in practice; one that claims to be is left to HDF5.
 const LARGEST_BLOCK: u64 = 64 << 20;
+/// Texts of a column that are longer in all are left to the library, and refused before it reads them.
+const MOST_TEXT_BYTES: usize = 2 << 30;
+/// Most blocks are of this size, the library's smallest.
+const USUAL_BLOCK: usize = 4096;
 
 /// Refuses a file one of whose blocks, as far as they are searched for, would never end.
 ///
@@ -36,8 +46,7 @@ pub(super) fn check_file(path: &Path) -> Result<()> {
         if read == 0 {
             return Ok(());
         }
-        let found = filled.windows(SIGNATURE.len()).enumerate().filter(|(_, bytes)| bytes == SIGNATURE);
-        for (at, _) in found {
+        for at in find_all(filled, SIGNATURE) {
             check_block(&mut block_file, start + at as u64, path)?;
         }
         // A signature may lie across two windows.
@@ -61,6 +70,59 @@ pub(super) fn check_block(file: &mut File, address: u64, path: &Path) -> Result<
     let Some(size) = size_of(&block).filter(|size| *size <= LARGEST_BLOCK) else { return Ok(()) };
     let read = file.take(size - HEAD_BYTES as u64).read_to_end(&mut block);
     if read.is_ok() && never_ends(&block) { Err(refused(path, address)) } else { Ok(()) }
+}
+
+/// The texts of a one-dimensional dataset, read past the library, which takes several times as long; `None` where it
+/// must read them: the references lie in an unknown way, or something does not hold together.
+///
+/// # Errors
+/// [`Error::Cancelled`].
+pub(super) fn texts(stored: &Stored, watch: &Watch) -> Result<Option<Vec<String>>> {
+    // What the references are made of does not matter, only their width.
+    let references = Chunks::of_items(stored, Number::U8, REFERENCE_BYTES);
+    let Some((references, file)) = references.zip(File::open(stored.store().path()).ok()) else {
+        return Ok(None);
+    };
+    let mut file = file;
+    let mut read = |address: u64, block: &mut Vec<u8>| read_block(&mut file, address, block).is_some();
+    let mut blocks = Blocks::new(MOST_TEXT_BYTES);
+    let mut texts = Vec::with_capacity(stored.len().min(1 << 24));
+    for i in 0..references.n_chunks() {
+        watch.check()?;
+        let added = references.with_handle(|handle| {
+            let bytes = references.bytes(i, handle).ok()?;
+            blocks.texts(bytes, &mut read, &mut texts)
+        });
+        if added.is_none() {
+            return Ok(None);
+        }
+    }
+    // Files differ in what they count addresses from, and in how wide these are.
+    let n = stored.len();
+    let agree = texts.len() == n
+        && [0, n / 2, n.saturating_sub(1)].iter().all(|row| texts.get(*row) == stored.text_at(*row).as_ref());
+    Ok(agree.then_some(texts))
+}
+
+/// Fills `block` with that at `address`.
+fn read_block(file: &mut File, address: u64, block: &mut Vec<u8>) -> Option<()> {
+    block.resize(USUAL_BLOCK, 0);
+    file.seek(SeekFrom::Start(address)).ok()?;
+    let mut filled = 0;
+    while filled < block.len() {
+        match file.read(block.get_mut(filled..)?).ok()? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    block.truncate(filled);
+    let size = size_of(block).filter(|size| *size <= LARGEST_BLOCK)? as usize;
+    if size > filled {
+        block.resize(size, 0);
+        file.read_exact(block.get_mut(filled..)?).ok()?;
+    }
+    block.truncate(size);
+    (!never_ends(block)).then_some(())
 }
 
 /// The size that a block says it has; `None` for what is no block.

@@ -22,20 +22,11 @@ pub(super) fn check_is_hdf5(path: &Path) -> Result<()> {
     let failed = |e| Error::io("open the cell file", path, e);
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
-        let zarr = [".zgroup", ".zattrs", "zarr.json"].iter().any(|name| path.join(name).exists());
-        return Err(if zarr {
-            refuse(
-                path,
-                "a zarr folder",
-                "Convert it: anndata.read_zarr(\"in.zarr\").write_h5ad(\"out.h5ad\").",
-            )
-        } else {
-            refuse(
-                path,
-                "a folder",
-                "Choose the .h5ad file inside it, or a folder with matrix.mtx, barcodes.tsv and features.tsv.",
-            )
-        });
+        return Err(refuse(
+            path,
+            "a folder",
+            "Choose the .h5ad file inside it, a Zarr folder, or a folder with matrix.mtx, barcodes.tsv and features.tsv.",
+        ));
     }
     let mut file = File::open(path).map_err(failed)?;
     let mut head = Vec::new();
@@ -143,7 +134,10 @@ pub(super) fn check_is_anndata(store: &Store) -> Result<()> {
         let names: Vec<&str> = members.iter().take(5).map(String::as_str).collect();
         let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
         (
-            format!("an HDF5 file that is not AnnData (it holds {names})"),
+            format!(
+                "{} that is not AnnData (it holds {names})",
+                if store.is_zarr() { "a Zarr folder" } else { "an HDF5 file" }
+            ),
             "Choose an .h5ad file, as written by scanpy or anndata.",
         )
     };

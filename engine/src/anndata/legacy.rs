@@ -93,8 +93,9 @@ fn fields(table: &Stored) -> Result<Vec<(String, TypeDescriptor)>> {
 /// One field of every record.
 fn read_field(table: &Stored, name: &str, ty: &TypeDescriptor) -> Result<Values> {
     let store = table.store();
+    let dataset = table.hdf5()?;
     let failed = |e: hdf5::Error| store.failed(&format!("{}/{name}", table.element), &e);
-    let packed = |ty: &TypeDescriptor| packed::read_packed_field(&table.dataset, name, ty).map_err(failed);
+    let packed = |ty: &TypeDescriptor| packed::read_packed_field(dataset, name, ty).map_err(failed);
     let integers = || -> Result<Vec<i64>> {
         let bytes = packed(&TypeDescriptor::Integer(IntSize::U8))?;
         Ok(words(&bytes).map(i64::from_ne_bytes).collect())
@@ -123,7 +124,7 @@ fn read_field(table: &Stored, name: &str, ty: &TypeDescriptor) -> Result<Values>
         }
         TypeDescriptor::VarLenAscii | TypeDescriptor::VarLenUnicode => {
             let unicode = *ty == TypeDescriptor::VarLenUnicode;
-            let texts = packed::read_text_field(&table.dataset, name, unicode).map_err(failed)?;
+            let texts = packed::read_text_field(dataset, name, unicode).map_err(failed)?;
             Values::Text(texts.iter().map(|bytes| Some(text_of(bytes))).collect())
         }
         other => {
@@ -167,7 +168,7 @@ pub(super) fn read_obsm_field(table: &Stored, name: &str, cols: usize) -> Result
         Some(TypeDescriptor::FixedArray(..)) => TypeDescriptor::FixedArray(Box::new(single), cols),
         _ => single,
     };
-    let bytes = packed::read_packed_field(&table.dataset, name, &ty)
+    let bytes = packed::read_packed_field(table.hdf5()?, name, &ty)
         .map_err(|e| table.store().failed(&format!("{}/{name}", table.element), &e))?;
     let values: Vec<f32> =
         bytes.chunks_exact(4).filter_map(|word| word.try_into().ok()).map(f32::from_ne_bytes).collect();

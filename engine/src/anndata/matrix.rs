@@ -348,7 +348,7 @@ impl Matrix {
     }
 
     fn dense_column(&self, stored: &Stored, column: usize, watch: &Watch) -> Result<Vec<f32>> {
-        let chunk_rows = stored.dataset.chunk().and_then(|chunk| chunk.first().copied()).unwrap_or(1).max(1);
+        let chunk_rows = stored.chunk_rows().unwrap_or(1).max(1);
         let step = chunk_rows * DENSE_COLUMN_ROWS.div_ceil(chunk_rows);
         let mut values = Vec::with_capacity(self.n_rows);
         for start in (0..self.n_rows).step_by(step) {

@@ -32,7 +32,6 @@ mod foreign;
 mod frame;
 mod gene_cache;
 mod gene_names;
-mod gene_runs;
 mod header;
 mod heaps;
 mod identify;
@@ -44,12 +43,15 @@ mod packed;
 mod rows;
 mod scan;
 mod store;
+mod stored;
+mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text_claims;
 mod verify;
 mod write;
 mod write_back;
+mod zarr;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -60,7 +62,7 @@ pub use cache_folder::{CacheEntry, CacheFolder};
 pub use choose::{MatrixChoice, Scale};
 pub use colours::parse_colour;
 pub use encode::TextWriter;
-pub use frame::{Column, Frame, LabelCodes, Values};
+pub use frame::{Column, Frame, LabelCodes, SharedFrame, Values};
 pub use gene_cache::{CacheKey, GeneCache};
 pub use gene_names::symbol_column;
 pub use matrix::{Layout, Matrix};
@@ -77,6 +79,7 @@ use crate::{Error, Result};
 use foreign::Foreign;
 use header::Header;
 use store::{Kind, Store};
+use zarr::Zarr;
 
 /// Rows that may be numbered when a file names none.
 const MOST_NUMBERED: usize = 20_000_000;
@@ -138,7 +141,7 @@ pub struct AnnData {
     store: Store,
     /// How the file lies, where it is no AnnData.
     foreign: Option<Foreign>,
-    obs: Frame,
+    obs: SharedFrame,
     var: Frame,
     raw_var: Option<Frame>,
     matrices: Vec<MatrixKey>,
@@ -159,6 +162,10 @@ impl AnnData {
     /// [`Error::Io`] when the file cannot be read; [`Error::AnnData`] when it is no AnnData file (with what it is
     /// instead) or has no cells to speak of; [`Error::Cancelled`].
     pub fn open(path: &Path, watch: &Watch) -> Result<Self> {
+        if let Some(zarr) = Zarr::find(path)? {
+            let store = Store::of_zarr(zarr, path);
+            return Self::open_store(store, write_back::stamp(path), watch);
+        }
         let Some(parts) = mtx::find(path)? else { return Self::open_file(path, None, watch) };
         let unpacked = mtx::convert(&parts, watch)?;
         let mut data = Self::open_file(&unpacked, Some(path), watch)?;
@@ -172,12 +179,16 @@ impl AnnData {
         identify::check_is_hdf5(path)?;
         heaps::check_file(path)?;
         let file = store::open_file(path).map_err(|e| identify::cannot_open(path, &e))?;
-        let mut findings = Vec::new();
         let store = Store::new(file, path);
         let store = match shown {
             Some(shown) => store.shown_as(shown),
             None => store,
         };
+        Self::open_store(store, stamp, watch)
+    }
+
+    fn open_store(store: Store, stamp: Option<write_back::Stamp>, watch: &Watch) -> Result<Self> {
+        let mut findings = Vec::new();
         let (store, foreign) = foreign::recognise(store, &mut findings)?;
 
         watch.step("Reading cells", 0, None)?;
@@ -214,7 +225,7 @@ impl AnnData {
                 findings
                     .push(Note { element: element.into(), message: format!("The file holds no {what}.") });
             }
-            let repeated = frame.len() - frame.index.iter().collect::<HashSet<_>>().len();
+            let repeated = unpack::texts::n_repeated(&frame.index);
             if repeated > 0 {
                 findings.push(Note {
                     element: format!("{element}/{}", frame.index_name),
@@ -228,7 +239,7 @@ impl AnnData {
         let mut data = Self {
             store,
             foreign,
-            obs,
+            obs: obs.into(),
             var,
             raw_var,
             matrices: Vec::new(),
@@ -260,6 +271,11 @@ impl AnnData {
     /// Cell names and annotations.
     pub fn obs(&self) -> &Frame {
         &self.obs
+    }
+
+    /// The same, to be kept without being copied.
+    pub fn shared_obs(&self) -> SharedFrame {
+        self.obs.clone()
     }
 
     /// Gene names and annotations of the columns of a matrix: `raw/X` has its own.

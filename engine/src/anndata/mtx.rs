@@ -35,11 +35,14 @@ pub(super) struct Parts {
     features: PathBuf,
 }
 
-/// The files behind a path that is opened as one: those of a 10x folder, or the file itself.
+/// The files behind a path that is opened as one: those of a 10x or Zarr folder, or the file itself.
 ///
 /// # Errors
 /// [`Error::AnnData`] where a 10x folder lacks a part.
 pub fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
+    if let Some(files) = super::zarr::files_of(path)? {
+        return Ok(files);
+    }
     Ok(match find(path)? {
         Some(parts) => vec![parts.matrix, parts.barcodes, parts.features],
         None => vec![path.to_path_buf()],

@@ -3,14 +3,17 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use unpack::entries::{find_one, find_several, finite_sum};
 
 use super::chunks::{Chunks, Handle};
 use super::compressed::{BLOCK_ENTRIES, Compressed};
 use crate::Result;
 use crate::progress::Watch;
 
-/// Entries between two looks at the stop flag: some 20 ms of work for each core.
-const WINDOW_ENTRIES: usize = 1 << 22;
+/// Entries of a block, the work of one core at a time: some milliseconds, and a cache holds it.
+const TASK_ENTRIES: usize = 1 << 17;
+/// Blocks for each core between two looks at the stop flag: some 20 ms of work.
+const TASKS_PER_CORE: usize = 16;
 
 /// What a pass has gathered.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,7 +31,7 @@ pub struct Gathered {
 /// after each window.
 ///
 /// # Memory
-/// The result, a chunk of each kind for each core, 16 bytes for every hit in a window, and with sums 16 MB more.
+/// The result, some chunks of each kind for each core, and 12 bytes for every hit in a window.
 pub(super) fn pass(
     matrix: &Compressed,
     (data, indices): (&Chunks, &Chunks),
@@ -50,68 +53,127 @@ pub(super) fn pass(
     };
     let wanted = Wanted::of(minors, matrix.n_minor());
     let total = matrix.n_entries() as usize;
-    let mut next = 0;
-    while next < indices.n_chunks() && indices.range(next).start < total {
-        let start = indices.range(next).start;
+    // A block ends where chunks do, so that none is unpacked twice.
+    let longest = data.chunk_len().max(indices.chunk_len());
+    let block = longest.saturating_mul((TASK_ENTRIES / longest).max(1));
+    let window = block.saturating_mul(TASKS_PER_CORE * rayon::current_num_threads());
+    for start in (0..total).step_by(window) {
         watch.step(what, start as u64, Some(total as u64))?;
-        let mut last = next + 1;
-        while last < indices.n_chunks() && indices.range(last).start < (start + WINDOW_ENTRIES).min(total) {
-            last += 1;
-        }
-        let end = indices.range(last - 1).end.min(total);
-        let hits =
-            if minors.is_empty() { Vec::new() } else { hits(matrix, indices, next..last, &wanted, total)? };
-        let values = match &mut gathered.totals {
-            Some(totals) => {
-                let window = gathered_values(data, &(start..end), watch)?;
-                add_to_sums(matrix, start, &window, totals);
-                hits.iter().map(|(at, _)| window.get(at - start).copied().unwrap_or(f32::NAN)).collect()
+        let end = total.min(start.saturating_add(window));
+        let blocks: Vec<Range<usize>> =
+            (start..end).step_by(block).map(|first| first..end.min(first.saturating_add(block))).collect();
+        let found: Result<Vec<Found>> = blocks
+            .into_par_iter()
+            .map_init(Scratch::default, |scratch, range| {
+                watch.check()?;
+                data.with_handle(|values_from| {
+                    indices.with_handle(|places_from| {
+                        let from = (values_from, places_from);
+                        look_through(matrix, (data, indices), from, &wanted, with_totals, range, scratch)
+                    })
+                })
+            })
+            .collect();
+        for found in found? {
+            for (major, slot, value) in found.hits {
+                let column = gathered.columns.get_mut(slot as usize);
+                if let Some(sum) = column.and_then(|column| column.get_mut(major as usize)) {
+                    *sum += value;
+                }
             }
-            None => values(data, &hits)?,
-        };
-        for ((at, slot), value) in hits.into_iter().zip(values) {
-            let column = gathered.columns.get_mut(slot as usize);
-            if let Some(sum) = column.and_then(|column| column.get_mut(matrix.major_of(at))) {
-                *sum += value;
+            let totals = gathered.totals.as_mut().and_then(|totals| totals.get_mut(found.first_major..));
+            for (total, sum) in totals.unwrap_or_default().iter_mut().zip(found.sums) {
+                *total += sum;
             }
         }
         gathered.rows_done = if end >= total { n_majors } else { matrix.major_of(end) };
         if end < total {
             so_far(&gathered)?;
         }
-        next = last;
     }
+    data.rest();
+    indices.rest();
     gathered.rows_done = n_majors;
     Ok(gathered)
 }
 
-fn gathered_values(data: &Chunks, range: &Range<usize>, watch: &Watch) -> Result<Vec<f32>> {
-    gathered(data, range, watch, Chunks::floats)
+/// Buffers of one core.
+#[derive(Default)]
+struct Scratch {
+    places: Vec<u32>,
+    values: Vec<f32>,
+    at: Vec<(u32, u32)>,
 }
 
-/// Adds the entries that begin at `start` to the sums of their majors.
-fn add_to_sums(matrix: &Compressed, start: usize, values: &[f32], totals: &mut [f64]) {
-    let end = start + values.len();
-    let mut major = matrix.major_of(start);
-    while let Some(total) = totals.get_mut(major) {
-        let span = matrix.span(major);
-        if span.start >= end {
-            return;
+/// What a block holds of what is wanted.
+struct Found {
+    /// Major, place among the minors wanted, value.
+    hits: Vec<(u32, u32, f32)>,
+    /// The sums of the block's entries by major, from `first_major` on.
+    first_major: usize,
+    sums: Vec<f64>,
+}
+
+/// Searches the entries `range`.
+fn look_through(
+    matrix: &Compressed,
+    (data, indices): (&Chunks, &Chunks),
+    (values_from, places_from): (&mut Handle, &mut Handle),
+    wanted: &Wanted,
+    with_sums: bool,
+    range: Range<usize>,
+    scratch: &mut Scratch,
+) -> Result<Found> {
+    let Scratch { places, values, at } = scratch;
+    at.clear();
+    if !matches!(wanted, Wanted::Nothing) {
+        places.resize(range.len(), 0);
+        indices.each_in(&range, |chunk, skip, room| {
+            indices.places(chunk, skip, places.get_mut(room).unwrap_or_default(), places_from)
+        })?;
+        let largest = match wanted {
+            Wanted::Nothing => 0,
+            Wanted::One(minor) => find_one(places, *minor, at),
+            Wanted::Several(slots) => find_several(places, slots, at),
+        };
+        if largest as usize >= matrix.n_minor() {
+            let bad = places.iter().position(|i| *i as usize >= matrix.n_minor()).unwrap_or(0);
+            return Err(matrix.bad_index(range.start + bad));
         }
-        let here = span.start.max(start) - start..span.end.min(end).max(start) - start;
-        *total += values
-            .get(here)
-            .unwrap_or_default()
-            .iter()
-            .filter(|v| v.is_finite())
-            .map(|v| f64::from(*v))
-            .sum::<f64>();
+    }
+    values.resize(range.len(), 0.0);
+    data.each_in(&range, |chunk, skip, room| {
+        // Values of which none is asked for stay packed.
+        let hit = at.partition_point(|(at, _)| (*at as usize) < room.start);
+        if !with_sums && at.get(hit).is_none_or(|(at, _)| *at as usize >= room.end) {
+            return Ok(());
+        }
+        data.floats(chunk, skip, values.get_mut(room).unwrap_or_default(), values_from)
+    })?;
+    let first_major = matrix.major_of(range.start);
+    let mut hits = Vec::with_capacity(at.len());
+    let mut major = first_major;
+    for (at, slot) in at.iter() {
+        let at = *at as usize;
+        while matrix.span(major).end <= range.start + at && major + 1 < matrix.n_majors() {
+            major += 1;
+        }
+        hits.push((major as u32, *slot, values.get(at).copied().unwrap_or(f32::NAN)));
+    }
+    let mut sums = Vec::new();
+    let mut major = first_major;
+    while with_sums && major < matrix.n_majors() && matrix.span(major).start < range.end {
+        let span = matrix.span(major);
+        let here = span.start.max(range.start) - range.start..span.end.min(range.end) - range.start;
+        sums.push(finite_sum(values.get(here).unwrap_or_default()));
         major += 1;
     }
+    Ok(Found { hits, first_major, sums })
 }
 
 /// The minors looked for.
 enum Wanted {
+    Nothing,
     One(u32),
     /// Of each minor its place among those wanted, or `u32::MAX`.
     Several(Vec<u32>),
@@ -119,8 +181,10 @@ enum Wanted {
 
 impl Wanted {
     fn of(minors: &[u32], n_minor: usize) -> Self {
-        if let [minor] = minors {
-            return Self::One(*minor);
+        match minors {
+            [] => return Self::Nothing,
+            [minor] => return Self::One(*minor),
+            _ => {}
         }
         let mut slots = vec![u32::MAX; n_minor];
         for (slot, minor) in (0u32..).zip(minors) {
@@ -130,119 +194,51 @@ impl Wanted {
         }
         Self::Several(slots)
     }
-
-    /// The place of `minor` among those wanted.
-    fn slot(&self, minor: u32) -> Option<u32> {
-        match self {
-            Self::One(one) => (minor == *one).then_some(0),
-            Self::Several(slots) => slots.get(minor as usize).copied().filter(|slot| *slot != u32::MAX),
-        }
-    }
 }
 
-/// The entries of the wanted minors in these chunks of indices, rising, each with the place of its minor.
-fn hits(
-    matrix: &Compressed,
-    indices: &Chunks,
-    chunks: Range<usize>,
-    wanted: &Wanted,
-    total: usize,
-) -> Result<Vec<(usize, u32)>> {
-    let found: Result<Vec<Vec<(usize, u32)>>> = chunks
-        .into_par_iter()
-        .map_init(Handle::default, |handle, chunk| {
-            let start = indices.range(chunk).start;
-            let mut found = Vec::new();
-            let mut largest = 0;
-            // What lies behind the last row belongs to none.
-            for (at, index) in (start..total).zip(indices.places(chunk, handle)?) {
-                largest = largest.max(index);
-                if let Some(slot) = wanted.slot(index) {
-                    found.push((at, slot));
-                }
-            }
-            if largest as usize >= matrix.n_minor() {
-                let places = indices.places(chunk, handle)?;
-                let bad = places.iter().position(|i| *i as usize >= matrix.n_minor()).unwrap_or(0);
-                return Err(matrix.bad_index(start + bad));
-            }
-            Ok(found)
-        })
-        .collect();
-    Ok(found?.concat())
-}
-
-/// The values of the entries `hits`, which rise.
-fn values(data: &Chunks, hits: &[(usize, u32)]) -> Result<Vec<f32>> {
-    let (Some((first, _)), Some((last, _))) = (hits.first(), hits.last()) else { return Ok(Vec::new()) };
-    let found: Result<Vec<Vec<f32>>> = data
-        .holding(&(*first..last + 1))
-        .into_par_iter()
-        .map_init(Handle::default, |handle, chunk| {
-            let range = data.range(chunk);
-            let before = |place: usize| hits.partition_point(|(at, _)| *at < place);
-            let Some(here) = hits.get(before(range.start)..before(range.end)).filter(|here| !here.is_empty())
-            else {
-                return Ok(Vec::new());
-            };
-            let values = data.floats(chunk, handle)?;
-            Ok(here.iter().map(|(at, _)| values.get(at - range.start).copied().unwrap_or(f32::NAN)).collect())
-        })
-        .collect();
-    Ok(found?.concat())
-}
-
-/// The indices and values of the entries `range`, unpacked on all cores where the file allows it. Every index lies
+/// The indices and values of the entries `range`, read by the calling thread into these buffers. Every index lies
 /// within the matrix.
 pub(super) fn entries(
     matrix: &Compressed,
     range: Range<usize>,
+    places: &mut Vec<u32>,
+    values: &mut Vec<f32>,
     watch: &Watch,
-) -> Result<(Vec<u32>, Vec<f32>)> {
+) -> Result<()> {
     let Some((data, indices)) = matrix.chunks() else {
-        let (mut places, mut values) = (Vec::with_capacity(range.len()), Vec::with_capacity(range.len()));
+        places.clear();
+        values.clear();
         for start in range.clone().step_by(BLOCK_ENTRIES) {
             watch.check()?;
             let end = range.end.min(start + BLOCK_ENTRIES);
             places.extend(matrix.indices(start..end)?);
             values.extend(matrix.values(start..end)?);
         }
-        return Ok((places, values));
+        return Ok(());
     };
-    let places = gathered(indices, &range, watch, Chunks::places)?;
-    if let Some(bad) = places.par_iter().position_first(|i| *i as usize >= matrix.n_minor()) {
-        return Err(matrix.bad_index(range.start + bad));
-    }
-    Ok((places, gathered(data, &range, watch, Chunks::floats)?))
-}
-
-/// What `read` makes of the values `range`.
-fn gathered<T: Copy + Default + Send + Sync>(
-    chunks: &Chunks,
-    range: &Range<usize>,
-    watch: &Watch,
-    read: impl Fn(&Chunks, usize, &mut Handle) -> Result<Vec<T>> + Sync,
-) -> Result<Vec<T>> {
-    let mut all = vec![T::default(); range.len()];
-    // The room of each chunk within the range.
-    let mut rest = all.as_mut_slice();
-    let mut rooms = Vec::new();
-    for chunk in chunks.holding(range) {
-        let whole = chunks.range(chunk);
-        let here = whole.start.max(range.start)..whole.end.min(range.end);
-        let (room, behind) = rest.split_at_mut(here.len().min(rest.len()));
-        rest = behind;
-        rooms.push((chunk, here.start - whole.start, room));
-    }
-    rooms.into_par_iter().try_for_each_init(Handle::default, |handle, (chunk, skip, room)| {
-        watch.check()?;
-        let values = read(chunks, chunk, handle)?;
-        for (place, value) in room.iter_mut().zip(values.iter().skip(skip)) {
-            *place = *value;
-        }
-        Ok(())
+    places.resize(range.len(), 0);
+    values.resize(range.len(), 0.0);
+    indices.with_handle(|handle| {
+        indices.each_in(&range, |chunk, skip, room| {
+            watch.check()?;
+            let room = places.get_mut(room).unwrap_or_default();
+            indices.places(chunk, skip, room, handle)?;
+            match room.iter().position(|i| *i as usize >= matrix.n_minor()) {
+                Some(_) => {
+                    let before = range.start;
+                    let bad = places.iter().position(|i| *i as usize >= matrix.n_minor()).unwrap_or(0);
+                    Err(matrix.bad_index(before + bad))
+                }
+                None => Ok(()),
+            }
+        })
     })?;
-    Ok(all)
+    data.with_handle(|handle| {
+        data.each_in(&range, |chunk, skip, room| {
+            watch.check()?;
+            data.floats(chunk, skip, values.get_mut(room).unwrap_or_default(), handle)
+        })
+    })
 }
 
 #[cfg(test)]

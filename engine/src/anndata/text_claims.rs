@@ -13,6 +13,8 @@ use crate::{Error, Result};
 /// A length (4 bytes), the address of a heap (8) and a place in it (4): HDF5 file format specification, section
 /// VIII.C, with the usual 8-byte addresses.
 const REFERENCE_BYTES: usize = 16;
+/// One column must never fill the memory.
+const MOST_TEXT_BYTES: u64 = 2 << 30;
 const REFERENCES_AT_A_TIME: usize = 1 << 12;
 
 /// Refuses a contiguous dataset of texts one of which claims more bytes than the file has. Datasets in chunks are not
@@ -20,8 +22,9 @@ const REFERENCES_AT_A_TIME: usize = 1 << 12;
 pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
     let path = stored.store().path();
     let failed = |e| Error::io("read the cell file", path, e);
-    let (false, Some(offset)) = (stored.dataset.is_chunked(), stored.dataset.offset()) else { return Ok(()) };
-    if stored.dataset.storage_size() != stored.len() as u64 * REFERENCE_BYTES as u64 {
+    let Ok(dataset) = stored.hdf5() else { return Ok(()) };
+    let (false, Some(offset)) = (dataset.is_chunked(), dataset.offset()) else { return Ok(()) };
+    if dataset.storage_size() != stored.len() as u64 * REFERENCE_BYTES as u64 {
         return Ok(());
     }
     let mut file = File::open(path).map_err(failed)?;
@@ -34,6 +37,7 @@ pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     let mut heap = File::open(path).map_err(failed)?;
     let mut last = 0;
+    let mut total = 0u64;
     let mut file = BufReader::new(file);
     let mut block = vec![0; REFERENCE_BYTES * REFERENCES_AT_A_TIME];
     for start in (0..stored.len()).step_by(REFERENCES_AT_A_TIME) {
@@ -53,6 +57,15 @@ pub(super) fn check(stored: &Stored, watch: &Watch) -> Result<()> {
         }
         let lengths = block.chunks_exact(REFERENCE_BYTES).filter_map(|r| r.first_chunk::<4>());
         for (row, length) in (start..).zip(lengths.map(|bytes| u32::from_le_bytes(*bytes))) {
+            total += u64::from(length);
+            if total > MOST_TEXT_BYTES {
+                return Err(stored.store().problem(
+                    &stored.element,
+                    format!("more than {} GiB of text in its first {} rows", MOST_TEXT_BYTES >> 30, row + 1),
+                    "at most 2 GiB of text in a column",
+                    "The file is damaged or was made to mislead: get it again from its source.",
+                ));
+            }
             if u64::from(length) > file_bytes {
                 return Err(stored.store().problem(
                     &stored.element,

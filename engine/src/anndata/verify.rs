@@ -189,24 +189,25 @@ impl Pair<'_> {
     /// In what a dataset differs.
     fn of_dataset(&mut self, element: &str) -> Result<Option<String>> {
         let (before, after) = (self.before.dataset(element)?, self.after.dataset(element)?);
-        let types = before.dataset.dtype().ok().zip(after.dataset.dtype().ok());
+        let (before_in, after_in) = (before.hdf5()?, after.hdf5()?);
+        let types = before_in.dtype().ok().zip(after_in.dtype().ok());
         if before.shape != after.shape || types.is_some_and(|(a, b)| a != b) {
             return Ok(Some("another shape or type".to_owned()));
         }
-        let places = |stored: &super::store::Stored| {
+        let places = |dataset: &hdf5::Dataset| {
             let mut places = Vec::new();
-            if stored.dataset.is_chunked() {
+            if dataset.is_chunked() {
                 // An error leaves the list short on one side, or on both alike.
-                let _ = stored.dataset.chunks_visit(|chunk| {
+                let _ = dataset.chunks_visit(|chunk| {
                     places.push((chunk.addr, chunk.size));
                     0
                 });
-            } else if let Some(start) = stored.dataset.offset() {
-                places.push((start, stored.dataset.storage_size()));
+            } else if let Some(start) = dataset.offset() {
+                places.push((start, dataset.storage_size()));
             }
             places
         };
-        let places = (places(&before), places(&after));
+        let places = (places(before_in), places(after_in));
         if places.0 != places.1 {
             return Ok(Some("another place in the file".to_owned()));
         }

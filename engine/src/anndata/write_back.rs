@@ -146,6 +146,15 @@ impl AnnData {
     fn obs_layout(&self) -> Result<Layout> {
         let convert = "Save it as today's h5ad first (in Python: anndata.read_h5ad(\"in.h5ad\").write_h5ad(\"out.h5ad\")) \
                        and open that, or write a table (CSV) instead.";
+        if self.store.is_zarr() {
+            return Err(self.refused(
+                "obs",
+                "a Zarr folder",
+                "an .h5ad file, whose obs takes columns",
+                "Convert it first (in Python: anndata.read_zarr(\"in.zarr\").write_h5ad(\"out.h5ad\")) and open that, or \
+                 write a table (CSV) instead.",
+            ));
+        }
         if self.foreign.is_some() {
             return Err(self.refused(
                 "obs",

@@ -139,6 +139,7 @@ fn empty(cell: usize) -> Description {
         well_formed: false,
         n_tokens: 0,
         n_genes_read: 0,
+        n_context_cells: 0,
         duration_secs: 0.0,
         around: None,
     }

@@ -261,6 +261,7 @@ mod tests {
             well_formed: true,
             n_tokens: 9,
             n_genes_read: 800,
+            n_context_cells: 0,
             duration_secs: 0.1,
             around: None,
         };

@@ -82,6 +82,9 @@ pub struct Description {
     pub n_tokens: usize,
     /// Genes that the model read.
     pub n_genes_read: usize,
+    /// Cells all over the data set whose own claims told where its cells come from, before this cell's tissue was judged;
+    /// 0 where the cell was judged by itself.
+    pub n_context_cells: usize,
     /// Wall time of encoding and generating, in seconds (shared out evenly over a batch).
     pub duration_secs: f32,
     /// What the cells around it said of its type, where they were asked.

@@ -61,6 +61,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// The tissues that matter, in words, with their shares; the commonest first.
+    pub fn told(&self) -> Vec<(String, f64)> {
+        let told = self.tissues.iter().filter(|(_, share)| *share >= LEAST_SHARE_TOLD);
+        told.map(|(text, share)| (in_words(text).to_owned(), *share)).collect()
+    }
+
     /// What goes into the provenance of an export.
     pub fn provenance(&self) -> serde_json::Value {
         let tissues: serde_json::Map<String, serde_json::Value> = self
@@ -189,6 +195,13 @@ impl TaughtTexts {
     }
 }
 
+/// The tissue of a text of the grammar, as "bone marrow" of " the bone marrow of".
+fn in_words(text: &str) -> &str {
+    let text = text.trim();
+    let text = text.strip_suffix(" of").unwrap_or(text);
+    text.strip_prefix("the ").unwrap_or(text).trim()
+}
+
 /// The longest of `texts` that `rest` begins with and that `then` follows.
 fn place_of(texts: &[String], rest: &str, then: &str) -> Option<usize> {
     texts
@@ -239,6 +252,7 @@ mod tests {
             well_formed: true,
             n_tokens: 1,
             n_genes_read: 1,
+            n_context_cells: 0,
             duration_secs: 0.0,
             around: None,
         }
@@ -256,6 +270,7 @@ mod tests {
         assert_eq!(context.n_cells, 100);
         assert_eq!(context.tissues[0].0, " the blood of");
         assert!(context.tissues[0].1 > 0.9, "{:?}", context.tissues);
+        assert_eq!(context.told()[0].0, "blood");
     }
 
     #[test]

@@ -67,6 +67,13 @@ enum CellForm {
 /// Cells of a context described at once.
 const CONTEXT_BATCH: usize = 32;
 
+/// A data set that is being looked over. Work that was stopped half way goes on from where it was.
+#[derive(Debug)]
+pub struct LookOver {
+    cells: Vec<(usize, SparseRow)>,
+    alone: Vec<Description>,
+}
+
 /// One cell made ready.
 struct ReadCell {
     cell: usize,
@@ -166,16 +173,17 @@ impl Describer {
     ) -> Result<Description> {
         let started = Instant::now();
         let read = reader.read(cell, row)?;
+        let context = reader.context_for(settings);
         let texts = self.model.generate(
             &[&read.tokens],
             &[cell as u64],
-            reader.leaning(settings),
+            context.map(|context| &context.leaning),
             settings,
             watch,
             &mut |piece| on_text(&piece.text),
         )?;
         let text = texts.into_iter().next().unwrap_or_default();
-        Ok(self.conclude(reader, &read, text, started.elapsed().as_secs_f32()))
+        Ok(self.conclude(reader, &read, text, context, started.elapsed().as_secs_f32()))
     }
 
     /// Describes many cells at once: the same descriptions as one by one, in less time.
@@ -189,13 +197,17 @@ impl Describer {
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
-        self.describe_batch_in(reader, cells, reader.leaning(settings), settings, watch)
+        let context = reader.context_for(settings);
+        self.describe_batch_in(reader, cells, context, context.map(|c| &c.leaning), settings, watch)
     }
 
+    /// [`Describer::describe_batch`] with what is known of the cells beside their genes: what other cells of the data set
+    /// say, and how the texts lean.
     pub(super) fn describe_batch_in(
         &self,
         reader: &CellReader,
         cells: &[(usize, SparseRow)],
+        context: Option<&Context>,
         leaning: Option<&Leaning>,
         settings: &GenerationSettings,
         watch: &Watch,
@@ -206,7 +218,11 @@ impl Describer {
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
         let texts = self.model.generate(&tokens, &streams, leaning, settings, watch, &mut |_| {})?;
         let share = started.elapsed().as_secs_f32() / cells.len().max(1) as f32;
-        Ok(read.iter().zip(texts).map(|(read, text)| self.conclude(reader, read, text, share)).collect())
+        Ok(read
+            .iter()
+            .zip(texts)
+            .map(|(read, text)| self.conclude(reader, read, text, context, share))
+            .collect())
     }
 
     /// Has `reader` judge cells with what those all over its data set, the rows of `matrix`, say together, unless it does
@@ -216,38 +232,55 @@ impl Describer {
     /// # Errors
     /// What reading rows and describing give.
     pub fn look_over(&self, reader: &mut CellReader, matrix: &Matrix, watch: &Watch) -> Result<()> {
-        if reader.context.is_some() || self.taught.is_none() {
-            return Ok(());
+        match self.begin_look_over(reader, matrix, watch)? {
+            Some(mut begun) => self.go_on_looking(reader, &mut begun, CONTEXT_BATCH, watch),
+            None => Ok(()),
+        }
+    }
+
+    /// Chooses and reads the cells from which [`Describer::go_on_looking`] finds what `reader` judges cells with. `None`
+    /// where nothing is to be found: it was, or there are too few cells, or the model does not say what it was taught.
+    ///
+    /// # Errors
+    /// What reading rows gives; [`Error::Cancelled`].
+    pub fn begin_look_over(
+        &self,
+        reader: &CellReader,
+        matrix: &Matrix,
+        watch: &Watch,
+    ) -> Result<Option<LookOver>> {
+        if reader.context.is_some() || self.taught.is_none() || self.model.grammar.is_none() {
+            return Ok(None);
         }
         let n = matrix.n_rows();
         let spread: Vec<usize> = (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)).collect();
         let mut cells = matrix.rows_at(&spread, watch)?;
         cells.retain(|(_, row)| reader.can_read(row));
-        reader.context = self.context(reader, &cells, watch)?;
-        Ok(())
+        Ok((cells.len() >= LEAST_CONTEXT_CELLS).then_some(LookOver { cells, alone: Vec::new() }))
     }
 
-    /// What `cells`, which should lie all over the data set of `reader`, say about each of its cells. `None` where they
-    /// are too few, or the model's bundle does not say how often it was taught what.
-    fn context(
+    /// Describes the cells of `begun`, `at_once` of them at a time, and has `reader` judge cells with what they say
+    /// together. Stopped half way, it can be called again with the same `begun`: at most `at_once` cells are done anew.
+    ///
+    /// # Errors
+    /// As [`Describer::describe_batch`].
+    pub fn go_on_looking(
         &self,
-        reader: &CellReader,
-        cells: &[(usize, SparseRow)],
+        reader: &mut CellReader,
+        begun: &mut LookOver,
+        at_once: usize,
         watch: &Watch,
-    ) -> Result<Option<Context>> {
-        let (Some(taught), Some(grammar)) = (&self.taught, &self.model.grammar) else { return Ok(None) };
-        if cells.len() < LEAST_CONTEXT_CELLS {
-            return Ok(None);
-        }
+    ) -> Result<()> {
+        let (Some(taught), Some(grammar)) = (&self.taught, &self.model.grammar) else { return Ok(()) };
         let settings = GenerationSettings::default();
-        let mut alone = Vec::with_capacity(cells.len());
-        let total = Some(cells.len() as u64);
-        let inner = Watch::new(watch.cancel().clone(), |_| {});
-        for batch in cells.chunks(CONTEXT_BATCH) {
-            watch.step("Looking over the data set", alone.len() as u64, total)?;
-            alone.extend(self.describe_batch_in(reader, batch, None, &settings, &inner)?);
+        let (total, quiet) = (Some(begun.cells.len() as u64), watch.quiet());
+        while let Some(rest) = begun.cells.get(begun.alone.len()..).filter(|rest| !rest.is_empty()) {
+            watch.step("Looking over the data set", begun.alone.len() as u64, total)?;
+            let batch = rest.get(..at_once.max(1)).unwrap_or(rest);
+            begun.alone.extend(self.describe_batch_in(reader, batch, None, None, &settings, &quiet)?);
         }
-        Ok(Some(taught.context(&alone, grammar.grammar())))
+        reader.context = Some(taught.context(&begun.alone, grammar.grammar()));
+        Ok(())
     }
 
     /// The written texts of `cells` as they are, with the scores of their words.
@@ -299,6 +332,7 @@ impl Describer {
         reader: &CellReader,
         read: &ReadCell,
         text: Generated,
+        context: Option<&Context>,
         duration_secs: f32,
     ) -> Description {
         let reading = match &reader.form {
@@ -347,6 +381,7 @@ impl Describer {
             n_tokens: text.tokens.len(),
             text: text.text,
             n_genes_read: read.n_genes_read,
+            n_context_cells: context.map_or(0, |context| context.n_cells),
             duration_secs,
             around: None,
         }
@@ -359,8 +394,8 @@ impl CellReader {
         self.context.as_ref()
     }
 
-    pub(super) fn leaning(&self, settings: &GenerationSettings) -> Option<&Leaning> {
-        self.context.as_ref().filter(|_| !settings.alone).map(|context| &context.leaning)
+    pub(super) fn context_for(&self, settings: &GenerationSettings) -> Option<&Context> {
+        self.context.as_ref().filter(|_| !settings.alone)
     }
 
     /// What the values of the data set are.

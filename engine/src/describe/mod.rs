@@ -16,7 +16,7 @@ pub use crate::model::{GenerationSettings, TextForm};
 pub use calibrate::{Calibration, LabelledCell};
 pub use claims::{Claim, ClaimKind, Description, EvidenceGene};
 pub use context::{Context, Taught};
-pub use describer::{CellReader, Describer, DescriberReport};
+pub use describer::{CellReader, Describer, DescriberReport, LookOver};
 pub use evidence::Signatures;
 pub use surroundings::Surroundings;
 pub use template::{CellFacts, KnownWords, Phrases, stage_of_life};

@@ -74,18 +74,20 @@ impl Describer {
         }
         drop(kept);
         let (total, mut done) = (anew.values().map(Vec::len).sum::<usize>() as u64, 0);
-        let inner = Watch::new(watch.cancel().clone(), |_| {});
+        let quiet = watch.quiet();
         for (cell_type, members) in anew {
             let mut leaning = taught.told_as(cell_type, grammar);
-            if let Some(context) = reader.leaning(settings) {
-                leaning = leaning.with(context);
+            let context = reader.context_for(settings);
+            if let Some(context) = context {
+                leaning = leaning.with(&context.leaning);
             }
             for batch in members.chunks(BATCH) {
                 watch.step("Telling cells as those around them", done, Some(total))?;
                 let numbers: Vec<usize> =
                     batch.iter().filter_map(|(at, _)| cells.get(*at).copied()).collect();
-                let rows = matrix.rows_at(&numbers, &inner)?;
-                let told = self.describe_batch_in(reader, &rows, Some(&leaning), settings, &inner)?;
+                let rows = matrix.rows_at(&numbers, &quiet)?;
+                let told =
+                    self.describe_batch_in(reader, &rows, context, Some(&leaning), settings, &quiet)?;
                 let told = told.into_iter().zip(batch).filter_map(|(description, (at, agreement))| {
                     Some(Arc::new(judged(
                         description,

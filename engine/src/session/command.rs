@@ -55,6 +55,10 @@ pub enum Command {
         /// How to generate.
         settings: GenerationSettings,
     },
+    /// Finds out from cells all over the data set where its cells come from, so that each is judged with that in mind;
+    /// answered by [`super::Event::LookedOver`] where there is something to find. The session sends it to itself where
+    /// [`super::Settings::look_over`] says so; it stands back behind all else, and a description puts it off.
+    LookOver,
     /// Describes many cells in batches; answered by [`super::Event::Annotated`] after each batch.
     Annotate {
         /// Rows of obs, in the order wanted.

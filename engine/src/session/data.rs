@@ -19,6 +19,7 @@ use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow};
 use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, Run, write_copy, write_csv};
 use crate::describe::Description;
 use crate::error::Problem;
+use crate::genes::GeneTable;
 use crate::progress::Watch;
 use crate::{Error, Result, assets};
 
@@ -150,12 +151,14 @@ impl DataWorker {
             }
             Command::ExportCsv { path } => self.export(ctx, &path),
             Command::WriteCopy { path, labels, replace } => self.write_copy(ctx, &path, &labels, replace),
-            Command::Describe { .. } | Command::Annotate { .. } => Err(Error::request(Problem::new(
-                "a description",
-                "the worker that reads files",
-                "the worker that runs the model",
-                "This is a fault of the program. Please report it.",
-            ))),
+            Command::Describe { .. } | Command::Annotate { .. } | Command::LookOver => {
+                Err(Error::request(Problem::new(
+                    "a description",
+                    "the worker that reads files",
+                    "the worker that runs the model",
+                    "This is a fault of the program. Please report it.",
+                )))
+            }
         }
     }
 
@@ -163,6 +166,8 @@ impl DataWorker {
         let name = dataset::short_name(&source);
         ctx.started(format!("Opening {name}"))?;
         let stamp = stamp(&source);
+        // The table of genes is unpacked, once, while the file is read.
+        std::thread::spawn(|| GeneTable::builtin().map(drop));
         let (anndata, sample) = match &source {
             DataSource::File(path) => {
                 trial::try_apart(&self.shared.settings, path, &ctx.watch)?;
@@ -214,6 +219,7 @@ impl DataWorker {
         });
         ctx.emit_done(Event::Opened { job: ctx.id, dataset })?;
         self.shared.order_genes();
+        self.shared.look_over();
         Ok(())
     }
 

@@ -81,7 +81,7 @@ pub(super) fn assemble(
         source,
         name,
         n_obs: anndata.n_obs(),
-        obs: anndata.obs().clone(),
+        obs: anndata.shared_obs(),
         genes: shown_names(table, &resolved, var),
         gene_names_in_file: var.index.clone(),
         ensembl_ids: resolved.ids.iter().map(|id| id.map(|id| table.ensembl_id(id).to_owned())).collect(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::command::{DataSource, JobId};
 use crate::Error;
 use crate::analysis::{Comparison, Quality};
-use crate::anndata::{Frame, MatrixChoice, MatrixKey};
+use crate::anndata::{MatrixChoice, MatrixKey, SharedFrame};
 use crate::annotate::Telling;
 use crate::describe::Description;
 use crate::genes::Species;
@@ -46,7 +46,7 @@ pub struct Dataset {
     /// Cells.
     pub n_obs: usize,
     /// Cell names and the columns of obs.
-    pub obs: Frame,
+    pub obs: SharedFrame,
     /// Genes of the chosen matrix, as shown: the symbol where known, else the file's own name. `[genes]`
     pub genes: Vec<String>,
     /// The file's own names of the same genes, `[genes]`.
@@ -138,6 +138,15 @@ pub struct ModelReport {
     pub device: DeviceReport,
 }
 
+/// What cells all over the data set say of where its cells come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContextReport {
+    /// Cells asked.
+    pub n_cells: usize,
+    /// Tissues, as "bone marrow", with their shares, 0 to 1; the commonest first.
+    pub tissues: Vec<(String, f64)>,
+}
+
 /// One thing that happened. Events of one job come in order and end with exactly one of
 /// [`Event::Finished`], [`Event::Failed`] and [`Event::Stopped`].
 #[derive(Debug)]
@@ -206,6 +215,13 @@ pub enum Event {
         cell: usize,
         /// The next piece.
         text: String,
+    },
+    /// The data set was looked over: from now on the tissue of a cell is judged with what the others say.
+    LookedOver {
+        /// The job.
+        job: JobId,
+        /// What they say.
+        report: Arc<ContextReport>,
     },
     /// A description is complete, with its claims.
     Described {
@@ -288,6 +304,7 @@ impl Event {
             | Self::CellRead { job, .. }
             | Self::ModelLoaded { job, .. }
             | Self::DescriptionText { job, .. }
+            | Self::LookedOver { job, .. }
             | Self::Described { job, .. }
             | Self::Annotated { job, .. }
             | Self::Compared { job, .. }

@@ -61,6 +61,7 @@ pub(super) enum Kind {
     ReadCell,
     OrderGenes,
     Describe,
+    LookOver,
     Annotate,
     Compare,
     ReadQuality,
@@ -81,6 +82,7 @@ impl Kind {
             Command::ReadCell { .. } => Self::ReadCell,
             Command::OrderGenes => Self::OrderGenes,
             Command::Describe { .. } => Self::Describe,
+            Command::LookOver => Self::LookOver,
             Command::Annotate { .. } => Self::Annotate,
             Command::Compare(_) => Self::Compare,
             Command::ReadQuality => Self::ReadQuality,
@@ -94,7 +96,7 @@ impl Kind {
 
     pub(super) fn lane(self) -> Lane {
         match self {
-            Self::Describe | Self::Annotate => Lane::Model,
+            Self::Describe | Self::Annotate | Self::LookOver => Lane::Model,
             Self::ReadCell => Lane::Cell,
             Self::OrderGenes => Lane::Background,
             Self::Compare | Self::ReadQuality | Self::Embed => Lane::Analysis,
@@ -130,7 +132,9 @@ impl Kind {
             Self::Compare => older == Self::Compare,
             Self::ReadQuality => older == Self::ReadQuality,
             Self::Embed => older == Self::Embed,
-            Self::Describe => older == Self::Describe,
+            // Who waits for a description waits for nothing else; the worker goes on looking afterwards.
+            Self::Describe => [Self::Describe, Self::LookOver].contains(&older),
+            Self::Annotate | Self::LookOver => older == Self::LookOver,
             Self::OrderGenes => older == Self::OrderGenes,
             _ => false,
         }
@@ -321,7 +325,7 @@ impl Hub {
         lock(&self.registry)
             .live
             .values()
-            .any(|e| e.running && !matches!(e.kind, Kind::OrderGenes | Kind::Annotate))
+            .any(|e| e.running && !matches!(e.kind, Kind::OrderGenes | Kind::LookOver | Kind::Annotate))
     }
 
     /// Marks a job as running; `false` where it was stopped while it waited.

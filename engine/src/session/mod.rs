@@ -11,7 +11,7 @@
 //! | cell | [`Command::ReadCell`] |
 //! | analysis | [`Command::Compare`], [`Command::ReadQuality`], [`Command::Embed`] |
 //! | background | [`Command::OrderGenes`] |
-//! | model | [`Command::Describe`], [`Command::Annotate`] |
+//! | model | [`Command::Describe`], [`Command::Annotate`], [`Command::LookOver`] |
 //!
 //! Each worker takes its commands in the order sent; a description asked for during an annotate job is slipped in
 //! between two batches. A command always speaks of the data set of the last [`Command::Open`] or
@@ -51,6 +51,8 @@ mod tests;
 #[cfg(test)]
 mod tests_of_analysis;
 #[cfg(test)]
+mod tests_of_context;
+#[cfg(test)]
 mod tests_of_genes;
 #[cfg(test)]
 mod tests_on_data;
@@ -60,8 +62,8 @@ pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
 pub use doctor::{Examined, ExaminedMatrix, examine};
 pub use event::{
-    Annotations, CellRecord, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour, ModelReport,
-    TopGene,
+    Annotations, CellRecord, ContextReport, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour,
+    ModelReport, TopGene,
 };
 pub use run::{Session, Settings};
 pub use trial::try_file;

@@ -3,18 +3,31 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
 use super::command::Command;
 use super::data::OpenData;
-use super::event::{DeviceReport, Event, ModelReport};
+use super::event::{ContextReport, DeviceReport, Event, ModelReport};
 use super::jobs::{Job, JobContext};
 use super::run::Shared;
+use crate::anndata::Matrix;
 use crate::annotate::{Annotation, Batches, Run, Telling, annotate_cells};
-use crate::describe::{CellReader, Describer, Description, GenerationSettings};
+use crate::describe::{CellReader, Describer, Description, GenerationSettings, LookOver};
 use crate::error::Problem;
+use crate::progress::Watch;
 use crate::{Error, Result};
+
+/// How long nothing was asked of the model before a data set is looked over: opening and one click after another come
+/// first.
+const QUIET_BEFORE_LOOKING: Duration = Duration::from_millis(1500);
+/// How long work that stands back sleeps before it looks again.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Cells looked over at once in the background: few, since a description that comes in between throws them away.
+const LOOKED_OVER_AT_ONCE: usize = 8;
+/// The same where someone waits for it.
+const LOOKED_OVER_AT_ONCE_IN_FRONT: usize = 32;
 
 /// What the model worker keeps from job to job.
 pub(super) struct ModelWorker {
@@ -27,7 +40,11 @@ pub(super) struct ModelWorker {
 #[derive(Default)]
 struct Loaded {
     describer: Option<Describer>,
-    reader: Option<(Weak<OpenData>, CellReader)>,
+    reader: Option<(Weak<Matrix>, CellReader)>,
+    /// The data set that is being looked over.
+    looking: Option<(Weak<Matrix>, LookOver)>,
+    /// The data set that is not to be looked over: the user stopped it, or there is nothing to find.
+    left_alone: Option<Weak<Matrix>>,
 }
 
 /// The jobs to come. One that was taken from the channel too early waits in front.
@@ -55,6 +72,10 @@ impl Queue {
         self.put_back.borrow_mut().push_back(job);
         None
     }
+
+    fn is_empty(&self) -> bool {
+        self.put_back.borrow().is_empty() && self.jobs.is_empty()
+    }
 }
 
 /// All that describing a cell takes, ready.
@@ -74,9 +95,13 @@ impl ModelWorker {
     pub(super) fn serve(mut self) {
         let hub = self.shared.hub.clone();
         while let Some(job) = self.queue.next() {
+            let describes = matches!(job.command, Command::Describe { .. });
             if hub.run(job, |ctx, command| self.work(ctx, &command)) {
                 // A panic may have left the model half changed: load it afresh.
                 self.loaded = Loaded::default();
+            }
+            if describes && self.shared.open_data().is_ok_and(|open| self.loaded.is_to_look_over(&open)) {
+                self.shared.look_over();
             }
         }
     }
@@ -95,10 +120,18 @@ impl ModelWorker {
                 ctx.started(format!("Describing {} cells", cells.len()))?;
                 self.loaded.ready(&self.shared, ctx, &open)?;
                 if !settings.alone {
-                    self.loaded.look_over(ctx, &open)?;
+                    self.loaded.look_over(ctx, &open, LOOKED_OVER_AT_ONCE_IN_FRONT, &ctx.watch)?;
                 }
                 let ready = self.loaded.ready(&self.shared, ctx, &open)?;
                 annotate(&self.shared, &self.queue, &ready, ctx, cells, settings)
+            }
+            Command::LookOver => {
+                let done = self.look_over(ctx, &open);
+                // What a description puts off goes on after it; what the user stopped does not.
+                if matches!(done, Err(Error::Cancelled)) && self.queue.is_empty() {
+                    self.loaded.left_alone = Some(Arc::downgrade(&open.matrix));
+                }
+                done
             }
             _ => Err(Error::request(Problem::new(
                 "a command",
@@ -110,6 +143,32 @@ impl ModelWorker {
     }
 }
 
+impl ModelWorker {
+    /// Looks the data set over behind all that the user waits for.
+    fn look_over(&mut self, ctx: &JobContext, open: &Arc<OpenData>) -> Result<()> {
+        let dataset = &open.dataset;
+        // A model of the user's may be large: it is not loaded before it is asked for.
+        let may_load = self.shared.settings.model.is_none() || self.loaded.describer.is_some();
+        if !may_load || dataset.known_genes == 0 || dataset.is_of_another_species() {
+            return Ok(());
+        }
+        if !self.loaded.is_to_look_over(open) {
+            return Ok(());
+        }
+        let hub = self.shared.hub.clone();
+        let watch = ctx.watch.clone().standing_back(move || hub.user_waits(), PAUSE);
+        let asked = Instant::now();
+        while asked.elapsed() < QUIET_BEFORE_LOOKING {
+            watch.check()?;
+            std::thread::sleep(PAUSE);
+        }
+        // A click that comes while the model is loaded waits for it anyway: it must not begin again.
+        self.loaded.ready_with(&self.shared, ctx, open, &Watch::silent())?;
+        ctx.started(format!("Looking over {}", dataset.name))?;
+        self.loaded.look_over(ctx, open, LOOKED_OVER_AT_ONCE, &watch)
+    }
+}
+
 impl Loaded {
     /// Loads the model and brings it together with the data set, as far as that is still to be done.
     fn ready<'a>(
@@ -118,6 +177,17 @@ impl Loaded {
         ctx: &JobContext,
         open: &'a Arc<OpenData>,
     ) -> Result<Ready<'a>> {
+        self.ready_with(shared, ctx, open, &ctx.watch)
+    }
+
+    /// The same, where `loading` watches over loading the model.
+    fn ready_with<'a>(
+        &'a mut self,
+        shared: &Shared,
+        ctx: &JobContext,
+        open: &'a Arc<OpenData>,
+        loading: &Watch,
+    ) -> Result<Ready<'a>> {
         if open.dataset.known_genes == 0 {
             return Err(no_known_gene(open));
         }
@@ -125,12 +195,13 @@ impl Loaded {
             Some(describer) => &*describer,
             empty => {
                 let settings = &shared.settings;
-                let describer = Describer::load(settings.model.as_deref(), settings.device, &ctx.watch)?;
+                let describer = Describer::load(settings.model.as_deref(), settings.device, loading)?;
                 ctx.emit_done(Event::ModelLoaded { job: ctx.id, model: model_report(&describer) })?;
                 &*empty.insert(describer)
             }
         };
-        let this = Arc::downgrade(open);
+        // A map computed on the way leaves the matrix, and all that was found out of it.
+        let this = Arc::downgrade(&open.matrix);
         if self.reader.as_ref().is_none_or(|(of, _)| !of.ptr_eq(&this)) {
             let dataset = &open.dataset;
             let ids = dataset.ensembl_ids.iter().map(Option::as_deref).collect::<Vec<_>>();
@@ -145,12 +216,36 @@ impl Loaded {
 }
 
 impl Loaded {
-    /// Lets the whole data set say what it knows of each of its cells, once.
-    fn look_over(&mut self, ctx: &JobContext, open: &OpenData) -> Result<()> {
-        match (&self.describer, &mut self.reader) {
-            (Some(describer), Some((_, reader))) => describer.look_over(reader, &open.matrix, &ctx.watch),
-            _ => Ok(()),
+    /// Lets the whole data set say what it knows of each of its cells, once. What was done of it before a stop is kept.
+    fn look_over(&mut self, ctx: &JobContext, open: &OpenData, at_once: usize, watch: &Watch) -> Result<()> {
+        let Self { describer: Some(describer), reader: Some((_, reader)), looking, left_alone } = self else {
+            return Ok(());
+        };
+        if reader.context().is_some() {
+            return Ok(());
         }
+        let this = Arc::downgrade(&open.matrix);
+        if looking.as_ref().is_none_or(|(of, _)| !of.ptr_eq(&this)) {
+            let begun = describer.begin_look_over(reader, &open.matrix, watch)?;
+            *looking = begun.map(|begun| (this.clone(), begun));
+        }
+        let Some((_, begun)) = looking else {
+            *left_alone = Some(this);
+            return Ok(());
+        };
+        describer.go_on_looking(reader, begun, at_once, watch)?;
+        *looking = None;
+        let Some(context) = reader.context() else { return Ok(()) };
+        let report = ContextReport { n_cells: context.n_cells, tissues: context.told() };
+        ctx.emit_done(Event::LookedOver { job: ctx.id, report: Arc::new(report) })
+    }
+
+    /// Whether the data set was not yet looked over, and may be.
+    fn is_to_look_over(&self, open: &OpenData) -> bool {
+        let this = Arc::downgrade(&open.matrix);
+        let is_this = |of: &Weak<Matrix>| of.ptr_eq(&this);
+        !self.left_alone.as_ref().is_some_and(is_this)
+            && !self.reader.as_ref().is_some_and(|(of, reader)| is_this(of) && reader.context().is_some())
     }
 }
 

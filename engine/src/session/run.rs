@@ -34,6 +34,9 @@ pub struct Settings {
     /// This program, which is started as `PROGRAM try FILE` to try a file before it is opened here; `None` opens files
     /// untried.
     pub trial: Option<PathBuf>,
+    /// Whether a data set is looked over in the background soon after it was opened, so that a cell asked for later is
+    /// judged with the others in mind. It loads the built-in model; another one only where it is loaded already.
+    pub look_over: bool,
 }
 
 /// What the workers share: the hub and the open data set.
@@ -44,6 +47,8 @@ pub(super) struct Shared {
     settled: Condvar,
     /// The way in to the background worker; none once the session goes away.
     background: Mutex<Option<Sender<Job>>>,
+    /// The way in to the worker of the model, in the same way.
+    model: Mutex<Option<Sender<Job>>>,
 }
 
 #[derive(Default)]
@@ -106,6 +111,15 @@ impl Shared {
         }
     }
 
+    /// Has the open data set looked over, where the settings ask for it.
+    pub(super) fn look_over(&self) {
+        if self.settings.look_over
+            && let Some(queue) = &*lock(&self.model)
+        {
+            self.hub.send(Command::LookOver, queue);
+        }
+    }
+
     fn settle(&self, epoch: u64) {
         let mut data = lock(&self.data);
         data.epoch = data.epoch.max(epoch);
@@ -158,17 +172,18 @@ impl Session {
     pub(super) fn start_with(settings: Settings, events_waiting: usize) -> Result<Self> {
         let (hub, outlet) = Hub::new(events_waiting);
         let (background, background_jobs) = bounded(COMMANDS_WAITING);
+        let (model, model_jobs) = bounded(COMMANDS_WAITING);
         let shared = Arc::new(Shared {
             hub,
             settings,
             data: Mutex::default(),
             settled: Condvar::new(),
             background: Mutex::new(Some(background.clone())),
+            model: Mutex::new(Some(model.clone())),
         });
         let (data, data_jobs) = bounded(COMMANDS_WAITING);
         let (cell, cell_jobs) = bounded(COMMANDS_WAITING);
         let (analysis, analysis_jobs) = bounded(COMMANDS_WAITING);
-        let (model, model_jobs) = bounded(COMMANDS_WAITING);
         // Built before its threads, so that a failed start of one still ends the others.
         let queues = Some(Queues { data, cell, analysis, background, model });
         let mut session = Self { shared: shared.clone(), outlet, queues, threads: Vec::new() };
@@ -250,6 +265,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.queues = None;
         *lock(&self.shared.background) = None;
+        *lock(&self.shared.model) = None;
         self.shared.hub.close();
         for thread in self.threads.drain(..) {
             // A worker catches the panics of its jobs; one that panicked all the same is gone, which is all we want.

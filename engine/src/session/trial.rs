@@ -20,7 +20,8 @@ const POLL: Duration = Duration::from_millis(5);
 const MOST_REMEMBERED: usize = 1000;
 const REMEMBERED: &str = "tried.txt";
 
-/// Reads `path` as opening it and looking at its first cells would. What goes wrong in order is told when it is opened.
+/// Reads `path` as opening it and looking at its first cells would, and all that the library goes by when it reads the
+/// others: groups, descriptions, lists of chunks. What goes wrong in order is told when it is opened.
 pub fn try_file(path: &Path) {
     let _ = read(path);
 }
@@ -31,6 +32,7 @@ fn read(path: &Path) -> Result<()> {
     let choice = data.choose_matrix()?;
     let key = choice.key.clone();
     assemble(DataSource::File(path.to_path_buf()), String::new(), &data, choice, &watch)?;
+    data.survey(&watch)?;
     let matrix = data.matrix(&key)?;
     let n = matrix.n_rows();
     if matrix.rows_are_cheap() && n > 0 {

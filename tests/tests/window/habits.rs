@@ -154,6 +154,20 @@ fn the_record_stays_where_it_is_while_the_text_grows() {
 }
 
 #[test]
+fn the_first_hint_is_put_away_and_can_be_seen_again() {
+    const HINT: &str = "Click a cell to read what it is.";
+    let mut window = sample();
+    window.assert_shows(&[HINT]);
+    window.press("Got it");
+    window.assert_hides(&[HINT]);
+    window.run(Command::ShowHint);
+    window.assert_shows(&[HINT]);
+    // Who has clicked a cell knows.
+    window.act(Action::SelectCell(0));
+    window.assert_hides(&[HINT]);
+}
+
+#[test]
 fn every_command_stands_in_the_list_of_shortcuts() {
     let mut window = sample();
     window.key(Key::F1);

@@ -5,6 +5,7 @@
 //! must hold for any model is tested: it streams, it stops, its claims stand beside it, its type is in the ontology.
 //!
 //! - this file: from the sample to the exported table
+//! - [`mapping`]: the map; [`context`]: what the cells of a file tell of each one
 //! - [`colours`]: colours, legend and names on the map
 //! - [`habits`]: what one does every day
 //! - [`ontology`]: the Cell Ontology with the user's own cells
@@ -16,10 +17,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod colours;
+mod context;
 mod driver;
 mod files;
 mod habits;
 mod labelling;
+mod mapping;
 mod ontology;
 mod panels;
 mod pictures;

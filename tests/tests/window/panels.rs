@@ -20,10 +20,9 @@ fn plots(genes: &[&str]) -> Action {
     }))
 }
 
-/// Presses the button below a dialog. Tabs have buttons of this name, too; the dialog lies over them.
+/// Presses the button below a dialog.
 fn close_dialog(window: &mut Window) {
-    window.0.query_all_by_role_and_label(Role::Button, "Close").last().unwrap().click();
-    window.settle();
+    window.press("Close");
 }
 
 /// What the pictures of the window say of themselves.
@@ -132,6 +131,43 @@ fn a_pasted_list_is_saved_colours_the_map_by_its_mean_and_says_what_it_misses() 
         window.names(Role::Image).into_iter().filter(|n| n.starts_with("Map of ")).collect();
     assert_eq!(maps.len(), 3, "{maps:?}");
     assert!(maps[0].starts_with("Map of LYZ, values from 0 to 5.36"), "{maps:?}");
+}
+
+#[test]
+fn columns_and_genes_have_small_maps_with_the_camera_and_the_selection_of_the_large_one() {
+    let mut window = sample();
+    window.act(Action::SetPlots(Box::new(PlotSettings {
+        genes: vec!["LYZ".into()],
+        map_columns: vec!["bulk_labels".into(), "percent_mito".into(), "of another file".into()],
+        ..PlotSettings::default()
+    })));
+    window.run(Command::ShowGeneMaps);
+    window.settle();
+    let maps = |window: &Window| -> Vec<String> {
+        window.names(Role::Image).into_iter().filter(|n| n.starts_with("Map of ")).collect()
+    };
+    let shown = maps(&window);
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    assert_eq!(shown[0], "Map of bulk_labels, 10 categories");
+    assert!(shown[1].starts_with("Map of percent_mito, 0"), "{shown:?}");
+    window.act(Action::SelectCategory(5));
+    window.assert_shows(&["129 selected cells stand out"]);
+    window.0.get_by_role_and_label(Role::Image, &shown[1]).click();
+    window.settle();
+    assert!(window.map().contains("coloured by percent_mito; 129 selected"), "{}", window.map());
+    // The columns are chosen from a menu.
+    window.press("Columns of this panel");
+    window.0.get_by_role_and_label(Role::CheckBox, "percent_mito").click();
+    window.settle();
+    assert_eq!(maps(&window).len(), 2);
+    window.key(Key::Escape);
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("maps.svg");
+    window.act(Action::AskFigure(Pane::GeneMaps));
+    window.press("SVG");
+    window.act(Action::WriteFigure(Pane::GeneMaps, svg.clone()));
+    let text = std::fs::read_to_string(svg).unwrap();
+    assert!(text.contains("bulk_labels") && text.contains("LYZ"));
 }
 
 #[test]
@@ -316,8 +352,13 @@ fn panes_are_closed_and_the_layout_is_reset() {
     window.settle();
     window.type_in("cd56+ nk");
     window.assert_shows(&["31 cells"]);
-    window.act(Action::ClosePane(Pane::List));
+    // Each cross says what it closes.
+    let crosses: Vec<String> =
+        window.names(Role::Button).into_iter().filter(|n| n.starts_with("Close ")).collect();
+    assert_eq!(crosses, ["Close Map", "Close List", "Close Violin plot"]);
+    window.press("Close List");
     assert!(window.map().starts_with("UMAP"));
+    assert!(!window.names(Role::Button).iter().any(|n| n == "Close List"));
     window.run(Command::ShowHistogram);
     assert!(window.names(Role::Button).iter().any(|n| n == "Violin plot"), "plots are tabs of one place");
     window.run(Command::ResetLayout);

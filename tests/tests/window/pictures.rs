@@ -154,6 +154,17 @@ fn pictures_of_plots_and_a_comparison_beside_the_map() {
 }
 
 #[test]
+fn pictures_of_a_hundred_terms_of_the_ontology() {
+    let mut window = without_model(ThemeChoice::Light);
+    // A fibroblast has some forty kinds, and as many cells stand beside it.
+    window.act(Action::ShowTerm("CL:0000057".into()));
+    window.run(Command::WholeOntology);
+    compare(&mut window, "ontology_light");
+    window.run(Command::ThemeDark);
+    compare(&mut window, "ontology_dark");
+}
+
+#[test]
 fn pictures_of_twice_the_size_in_a_small_window() {
     let mut window = without_model(ThemeChoice::Light);
     for _ in 0..7 {

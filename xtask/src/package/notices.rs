@@ -85,7 +85,7 @@ fn linked_packages(metadata: &Value) -> BTreeSet<&str> {
 /// The licence files in `folder`, and in the C library that it may carry.
 fn licence_texts(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
-    for folder in [folder.to_path_buf(), folder.join("ext/hdf5"), folder.join("src/zlib")] {
+    for folder in ["", "ext/hdf5", "src/zlib", "libdeflate"].map(|inside| folder.join(inside)) {
         files.extend(std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()));
     }
     files.sort();

@@ -9,7 +9,7 @@ use engine::session::Command as Request;
 use super::super::background::{Poll, Task};
 use super::super::dock::Pane;
 use super::super::figure::{self, MapFigure, Provenance, Scene, Sheet};
-use super::super::map::Colouring;
+use super::super::map::{Colouring, Look};
 use super::super::panels::plots::draw::{Style, volcano};
 use super::super::panels::{GeneList, compare_request, gene_lists_csv, parse_gene_lists, plots};
 use super::super::state::{ColourBy, Layout};
@@ -253,20 +253,32 @@ impl App {
         match pane {
             Pane::Map | Pane::GeneMaps => {
                 let cells = self.map.scene()?.clone();
-                let map = |colouring: Arc<Colouring>| MapFigure {
+                let map = |colouring: Arc<Colouring>, look: Look| MapFigure {
                     cells: cells.clone(),
                     colouring,
-                    look: self.look(),
+                    look,
                     camera: self.view.camera,
                     window: self.local.map_rect,
                     embedding: self.view.embedding.clone(),
                 };
                 let maps: Vec<MapFigure> = if pane == Pane::Map {
-                    vec![map(self.map.colouring().clone())]
+                    vec![map(self.map.colouring().clone(), self.look())]
                 } else {
+                    let dataset = cells.dataset();
+                    let columns = self.view.plots.map_columns.iter().filter_map(|name| {
+                        let look = Look {
+                            hidden: std::collections::BTreeSet::new(),
+                            own: self.work.colours.get(name).cloned().unwrap_or_default(),
+                            ..self.look()
+                        };
+                        let colouring =
+                            Colouring::by_column(dataset, dataset.obs.column(name)?).restyled(&look);
+                        Some(map(Arc::new(colouring), look))
+                    });
                     let rows = plots::wanted_genes(pane, &self.view.plots, &self.work);
                     let read = rows.iter().filter_map(|row| self.work.genes.get(row));
-                    read.map(|gene| map(Arc::new(Colouring::by_gene(gene)))).collect()
+                    let genes = read.map(|gene| map(Arc::new(Colouring::by_gene(gene)), self.look()));
+                    columns.chain(genes).collect()
                 };
                 let colours: Vec<String> = maps.iter().map(|m| m.colouring.title.clone()).collect();
                 let facts = vec![

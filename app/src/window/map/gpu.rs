@@ -355,14 +355,19 @@ impl PointsCallback {
             Some(u) => (Some(u.positions), Some(u.order), Some(u.sample), Some((u.colours, u.group))),
             None => (None, None, None, None),
         };
-        let instances = |cells: &Versioned<[u32; 2]>| Instances {
-            version: cells.version,
-            buffer: device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        let instances = |cells: &Versioned<[u32; 2]>| {
+            let bytes: &[u8] = bytemuck::cast_slice(&cells.data);
+            // Written by the queue and not mapped: where the card has no room, this is an error and no panic.
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("points order"),
-                contents: bytemuck::cast_slice(&cells.data),
-                usage: wgpu::BufferUsages::VERTEX,
-            }),
-            count: cells.data.len() as u32,
+                size: bytes.len().max(size_of::<[u32; 2]>()) as u64,
+                usage: wgpu::BufferUsages::VERTEX | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            if !bytes.is_empty() {
+                queue.write_buffer(&buffer, 0, bytes);
+            }
+            Instances { version: cells.version, buffer, count: cells.data.len() as u32 }
         };
         let order =
             order.filter(|o| o.version == self.order.version).unwrap_or_else(|| instances(&self.order));

@@ -69,6 +69,11 @@ impl Scene {
         self.dataset.embeddings.get(self.embedding).map_or(&[][..], |e| &e.positions)
     }
 
+    /// The data set whose cells these are.
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.dataset
+    }
+
     /// The box around all cells.
     pub fn bounds(&self) -> Option<Bounds> {
         self.index.as_ref().map(CellIndex::bounds)

@@ -157,6 +157,12 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize
             {
                 out.push(Action::CancelJob(streaming.job));
             }
+        } else if complete.is_some_and(|d| d.n_context_cells == 0) && work.context.is_some() {
+            let hover = "This cell was judged alone, before the file was looked over. Describe it with the other cells \
+                         in mind.";
+            if quiet_button(ui, "Describe again").on_hover_text(hover).clicked() {
+                out.push(Action::Run(Command::DescribeCell));
+            }
         } else if complete.is_none() {
             let words = if dataset.is_of_another_species() { "Describe anyway" } else { "Describe" };
             if quiet_button(ui, words).on_hover_text(Command::DescribeCell.tooltip()).clicked() {

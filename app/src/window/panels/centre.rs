@@ -1,8 +1,8 @@
 //! The middle of the window: the panes, and the ontology below them.
 
 use eframe::egui::{
-    self, Align, Button, CentralPanel, Color32, CursorIcon, Frame, Layout, Margin, Spinner, Stroke, Ui,
-    Visuals, WidgetText, vec2,
+    self, Align, Button, CentralPanel, Color32, CursorIcon, Frame, Id, Layout, Margin, Response, Spinner,
+    Stroke, Ui, Visuals, WidgetText, vec2,
 };
 use egui_tiles::{Behavior, SimplificationOptions, TabState, Tabs, TileId, Tiles, UiResponse};
 
@@ -11,10 +11,17 @@ use super::super::dock::{Dock, Pane, SIMPLIFICATION};
 use super::super::map::{MapView, embedding_title, grouped, map_ui};
 use super::super::theme::{Tokens, space};
 use super::widgets::{empty_state, muted, panel_frame, primary_button, quiet_button};
-use super::{Local, Out, Scope, cell_list, compare, gene_maps, genes, ontology, plots};
+use super::{Local, Out, Scope, cell_list, compare, gene_maps, genes, ontology, plots, tab};
 
-/// The width below which the bar over the map holds only the choice of the map; its buttons have menus and keys.
+/// The width below which the embeddings and the list stand in one menu of the bar over the map.
 const LEAST_BAR: f32 = 240.0;
+/// The width below which the buttons of the camera do so, too.
+const LEAST_CAMERA: f32 = 168.0;
+/// Letters of the name of an embedding that such a menu shows.
+const MENU_LETTERS: usize = 8;
+/// The buttons of the camera.
+const CAMERA: [(&str, Command); 3] =
+    [("−", Command::ZoomOut), ("+", Command::ZoomIn), ("Fit", Command::FitMap)];
 /// What the engine calls the job that computes a map.
 const MAP_JOB: &str = "Computing a map";
 
@@ -86,16 +93,24 @@ impl Behavior<Pane> for Panes<'_, '_> {
         SIMPLIFICATION
     }
 
-    fn tab_hover_cursor_icon(&self) -> CursorIcon {
-        CursorIcon::Default
+    fn tab_ui(
+        &mut self,
+        tiles: &mut Tiles<Pane>,
+        ui: &mut Ui,
+        id: Id,
+        tile: TileId,
+        state: &TabState,
+    ) -> Response {
+        let title = self.tab_title_for_tile(tiles, tile);
+        let tab = tab::tab_ui(ui, id, title.text(), state.active, state.is_being_dragged, state.closable);
+        if tab.close {
+            self.on_tab_close(tiles, tile);
+        }
+        tab.response.on_hover_cursor(CursorIcon::Default)
     }
 
     fn tab_bar_height(&self, _style: &egui::Style) -> f32 {
         30.0
-    }
-
-    fn tab_title_spacing(&self, _visuals: &Visuals) -> f32 {
-        12.0
     }
 
     fn gap_width(&self, _style: &egui::Style) -> f32 {
@@ -110,38 +125,8 @@ impl Behavior<Pane> for Panes<'_, '_> {
         if self.tokens.dark { self.tokens.canvas } else { self.tokens.control }
     }
 
-    fn tab_bg_color(
-        &self,
-        _visuals: &Visuals,
-        _tiles: &Tiles<Pane>,
-        _tile: TileId,
-        state: &TabState,
-    ) -> Color32 {
-        if state.active { self.tokens.panel } else { Color32::TRANSPARENT }
-    }
-
-    fn tab_outline_stroke(
-        &self,
-        _visuals: &Visuals,
-        _tiles: &Tiles<Pane>,
-        _tile: TileId,
-        _state: &TabState,
-    ) -> Stroke {
-        Stroke::NONE
-    }
-
     fn tab_bar_hline_stroke(&self, _visuals: &Visuals) -> Stroke {
         Stroke::NONE
-    }
-
-    fn tab_text_color(
-        &self,
-        _visuals: &Visuals,
-        _tiles: &Tiles<Pane>,
-        _tile: TileId,
-        state: &TabState,
-    ) -> Color32 {
-        if state.active { self.tokens.text_strong } else { self.tokens.text_muted }
     }
 }
 
@@ -192,10 +177,14 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                 out.push(Action::Run(Command::ShowMap));
             }
         }
-        if dataset.embeddings.len() > inline {
+        let narrow = room < LEAST_BAR && on_map;
+        if dataset.embeddings.len() > inline || narrow {
             // Where none stands beside it, the menu says which is shown.
-            let title = if inline == 0 { embedding_title(&scope.view.embedding) } else { "More".to_owned() };
-            ui.menu_button(title, |ui| {
+            let title = match inline {
+                0 => shortened(&embedding_title(&scope.view.embedding)),
+                _ => "More".to_owned(),
+            };
+            let menu = ui.menu_button(title, |ui| {
                 for (i, embedding) in dataset.embeddings.iter().enumerate().skip(inline) {
                     if ui.button(embedding_title(&embedding.name)).clicked() {
                         out.push(Action::SetEmbedding(i));
@@ -203,9 +192,24 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                         ui.close();
                     }
                 }
+                if narrow {
+                    ui.separator();
+                    let camera = CAMERA.into_iter().filter(|_| room < LEAST_CAMERA);
+                    for (text, command) in [("List", Command::ShowCellList)].into_iter().chain(camera) {
+                        let text = if command == Command::ShowCellList { text } else { command.text() };
+                        if ui.button(text).clicked() {
+                            out.push(Action::Run(command));
+                            ui.close();
+                        }
+                    }
+                }
             });
+            menu.response.on_hover_text("Which map is shown");
         }
-        if room < LEAST_BAR && on_map {
+        if narrow {
+            if room >= LEAST_CAMERA {
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| camera_ui(ui, out));
+            }
             return;
         }
         let listed = scope.shown.contains(&Pane::List) || !on_map;
@@ -216,16 +220,7 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = space::XS;
             if on_map {
-                for (text, command) in
-                    [("Fit", Command::FitMap), ("+", Command::ZoomIn), ("−", Command::ZoomOut)]
-                {
-                    let button = Button::new(text).min_size(vec2(26.0, 0.0));
-                    let name = command.text();
-                    let response = ui.add(button).on_hover_text(command.tooltip()).accessible_name(name);
-                    if response.clicked() {
-                        out.push(Action::Run(command));
-                    }
-                }
+                camera_ui(ui, out);
                 if let Some(scene) = scope.map.scene() {
                     let missing = scene.unplaced();
                     if missing > 0 {
@@ -239,6 +234,25 @@ fn bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
             }
         });
     });
+}
+
+/// The buttons of the camera, from right to left.
+fn camera_ui(ui: &mut Ui, out: Out<'_>) {
+    ui.spacing_mut().item_spacing.x = space::XS;
+    for (text, command) in CAMERA.into_iter().rev() {
+        let button = Button::new(text).min_size(vec2(26.0, 0.0));
+        let response = ui.add(button).on_hover_text(command.tooltip()).accessible_name(command.text());
+        if response.clicked() {
+            out.push(Action::Run(command));
+        }
+    }
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MENU_LETTERS) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or(name)),
+        None => name.to_owned(),
+    }
 }
 
 fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {

@@ -6,6 +6,7 @@ use eframe::egui::{
 use engine::describe::{Claim, ClaimKind, Description};
 
 use super::super::command::Action;
+use super::super::map::grouped;
 use super::super::theme::{Tokens, space, strong_style};
 use super::cell::colour_by_symbol;
 use super::widgets::{chip, chip_style, section, warning_triangle};
@@ -30,8 +31,10 @@ pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out:
     }
     for claim in claims {
         claim_ui(ui, scope, claim, out);
-        if claim.kind == ClaimKind::CellType {
-            around_ui(ui, description);
+        match claim.kind {
+            ClaimKind::CellType => around_ui(ui, description),
+            ClaimKind::Tissue => context_ui(ui, scope, description),
+            _ => {}
         }
         ui.add_space(space::S);
     }
@@ -99,15 +102,40 @@ fn around_ui(ui: &mut Ui, description: &Description) {
         }
         None => format!("{agree}."),
     };
+    note_ui(
+        ui,
+        words,
+        "Cells of one type lie together. Where many cells are described at once, the 15 nearest by their genes, itself \
+         among them, vote on the type of each; the probability is that of the vote.",
+    );
+}
+
+/// Whether the tissue was judged with other cells in mind.
+fn context_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description) {
+    let words = match (description.n_context_cells, &scope.work.context) {
+        (0, Some(_)) => "Judged from this cell alone, before the file was looked over.".to_owned(),
+        (0, None) if scope.work.is_looking_over() => {
+            "Judged from this cell alone; the file is being looked over.".to_owned()
+        }
+        (0, None) => "Judged from this cell alone.".to_owned(),
+        (n, _) => format!("Judged with {} cells all over the file in mind.", grouped(n as i64)),
+    };
+    note_ui(
+        ui,
+        words,
+        "Cells of one sample come from one place, or from few. What a sample of its cells says settles doubts about the \
+         tissue of each.",
+    );
+}
+
+/// A line of small print under a claim.
+fn note_ui(ui: &mut Ui, words: String, hover: &str) {
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.add_space(KIND_WIDTH + space::S);
         let t = Tokens::of(ui);
         let label = Label::new(RichText::new(words).small().color(t.text_muted)).wrap();
-        ui.add(label).on_hover_text(
-            "Cells of one type lie together. Where many cells are described at once, the 15 nearest by their genes, \
-             itself among them, vote on the type of each; the probability is that of the vote.",
-        );
+        ui.add(label).on_hover_text(hover);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use eframe::egui::{self, Label, Margin, RichText, ScrollArea, Ui};
 use engine::anndata::{MatrixChoice, Scale};
-use engine::session::{Dataset, Finding};
+use engine::session::{ContextReport, Dataset, Finding};
 
 use super::super::command::Action;
 use super::super::map::grouped;
@@ -12,6 +12,9 @@ use super::{Local, Out, Scope, colour_by, legend};
 
 /// Notes shown before "Show all".
 const FEW_NOTES: usize = 3;
+
+/// Tissues named above.
+const FEW_TISSUES: usize = 2;
 
 /// Paints the panel and returns its width.
 pub fn data_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) -> f32 {
@@ -27,6 +30,9 @@ pub fn data_panel_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
                     ui,
                     |ui| {
                         dataset_ui(ui, dataset);
+                        if let Some(context) = &scope.work.context {
+                            context_ui(ui, context);
+                        }
                         serious_ui(ui, dataset);
                         section(ui, "Colour by");
                         colour_by::colour_by_ui(ui, scope, dataset, local, out);
@@ -61,6 +67,26 @@ fn dataset_ui(ui: &mut Ui, dataset: &Dataset) {
         grouped(dataset.genes.len() as i64)
     );
     muted(ui, species.map_or_else(|| known.clone(), |species| format!("{species}, {known}")));
+}
+
+/// Where the cells come from, as cells all over the file suggest.
+fn context_ui(ui: &mut Ui, context: &ContextReport) {
+    let all = tissue_words(&context.tissues, usize::MAX);
+    let few = tissue_words(&context.tissues, FEW_TISSUES);
+    let cells = grouped(context.n_cells as i64);
+    muted(ui, format!("{few}, going by {cells} cells")).on_hover_text(format!(
+        "The model described {cells} cells spread over the file, each by itself. Together they suggest: {all}. The \
+         tissue of every cell described from now on is judged with this in mind."
+    ));
+}
+
+/// Tissues with their shares, the commonest `most` of them.
+fn tissue_words(tissues: &[(String, f64)], most: usize) -> String {
+    let words = tissues.iter().take(most).map(|(name, share)| {
+        let percent = (share * 100.0).round();
+        format!("{name} {percent} %")
+    });
+    capitalised(&words.collect::<Vec<_>>().join(", "))
 }
 
 fn matrix_ui(ui: &mut Ui, dataset: &Dataset, out: Out<'_>) {
@@ -178,7 +204,15 @@ fn finding_ui(ui: &mut Ui, finding: &Finding, message: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::sentence;
+    use super::{sentence, tissue_words};
+
+    #[test]
+    fn tissues_stand_with_their_shares() {
+        let tissues =
+            [("bone marrow".to_owned(), 0.714), ("blood".to_owned(), 0.25), ("lung".to_owned(), 0.02)];
+        assert_eq!(tissue_words(&tissues, 2), "Bone marrow 71 %, blood 25 %");
+        assert_eq!(tissue_words(&[], 2), "");
+    }
 
     #[test]
     fn reasons_become_sentences_and_paths_keep_their_letters() {

@@ -90,7 +90,7 @@ fn name(pane: Pane) -> String {
     match pane {
         Pane::Map => "the map".to_owned(),
         Pane::Comparison => "the volcano plot".to_owned(),
-        Pane::GeneMaps => "the maps of genes".to_owned(),
+        Pane::GeneMaps => "the small maps".to_owned(),
         _ => format!("the {}", pane.title().to_lowercase()),
     }
 }

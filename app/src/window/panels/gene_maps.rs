@@ -1,10 +1,10 @@
-//! One small map a gene, side by side: all with the camera, the selection and the hidden categories of the large map.
+//! One small map a gene or a column of obs, side by side: all with the camera, the selection and the hidden categories of the large map.
 //!
 //! Each is a picture that is drawn beside the window: any number of cells and of maps costs the window one textured
 //! rectangle each. While a picture is drawn anew, the one before is moved and stretched to where it belongs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use eframe::egui::{
     self, Align2, ColorImage, Frame, Margin, Rect, Role, ScrollArea, Sense, TextureHandle, TextureOptions,
@@ -16,24 +16,36 @@ use super::super::background::{Poll, Task};
 use super::super::command::Action;
 use super::super::dock::Pane;
 use super::super::figure::scene::{Paint, Raster};
-use super::super::map::{Camera, Colouring, Scene, grouped, number};
+use super::super::map::{Camera, Colouring, Look, Meaning, Scene, grouped, number};
 use super::super::palette;
 use super::super::selection::CellSet;
 use super::super::state::ColourBy;
 use super::super::theme::Tokens;
+use super::plots::PlotSettings;
 use super::plots::draw::discs;
-use super::plots::picker::genes_menu_ui;
+use super::plots::picker::{genes_menu_ui, stays_open};
 use super::plots::{no_genes_ui, wanted_genes};
-use super::widgets::{empty_state, muted};
+use super::widgets::{empty_state, muted, swatch};
 use super::{Local, Out, Scope};
 
+/// Columns that are shown at most.
+const MOST_COLUMNS: usize = 24;
 /// The narrowest map.
 const NARROWEST: f32 = 190.0;
 
 /// The pictures of the small maps.
 #[derive(Default)]
 pub struct GeneMaps {
-    maps: BTreeMap<usize, SmallMap>,
+    maps: BTreeMap<Shown, SmallMap>,
+}
+
+/// What a small map is coloured by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Shown {
+    /// A gene, as a row of the data set's genes.
+    Gene(usize),
+    /// A column of obs.
+    Column(String),
 }
 
 impl std::fmt::Debug for GeneMaps {
@@ -47,13 +59,65 @@ struct SmallMap {
     wanted: Option<Key>,
     task: Option<(Key, Task<Raster>)>,
     shown: Option<(Key, TextureHandle)>,
+    column: Option<Arc<ColumnColours>>,
+}
+
+/// The colours of the cells by a column; worked out beside the window, with the first picture.
+struct ColumnColours {
+    scene: Arc<Scene>,
+    name: String,
+    look: Look,
+    /// The colours, and the cells in drawing order with their entries in the table of colours.
+    cells: OnceLock<(Colouring, Vec<[u32; 2]>)>,
+}
+
+impl ColumnColours {
+    fn cells(&self) -> &(Colouring, Vec<[u32; 2]>) {
+        self.cells.get_or_init(|| {
+            let dataset = self.scene.dataset();
+            let column = dataset.obs.column(&self.name);
+            let plain = column.map_or_else(Colouring::plain, |column| Colouring::by_column(dataset, column));
+            let colouring = plain.restyled(&self.look);
+            let order = colouring.drawing_order(self.scene.positions());
+            (colouring, order)
+        })
+    }
+
+    /// What the colours mean, in a few words; nothing before they were worked out.
+    fn words(&self) -> Option<String> {
+        let (colouring, _) = self.cells.get()?;
+        Some(match &colouring.meaning {
+            Meaning::Categories { categories, .. } if categories.len() == 1 => "1 category".to_owned(),
+            Meaning::Categories { categories, .. } => format!("{} categories", categories.len()),
+            Meaning::Numbers { low, high, .. } => format!("{} to {}", number(*low), number(*high)),
+            Meaning::Plain => "not in this file".to_owned(),
+            Meaning::Unusable(why) => why.clone(),
+        })
+    }
+}
+
+/// Where the colours of a picture come from.
+#[derive(Clone)]
+enum Colours {
+    Gene(Arc<[f32]>),
+    Column(Arc<ColumnColours>),
+}
+
+impl PartialEq for Colours {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Gene(a), Self::Gene(b)) => Arc::ptr_eq(a, b),
+            (Self::Column(a), Self::Column(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
 }
 
 /// What a picture is made of.
 #[derive(Clone)]
 struct Key {
     scene: Arc<Scene>,
-    values: Arc<[f32]>,
+    colours: Colours,
     colouring: Arc<Colouring>,
     hidden: BTreeSet<usize>,
     selection: Arc<CellSet>,
@@ -67,7 +131,7 @@ struct Key {
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.scene, &other.scene)
-            && Arc::ptr_eq(&self.values, &other.values)
+            && self.colours == other.colours
             && Arc::ptr_eq(&self.colouring, &other.colouring)
             && self.hidden == other.hidden
             && Arc::ptr_eq(&self.selection, &other.selection)
@@ -119,16 +183,38 @@ fn radius(n_cells: usize, size: [usize; 2], pixels_per_point: f32) -> f32 {
     ((area / n_cells.max(1) as f32).sqrt() * 0.22).clamp(0.5, 2.6)
 }
 
-/// The cells coloured by the values, the highest on top; with a selection, the others faint.
+/// The cells in their colours; with a selection, the others faint.
 fn picture(key: &Key) -> Raster {
+    match &key.colours {
+        Colours::Gene(values) => points(key, by_values(key, values)),
+        Colours::Column(column) => points(key, by_column(key, column)),
+    }
+}
+
+/// The cells in the colours of a column, in drawing order.
+fn by_column(key: &Key, column: &ColumnColours) -> Vec<(u32, Paint)> {
+    let t = Tokens::for_dark(key.dark);
+    let (colouring, order) = column.cells();
+    let table = colouring.table(&column.look, key.dark, t.missing, t.bar);
+    let missing: Paint = t.missing.into();
+    let paint = |entry: u32| table.get(entry as usize).map_or(missing, |colour| Paint(*colour));
+    order
+        .iter()
+        .filter(|[cell, _]| key.colouring.shows(*cell as usize, &key.hidden))
+        .map(|[cell, entry]| (*cell, paint(*entry)))
+        .collect()
+}
+
+/// The cells coloured by values, the highest on top.
+fn by_values(key: &Key, values: &[f32]) -> Vec<(u32, Paint)> {
     let positions = key.scene.positions();
-    let most = key.values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+    let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
     let table: Vec<Paint> = (0..=255).map(|i| palette::scale(i as f32 / 255.0, key.dark).into()).collect();
     let missing: Paint = Tokens::for_dark(key.dark).missing.into();
     let mut cells: Vec<(u32, f32)> = (0..positions.len())
         .filter(|cell| key.colouring.shows(*cell, &key.hidden))
         .filter(|cell| positions[*cell].iter().all(|v| v.is_finite()))
-        .map(|cell| (cell as u32, key.values.get(cell).copied().unwrap_or(f32::NAN)))
+        .map(|cell| (cell as u32, values.get(cell).copied().unwrap_or(f32::NAN)))
         .collect();
     let order = |v: f32| if v.is_nan() { f32::NEG_INFINITY } else { v };
     cells.sort_unstable_by(|a, b| {
@@ -136,15 +222,24 @@ fn picture(key: &Key) -> Raster {
             .total_cmp(&order(b.1))
             .then(a.0.wrapping_mul(0x9E37_79B9).cmp(&b.0.wrapping_mul(0x9E37_79B9)))
     });
+    let paint = |v: f32| {
+        let share = if most > 0.0 { (v / most).clamp(0.0, 1.0) } else { 0.0 };
+        if v.is_nan() { missing } else { table[(share * 255.0) as usize] }
+    };
+    cells.into_iter().map(|(cell, v)| (cell, paint(v))).collect()
+}
+
+/// The cells as points, the last on top.
+fn points(key: &Key, cells: Vec<(u32, Paint)>) -> Raster {
+    let positions = key.scene.positions();
+    let missing: Paint = Tokens::for_dark(key.dark).missing.into();
     let rect = Rect::from_min_size(
         pos2(0.0, 0.0),
         vec2(key.size[0] as f32, key.size[1] as f32) / key.pixels_per_point,
     );
     let some_selected = !key.selection.is_empty();
-    let points = cells.into_iter().map(|(cell, v)| {
+    let points = cells.into_iter().map(|(cell, paint)| {
         let place = key.camera.to_screen(rect, positions[cell as usize]) * key.pixels_per_point;
-        let share = if most > 0.0 { (v / most).clamp(0.0, 1.0) } else { 0.0 };
-        let paint = if v.is_nan() { missing } else { table[(share * 255.0) as usize] };
         let faint = some_selected && !key.selection.contains(cell as usize);
         ([place.x, place.y], if faint { missing.with_opacity(0.35) } else { paint })
     });
@@ -166,6 +261,7 @@ pub fn gene_maps_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
         ui.set_width(ui.available_width());
         ui.horizontal(|ui| {
             genes_menu_ui(ui, scope, local, Pane::GeneMaps.title(), &mut settings);
+            columns_menu_ui(ui, scope, &mut settings);
             let selected = scope.work.sets.current.len();
             if selected > 0 {
                 muted(ui, format!("{} selected cells stand out", grouped(selected as i64)));
@@ -178,7 +274,7 @@ pub fn gene_maps_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
         out.push(Action::SetPlots(Box::new(settings.clone())));
     }
     let Some(scene) = scope.map.scene().cloned() else { return };
-    if settings.genes.is_empty() {
+    if settings.genes.is_empty() && settings.map_columns.is_empty() {
         no_genes_ui(ui, Pane::GeneMaps, scope, local, &settings, out);
         return;
     }
@@ -186,8 +282,11 @@ pub fn gene_maps_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
         empty_state(ui, "No cell has a place here", "This embedding holds no numbers. Choose another.");
         return;
     };
-    let rows = wanted_genes(Pane::GeneMaps, &settings, scope.work);
-    local.gene_maps.maps.retain(|gene, _| rows.contains(gene));
+    let genes = wanted_genes(Pane::GeneMaps, &settings, scope.work).into_iter().map(Shown::Gene);
+    // A view of another file may name columns that this one has not.
+    let columns = settings.map_columns.iter().filter(|name| scene.dataset().obs.column(name).is_some());
+    let rows: Vec<Shown> = columns.take(MOST_COLUMNS).cloned().map(Shown::Column).chain(genes).collect();
+    local.gene_maps.maps.retain(|shown, _| rows.contains(shown));
     let room = ui.available_size() - vec2(12.0, 4.0);
     let columns = ((room.x / NARROWEST) as usize).clamp(1, rows.len().max(1));
     let width = room.x / columns as f32;
@@ -198,10 +297,10 @@ pub fn gene_maps_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
         ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
         for chunk in rows.chunks(columns) {
             ui.horizontal(|ui| {
-                for gene in chunk {
+                for shown in chunk {
                     let (rect, response) =
                         ui.allocate_exact_size(vec2(width, height), Sense::click_and_drag());
-                    let moved = small_map_ui(ui, rect, &response, *gene, &scene, bounds, scope, local, out);
+                    let moved = small_map_ui(ui, rect, &response, shown, &scene, bounds, scope, local, out);
                     wanted_camera = wanted_camera.or(moved);
                 }
             });
@@ -226,7 +325,7 @@ fn small_map_ui(
     ui: &mut Ui,
     rect: Rect,
     response: &egui::Response,
-    gene: usize,
+    of: &Shown,
     scene: &Arc<Scene>,
     bounds: super::super::map::Bounds,
     scope: &Scope<'_>,
@@ -240,8 +339,21 @@ fn small_map_ui(
     let large_rect = local.map_rect.unwrap_or(area);
     let fitted_large = Camera::fit(bounds, large_rect);
     let camera = small_camera(scope.view.camera, fitted_large.points_per_unit, fitted);
-    let read = scope.work.genes.get(&gene);
-    let symbol = scope.work.dataset.as_ref().and_then(|d| d.genes.get(gene).cloned()).unwrap_or_default();
+    let Some(dataset) = &scope.work.dataset else { return None };
+    let map = local.gene_maps.maps.entry(of.clone()).or_default();
+    let (name, colours, about) = match of {
+        Shown::Gene(gene) => {
+            let name = dataset.genes.get(*gene).cloned().unwrap_or_default();
+            let read = scope.work.genes.get(gene);
+            let about = read.map(|read| format!("0 to {}", number(largest(read))));
+            (name, read.map(|read| Colours::Gene(read.values.clone())), about)
+        }
+        Shown::Column(name) => {
+            let column = column_colours(map, scope, scene, name);
+            let about = column.words();
+            (name.clone(), Some(Colours::Column(column)), about)
+        }
+    };
     let painter = ui.painter_at(rect);
     if response.hovered() {
         painter.rect_filled(rect.shrink(2.0), 4.0, t.control.gamma_multiply(0.5));
@@ -249,17 +361,24 @@ fn small_map_ui(
     let font = egui::TextStyle::Body.resolve(ui.style());
     let small = egui::TextStyle::Small.resolve(ui.style());
     let at = pos2(area.left() + 4.0, rect.top() + 0.5 * title_height + 1.0);
-    let drawn = painter.text(at, Align2::LEFT_CENTER, &symbol, font, t.text_strong);
-    let most = read.map_or(0.0, largest);
-    let about = read.map_or_else(|| "reading".to_owned(), |_| format!("0 to {}", number(most)));
-    painter.text(pos2(drawn.right() + 8.0, at.y), Align2::LEFT_CENTER, about, small, t.text_muted);
-    let words = format!("Map of {symbol}, values from 0 to {}", number(most));
+    let drawn = painter.text(at, Align2::LEFT_CENTER, &name, font, t.text_strong);
+    let about = about.unwrap_or_else(|| "reading".to_owned());
+    painter.text(pos2(drawn.right() + 8.0, at.y), Align2::LEFT_CENTER, &about, small, t.text_muted);
+    let words = match of {
+        Shown::Gene(_) => format!("Map of {name}, values from {about}"),
+        Shown::Column(_) => format!("Map of {name}, {about}"),
+    };
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &words));
-    if let Some(read) = read {
+    if let Some(Colours::Column(column)) = &colours
+        && let Some((colouring, _)) = column.cells.get()
+    {
+        response.clone().on_hover_ui(|ui| legend_ui(ui, colouring));
+    }
+    if let Some(colours) = colours {
         let pixels_per_point = ui.pixels_per_point();
         let key = Key {
             scene: scene.clone(),
-            values: read.values.clone(),
+            colours,
             colouring: scope.map.colouring().clone(),
             hidden: scope.view.hidden.clone(),
             selection: scope.work.sets.current.clone(),
@@ -268,7 +387,6 @@ fn small_map_ui(
             pixels_per_point,
             dark: t.dark,
         };
-        let map = local.gene_maps.maps.entry(gene).or_default();
         if map.task.is_none() && map.shown.as_ref().is_none_or(|(shown, _)| *shown != key) {
             map.task = Some(start(ui.ctx(), key.clone()));
         }
@@ -291,7 +409,10 @@ fn small_map_ui(
         }
     }
     if response.clicked() {
-        out.push(Action::ColourBy(ColourBy::Gene { gene, symbol }));
+        out.push(Action::ColourBy(match of {
+            Shown::Gene(gene) => ColourBy::Gene { gene: *gene, symbol: name },
+            Shown::Column(_) => ColourBy::Column(name),
+        }));
     }
     // The same moves as on the large map, in its scale.
     let mut moved = camera;
@@ -310,6 +431,74 @@ fn small_map_ui(
         centre: moved.centre,
         points_per_unit: moved.points_per_unit * fitted_large.points_per_unit / fitted.points_per_unit,
     })
+}
+
+/// The colours by a column, the same as before while nothing has changed.
+fn column_colours(
+    map: &mut SmallMap,
+    scope: &Scope<'_>,
+    scene: &Arc<Scene>,
+    name: &str,
+) -> Arc<ColumnColours> {
+    let look = Look {
+        hidden: BTreeSet::new(),
+        scale: scope.saved.colours.scale,
+        from_file: scope.saved.colours.from_file,
+        own: scope.work.colours.get(name).cloned().unwrap_or_default(),
+    };
+    match &map.column {
+        Some(before) if Arc::ptr_eq(&before.scene, scene) && before.look == look => before.clone(),
+        _ => {
+            let fresh =
+                ColumnColours { scene: scene.clone(), name: name.to_owned(), look, cells: OnceLock::new() };
+            map.column.insert(Arc::new(fresh)).clone()
+        }
+    }
+}
+
+/// The categories of a column with their colours, as many as one reads in passing.
+fn legend_ui(ui: &mut Ui, colouring: &Colouring) {
+    const FEW: usize = 16;
+    let Meaning::Categories { categories, .. } = &colouring.meaning else {
+        ui.label(&colouring.title);
+        return;
+    };
+    ui.spacing_mut().item_spacing.y = 2.0;
+    for category in categories.iter().take(FEW) {
+        ui.horizontal(|ui| {
+            let (rect, _) = ui.allocate_exact_size(vec2(12.0, 14.0), Sense::hover());
+            swatch(ui, rect.center(), category.colour, true);
+            ui.label(egui::RichText::new(&category.name).small());
+        });
+    }
+    if categories.len() > FEW {
+        muted(ui, format!("and {} more", categories.len() - FEW));
+    }
+}
+
+/// The menu of the columns that have a map.
+fn columns_menu_ui(ui: &mut Ui, scope: &Scope<'_>, settings: &mut PlotSettings) {
+    let Some(dataset) = &scope.work.dataset else { return };
+    let chosen = &mut settings.map_columns;
+    let text = match chosen.len() {
+        0 => "Choose columns".to_owned(),
+        1 => "1 column".to_owned(),
+        n => format!("{n} columns"),
+    };
+    stays_open(ui, text, "Columns of this panel", |ui| {
+        ui.set_width(260.0);
+        ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
+            for column in &dataset.obs.columns {
+                let mut is_chosen = chosen.contains(&column.name);
+                if ui.checkbox(&mut is_chosen, &column.name).changed() {
+                    chosen.retain(|name| *name != column.name);
+                    if is_chosen {
+                        chosen.push(column.name.clone());
+                    }
+                }
+            }
+        });
+    });
 }
 
 fn largest(gene: &GeneColour) -> f32 {

@@ -11,11 +11,13 @@ use super::super::map::grouped;
 use super::super::terms::{Counts, TermView};
 use super::super::theme::{Tokens, space};
 use super::Out;
-use super::graph_layout::{self, GAP, NODE, Plan, plan, rounded};
+use super::graph_layout::{self, GAP, Plan, plan, rounded};
 use super::widgets::{elided, quiet_button};
 
 /// How small terms are made on their own so that more of them fit.
 const LEAST_FITTED: f32 = 0.85;
+/// The height of a canvas from which on layers may be divided into rows.
+const LEAST_HEIGHT_FOR_ROWS: f32 = 420.0;
 /// How small and how large the user can make them.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.35..=2.0;
 
@@ -29,6 +31,8 @@ pub struct GraphView {
     shift: Vec2,
     first_layer: usize,
     gap: f32,
+    /// Terms side by side, beyond which a layer is divided into rows.
+    columns: usize,
 }
 
 impl GraphView {
@@ -37,12 +41,20 @@ impl GraphView {
         let picture = &term.neighbourhood;
         let height = size.y - 2.0 * space::S;
         self.first_layer = graph_layout::first_layer(picture, height, LEAST_FITTED);
+        // On a low canvas rows would push the terms above out of sight.
+        self.columns = if size.y >= LEAST_HEIGHT_FOR_ROWS {
+            graph_layout::columns_in(size.x / LEAST_FITTED)
+        } else {
+            usize::MAX
+        };
         let rows = graph_layout::layers(picture).saturating_sub(self.first_layer).max(1) as f32;
+        let terms = graph_layout::height_of_layers(picture, self.first_layer, self.columns);
         // At full size with as much room between layers as there is; where that is too little, smaller.
-        let gap = if rows > 1.0 { (height - rows * NODE.y) / (rows - 1.0) } else { *GAP.end() };
+        let gap = if rows > 1.0 { (height - terms) / (rows - 1.0) } else { *GAP.end() };
         self.gap = gap.clamp(*GAP.start(), *GAP.end());
-        let plan = plan(picture, self.first_layer, self.gap);
-        self.scale = (height / plan.size.y.max(1.0)).clamp(LEAST_FITTED, 1.0);
+        let plan = plan(picture, self.first_layer, self.gap, self.columns);
+        let by_width = if self.columns == usize::MAX { 1.0 } else { size.x / plan.size.x.max(1.0) };
+        self.scale = (height / plan.size.y.max(1.0)).min(by_width).clamp(LEAST_FITTED, 1.0);
         let content = plan.size * self.scale;
         let focus = plan.boxes.first().copied().flatten().map_or(plan.size / 2.0, |b| b.center().to_vec2())
             * self.scale;
@@ -54,8 +66,11 @@ impl GraphView {
             }
         };
         let x = place(content.x, size.x, focus.x);
-        // What does not fit in height begins at the top.
-        let y = if content.y <= size.y { (size.y - content.y) / 2.0 } else { space::S };
+        // What does not fit in height begins at the top, or with rows shows the term in the middle.
+        let y = match self.columns {
+            usize::MAX if content.y > size.y => space::S,
+            _ => place(content.y, size.y, focus.y),
+        };
         self.shift = vec2(x, y);
         self.fitted = Some((term.id.clone(), size, picture.nodes.len()));
     }
@@ -111,7 +126,7 @@ pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphV
             view.zoom(factor, pointer - canvas.min);
         }
     }
-    let plan = plan(picture, view.first_layer, view.gap);
+    let plan = plan(picture, view.first_layer, view.gap, view.columns);
     view.keep_in_sight(&plan, canvas.size());
     let to_screen = TSTransform::new(canvas.min.to_vec2() + view.shift, view.scale);
 
@@ -279,7 +294,7 @@ pub fn controls_ui(ui: &mut Ui, term: &TermView, view: &mut GraphView, whole: bo
             view.zoom(factor, size / 2.0);
         }
     }
-    let plan = plan(&term.neighbourhood, view.first_layer, view.gap);
+    let plan = plan(&term.neighbourhood, view.first_layer, view.gap, view.columns);
     if plan.hidden_above > 0 && !whole && ui.available_width() > 260.0 {
         let words = format!("{} more above", plan.hidden_above);
         let name = format!("{words}: show them over the whole window");
@@ -361,7 +376,7 @@ mod tests {
                 let term = term(id);
                 let mut view = GraphView::default();
                 view.fit(&term, size);
-                let plan = plan(&term.neighbourhood, view.first_layer, view.gap);
+                let plan = plan(&term.neighbourhood, view.first_layer, view.gap, view.columns);
                 let canvas = Rect::from_min_size(egui::Pos2::ZERO, size);
                 let place = |rect: Rect| TSTransform::new(view.shift, view.scale) * rect;
                 let focus = place(plan.boxes[0].unwrap());
@@ -381,7 +396,7 @@ mod tests {
         let size = vec2(600.0, 240.0);
         let mut view = GraphView::default();
         view.fit(&term, size);
-        let plan = plan(&term.neighbourhood, view.first_layer, view.gap);
+        let plan = plan(&term.neighbourhood, view.first_layer, view.gap, view.columns);
         for far in [vec2(1e6, 1e6), vec2(-1e6, -1e6)] {
             view.shift = far;
             view.keep_in_sight(&plan, size);

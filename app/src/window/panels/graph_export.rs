@@ -9,13 +9,15 @@ use super::graph_layout::{GAP, NODE, parents_of, plan, rounded};
 
 /// Free border around the picture.
 const MARGIN: f32 = 16.0;
+/// Terms side by side, beyond which a layer is divided into rows.
+const COLUMNS: usize = 8;
 /// Room below the picture for the line that says what it shows.
 const FOOT: f32 = 28.0;
 
 /// The neighbourhood as SVG. `column` is where the file's own terms come from.
 pub fn ontology_svg(term: &TermView, counts: &Counts, column: Option<&str>) -> String {
     let picture = &term.neighbourhood;
-    let plan = plan(picture, 0, *GAP.end());
+    let plan = plan(picture, 0, *GAP.end(), COLUMNS);
     let (width, height) = (plan.size.x + 2.0 * MARGIN, plan.size.y + 2.0 * MARGIN + FOOT);
     let mut out = String::new();
     // Writing to a string cannot fail.

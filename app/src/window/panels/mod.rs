@@ -26,6 +26,7 @@ mod rename;
 mod sets;
 mod side;
 mod status;
+mod tab;
 mod term_table;
 mod welcome;
 mod widgets;

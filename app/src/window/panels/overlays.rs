@@ -55,9 +55,14 @@ pub fn notices_ui(ui: &Ui, area: Rect, scope: &Scope<'_>, local: &mut Local, out
 fn notice_ui(ui: &mut Ui, notice: &super::super::workspace::Notice, out: Out<'_>) {
     let t = Tokens::of(ui);
     ui.horizontal(|ui| {
-        if notice.severity == Severity::Error {
+        let mark = match notice.severity {
+            Severity::Done => None,
+            Severity::Warning => Some(t.warn),
+            Severity::Error => Some(t.error),
+        };
+        if let Some(colour) = mark {
             let (rect, _) = ui.allocate_exact_size(vec2(14.0, 16.0), egui::Sense::hover());
-            warning_triangle(ui, rect.center(), t.error);
+            warning_triangle(ui, rect.center(), colour);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if quiet_button(ui, "Dismiss").clicked() {
@@ -185,7 +190,7 @@ fn about_ui(ui: &mut Ui, scope: &Scope<'_>) {
             ui.label(format!("Runs on {}. {}", model.device.name, model.device.reason));
         }
         None => {
-            ui.label("The model is loaded when the first cell is described.");
+            ui.label("The model is loaded in the background, or when the first cell is described.");
         }
     }
     ui.label(format!("This window is drawn by {}.", scope.renderer));

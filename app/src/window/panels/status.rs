@@ -3,6 +3,7 @@
 use eframe::egui::{self, Align, Layout, Margin, ProgressBar, RichText, Sense, Spinner, Ui, vec2};
 
 use super::super::command::Action;
+use super::super::is_software;
 use super::super::map::grouped;
 use super::super::theme::{Tokens, space};
 use super::widgets::{panel_frame, quiet_button, warning_triangle};
@@ -20,7 +21,7 @@ pub fn status_bar_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
                     let label = egui::Label::new(RichText::new(text).small().color(t.text_muted)).truncate();
                     ui.add(label).on_hover_text(hover);
                 };
-                let is_software = scope.renderer.contains("software");
+                let is_software = is_software(scope.renderer);
                 let hover = if is_software {
                     "No graphics card draws this window: the processor does. Everything works, large maps move less \
                      smoothly. A graphics driver would help."
@@ -76,12 +77,14 @@ fn hint_ui(ui: &mut Ui, out: Out<'_>) {
 
 fn work_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     let t = Tokens::of(ui);
-    let Some(job) = scope.work.jobs.last() else {
-        if scope.now.has_map && !scope.saved.hint_seen {
-            hint_ui(ui, out);
-        } else {
-            ui.label(RichText::new("Ready").small().color(t.text_muted));
-        }
+    // Work that nobody waits for takes no hint away, and stands behind what somebody does wait for.
+    let in_front = scope.work.jobs.iter().rev().find(|job| !job.is_behind());
+    if in_front.is_none() && scope.now.has_map && !scope.saved.hint_seen {
+        hint_ui(ui, out);
+        return;
+    }
+    let Some(job) = in_front.or(scope.work.jobs.last()) else {
+        ui.label(RichText::new("Ready").small().color(t.text_muted));
         return;
     };
     ui.spacing_mut().item_spacing.x = space::S;
@@ -108,7 +111,8 @@ fn work_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {
     }
     let others = scope.work.jobs.len() - 1;
     if others > 0 {
-        let names: Vec<&str> = scope.work.jobs.iter().rev().skip(1).map(|j| j.what.as_str()).collect();
+        let names: Vec<&str> =
+            scope.work.jobs.iter().rev().filter(|j| j.id != job.id).map(|j| j.what.as_str()).collect();
         ui.label(RichText::new(format!("and {others} more")).small().color(t.text_muted))
             .on_hover_text(names.join("\n"));
     }

@@ -128,6 +128,32 @@ fn the_map_keeps_neighbours_as_well_as_umap_learn_and_the_clusters_are_as_good_a
 }
 
 #[test]
+fn the_same_components_are_laid_out_as_trustworthily_as_by_umap_learn() {
+    // Components that stand in the file: both programs begin with the very same numbers.
+    let Some(path) = shared_file("data/cells/breast_visium_hbca2504.h5ad") else { return };
+    let data = AnnData::open(&path, &Watch::silent()).unwrap();
+    let read = data.obsm("X_pca").unwrap();
+    // Made by tests/python/umap_expectations.py.
+    let expected = include_str!("../../../../tests/expected/umap_breast_visium.json");
+    let expected: Value = serde_json::from_str(expected).unwrap();
+    assert_eq!(serde_json::json!([read.rows, read.cols]), expected["shape"]);
+    let sizes = read.values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+    assert!((sizes / expected["sum_of_sizes"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+    let points = Points { n_dims: read.cols, values: read.values };
+
+    let exact = neighbours::exact(&points, 15, &Watch::silent()).unwrap();
+    let share = recall(&descent::descend(&points, 15, 0, &Watch::silent()).unwrap(), &exact);
+    assert!(share >= 0.95, "recall {share}");
+    let graph = graph::fuzzy_union(&exact);
+    let map = layout::lay_out(&graph, &points, 0, &Watch::silent()).unwrap();
+    let found = trustworthiness(&points, &map, 15);
+    let theirs = numbers(&expected["trustworthiness_umap_learn"]);
+    let best = theirs.iter().copied().fold(0.0, f64::max);
+    say(&format!("trustworthiness {found:.4}, umap-learn {theirs:.4?}; recall of descent {share:.4}"));
+    assert!(found > best - 0.01, "{found}, umap-learn {theirs:?}");
+}
+
+#[test]
 fn a_map_is_the_same_every_time_and_stops_when_told() {
     let Some(path) = shared_file("data/cells/mouse_kidney_tabulamuris215.h5ad") else { return };
     let data = AnnData::open(&path, &Watch::silent()).unwrap();

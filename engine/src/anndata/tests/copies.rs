@@ -8,7 +8,7 @@ use super::real::{files_in, python};
 use crate::anndata::{AnnData, Column, Values};
 use crate::files::sha256_of_file;
 use crate::progress::{Cancel, Watch};
-use crate::test_support::shared_file;
+use crate::test_support::{shared_file, skipped};
 
 const PROVENANCE: &str = r#"{"format":"cell2text-provenance-1","note":"φ"}"#;
 
@@ -268,4 +268,23 @@ fn labels_of_an_old_table_are_written_as_it_writes_them() {
     let file = hdf5::File::open(&to).unwrap();
     assert_eq!(file.dataset("obs/__categories/added_label").unwrap().size(), 2);
     assert!(file.dataset("obs/added_label").unwrap().attr("categories").is_ok());
+}
+
+#[test]
+fn the_copy_of_a_file_that_keeps_to_the_schema_of_cellxgene_keeps_to_it() {
+    let Some(schema) = std::env::var_os("CELL2TEXT_CELLXGENE_SCHEMA") else {
+        skipped("CELL2TEXT_CELLXGENE_SCHEMA names no cellxgene-schema");
+        return;
+    };
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [source, to] = ["source.h5ad", "copy.h5ad"].map(|name| folder.path().join(name));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/cellxgene_source.py");
+    assert!(Command::new(python).arg(script).arg(&source).status().unwrap().success());
+    copy(&open(&source), &to).unwrap();
+    for path in [source, to] {
+        let output = Command::new(&schema).arg("validate").arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && told.contains("is_valid=True"), "{}: {told}", path.display());
+    }
 }

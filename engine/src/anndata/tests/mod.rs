@@ -8,3 +8,4 @@ mod mutants;
 mod real;
 mod refused;
 mod written;
+mod zarr;

@@ -36,7 +36,9 @@ fn what_is_not_hdf5_is_named_with_a_remedy() {
     let open = |path: &std::path::Path| AnnData::open(path, &Watch::silent()).unwrap_err().to_string();
     assert!(open(folder.path()).contains("a folder"));
     std::fs::write(folder.path().join(".zgroup"), "{}").unwrap();
-    assert!(open(folder.path()).contains("zarr"));
+    assert!(open(folder.path()).contains("it holds nothing"));
+    std::fs::rename(folder.path().join(".zgroup"), folder.path().join(".zarray")).unwrap();
+    assert!(open(folder.path()).contains("a Zarr array"));
     assert!(open(&folder.path().join("none.h5ad")).contains("could not open the cell file"));
 }
 

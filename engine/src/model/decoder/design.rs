@@ -171,10 +171,8 @@ pub(super) struct Design {
     pub(super) parallel: bool,
     /// Whether positions are learned vectors.
     pub(super) learned_positions: bool,
-    /// Factor of the vectors of words.
+    /// Factor of the vectors of words; what stands in for words is read as it is.
     pub(super) word_scale: Option<f32>,
-    /// Factor of all vectors that are read, those that stand in for words too.
-    pub(super) input_scale: Option<f32>,
 }
 
 impl Design {
@@ -211,7 +209,6 @@ impl Design {
             parallel: false,
             learned_positions: false,
             word_scale: None,
-            input_scale: None,
         };
         let root = (config.hidden_size as f32).sqrt();
         // The factor was rounded like the weights while they were trained.
@@ -228,7 +225,7 @@ impl Design {
         Ok(match family {
             Family::Llama => plain,
             Family::Gemma3 => Self { head_norms: true, word_scale: Some(root), ..gemma },
-            Family::Gemma2 => Self { input_scale: Some(root), ..gemma },
+            Family::Gemma2 => Self { word_scale: Some(root), ..gemma },
             Family::GptNeox => Self {
                 names: GPT_NEOX,
                 fused: Some(Fused::ByHead),

@@ -162,13 +162,9 @@ impl Decoder {
     /// What the first layer reads of `vectors` whose first stands at `start`.
     fn first_state(&self, vectors: Tensor<3>, start: usize) -> Tensor<3> {
         let [_, tokens, width] = vectors.dims();
-        let scaled = match self.shape.design.input_scale {
-            Some(scale) => vectors.mul_scalar(scale),
-            None => vectors,
-        };
         match &self.positions {
-            Some(table) => scaled + table.val().narrow(0, start, tokens).reshape([1, tokens, width]),
-            None => scaled,
+            Some(table) => vectors + table.val().narrow(0, start, tokens).reshape([1, tokens, width]),
+            None => vectors,
         }
     }
 

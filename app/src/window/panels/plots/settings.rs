@@ -33,6 +33,8 @@ impl Measure {
 pub struct PlotSettings {
     /// The genes of all panels that show several, by name.
     pub genes: Vec<String>,
+    /// The columns of obs that small maps show beside the genes, by name.
+    pub map_columns: Vec<String>,
     /// The column whose categories are the groups; `None` is the first that suits.
     pub group_by: Option<String>,
     /// The column that divides the groups of a composition.
@@ -61,6 +63,7 @@ impl Default for PlotSettings {
     fn default() -> Self {
         Self {
             genes: Vec::new(),
+            map_columns: Vec::new(),
             group_by: None,
             part_by: None,
             measure: None,

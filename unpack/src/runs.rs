@@ -6,27 +6,60 @@
 /// Largest whole number that four-byte floats all hold exactly.
 const LARGEST_WHOLE: f32 = 16_777_216.0;
 
+/// Whether a value is kept as a whole number. A negative number or one that is none becomes 0 as one, a fraction loses
+/// its end: none stays as it is.
+pub(crate) fn is_whole(value: f32) -> bool {
+    value < LARGEST_WHOLE && (value as u32) as f32 == value
+}
+
+/// Bytes of a number in LEB128.
+pub(crate) fn leb128_bytes(value: u32) -> u32 {
+    if value < 128 { 1 } else { (38 - value.leading_zeros()) / 7 }
+}
+
+/// Writes a number at the start of `room`, which becomes what is behind it.
+pub(crate) fn put_leb128(mut value: u32, room: &mut &mut [u8]) -> Option<()> {
+    loop {
+        let (byte, rest) = std::mem::take(room).split_first_mut()?;
+        *room = rest;
+        if value < 128 {
+            *byte = value as u8;
+            return Some(());
+        }
+        *byte = value as u8 | 128;
+        value >>= 7;
+    }
+}
+
 /// Appends the run of one gene; cells rise or repeat.
-pub(super) fn encode(entries: &[(u32, f32)], bytes: &mut Vec<u8>) {
+pub fn encode(entries: &[(u32, f32)], bytes: &mut Vec<u8>) {
     if entries.is_empty() {
         return;
     }
-    let whole = entries.iter().all(|(_, v)| v.fract() == 0.0 && (0.0..LARGEST_WHOLE).contains(v));
+    let whole = entries.iter().all(|(_, value)| is_whole(*value));
     bytes.push(u8::from(whole));
+    bytes.reserve(2 * entries.len());
     let mut before = 0;
     for (cell, value) in entries {
-        leb128(cell - before, bytes);
+        let distance = cell - before;
         before = *cell;
         if whole {
-            leb128(*value as u32, bytes);
+            let value = *value as u32;
+            if distance < 128 && value < 128 {
+                bytes.extend_from_slice(&[distance as u8, value as u8]);
+            } else {
+                leb128(distance, bytes);
+                leb128(value, bytes);
+            }
         } else {
+            leb128(distance, bytes);
             bytes.extend_from_slice(&value.to_le_bytes());
         }
     }
 }
 
 /// Adds a run to the cells of its part; `None` where it is damaged.
-pub(super) fn decode(run: &[u8], cells: &mut [f32]) -> Option<()> {
+pub fn decode(run: &[u8], cells: &mut [f32]) -> Option<()> {
     let mut bytes = run;
     if bytes.is_empty() {
         return Some(());
