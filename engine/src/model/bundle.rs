@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::adapter::AdapterKind;
 use super::encoder::HiddenState;
 use super::lora::Lora;
+use super::sentence::SentenceEntry;
 use crate::error::Problem;
 use crate::files::sha256_hex;
 use crate::nn::WeightFiles;
@@ -42,31 +43,77 @@ pub struct Manifest {
     /// File that says how often it was taught each cell type from each tissue, in places of the grammar's slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taught: Option<String>,
-    /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub temperatures: BTreeMap<String, f64>,
     /// Bits a number of its maps, where they are in blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits: Option<Bits>,
+    /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub temperatures: BTreeMap<String, f64>,
     /// The genes it reads.
-    pub genes: GenesEntry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genes: Option<GenesEntry>,
     /// The encoder.
-    pub encoder: EncoderEntry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderEntry>,
     /// The adapter.
-    pub adapter: AdapterEntry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterEntry>,
     /// The decoder.
     pub decoder: DecoderEntry,
-    /// How it is asked.
-    pub prompt: Prompt,
+    /// How it is asked with vectors of genes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
+    /// How it is asked with cell sentences, in place of the four.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentence: Option<SentenceEntry>,
     /// SHA-256 of every file but this one, by path in the bundle.
     #[serde(default)]
     pub hashes: BTreeMap<String, String>,
 }
 
+/// How a model gets to know of a cell.
+#[derive(Debug, Clone, Copy)]
+pub enum CellInput<'a> {
+    /// Vectors of genes, out of an encoder and an adapter.
+    Vectors {
+        /// The genes.
+        genes: &'a GenesEntry,
+        /// The encoder.
+        encoder: &'a EncoderEntry,
+        /// The adapter.
+        adapter: &'a AdapterEntry,
+        /// How the decoder is asked.
+        prompt: &'a Prompt,
+    },
+    /// A sentence of gene symbols.
+    Sentence(&'a SentenceEntry),
+}
+
 impl Manifest {
     /// Folders that hold weights.
     pub fn weight_folders(&self) -> Vec<&str> {
-        vec![&self.encoder.folder, &self.adapter.folder, &self.decoder.folder]
+        let encoder = self.encoder.iter().map(|part| part.folder.as_str());
+        let adapter = self.adapter.iter().map(|part| part.folder.as_str());
+        encoder.chain(adapter).chain([self.decoder.folder.as_str()]).collect()
+    }
+
+    /// How the model gets to know of a cell.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the entries of neither way are whole.
+    pub fn cell_input(&self) -> Result<CellInput<'_>> {
+        match (&self.genes, &self.encoder, &self.adapter, &self.prompt, &self.sentence) {
+            (Some(genes), Some(encoder), Some(adapter), Some(prompt), None) => {
+                Ok(CellInput::Vectors { genes, encoder, adapter, prompt })
+            }
+            (None, None, None, None, Some(sentence)) => Ok(CellInput::Sentence(sentence)),
+            _ => Err(Error::model(Problem::new(
+                MANIFEST,
+                "entries of neither kind of model",
+                "genes, encoder, adapter and prompt, or sentence alone",
+                "Import the model again.",
+            ))),
+        }
     }
 }
 
@@ -281,6 +328,7 @@ impl Bundle {
                 "The bundle was made for another version of this program.",
             )));
         }
+        manifest.cell_input()?;
         Ok(Self { files, manifest })
     }
 

@@ -25,4 +25,4 @@ mod sentence;
 
 pub use dictionary::{GeneDictionary, SpecialTokens};
 pub use rank::{RankEncoder, TokenKind};
-pub use sentence::cell_sentence;
+pub use sentence::{cell_sentence, sentence_columns};

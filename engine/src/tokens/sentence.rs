@@ -7,18 +7,22 @@ use crate::anndata::SparseRow;
 /// `symbols` names every column of the file; columns without a name are passed over. Ties keep the order of the
 /// columns, so that a cell always gives the same sentence (Cell2Sentence itself breaks ties at random).
 pub fn cell_sentence(row: &SparseRow, symbols: &[String], n_genes: usize) -> String {
-    let mut genes: Vec<(f32, &str)> = row
+    let named = |column: u32| symbols.get(column as usize).map(|symbol| symbol.trim().to_uppercase());
+    sentence_columns(row, symbols).into_iter().take(n_genes).filter_map(named).collect::<Vec<_>>().join(" ")
+}
+
+/// The columns of a cell's sentence in its order: those above zero that have a symbol, highest first.
+pub fn sentence_columns(row: &SparseRow, symbols: &[String]) -> Vec<u32> {
+    let named = |column: u32| symbols.get(column as usize).is_some_and(|symbol| !symbol.trim().is_empty());
+    let mut genes: Vec<(f32, u32)> = row
         .columns
         .iter()
         .zip(&row.values)
-        .filter_map(|(column, value)| {
-            let symbol = symbols.get(*column as usize)?.trim();
-            (*value > 0.0 && value.is_finite() && !symbol.is_empty()).then_some((*value, symbol))
-        })
+        .filter(|(column, value)| **value > 0.0 && value.is_finite() && named(**column))
+        .map(|(column, value)| (*value, *column))
         .collect();
     genes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    genes.truncate(n_genes);
-    genes.iter().map(|(_, symbol)| symbol.to_uppercase()).collect::<Vec<_>>().join(" ")
+    genes.into_iter().map(|(_, column)| column).collect()
 }
 
 #[cfg(test)]
