@@ -8,7 +8,7 @@
 
 use libdeflater::Decompressor;
 
-use crate::filters::{copy_back, unpack_zstd, unshuffle};
+use crate::filters::{copy_back, copy_literal, unpack_zstd, unshuffle};
 
 const HEAD_BYTES: usize = 16;
 const SHUFFLED: u8 = 1;
@@ -105,12 +105,7 @@ fn unpack_lz4(packed: &[u8], size: usize) -> Option<Vec<u8>> {
     while let Some((token, behind)) = rest.split_first() {
         rest = behind;
         let literals = longer(usize::from(token >> 4), 15, &mut rest)?;
-        let (bytes, behind) = rest.split_at_checked(literals)?;
-        if out.len() + literals > size {
-            return None;
-        }
-        out.extend_from_slice(bytes);
-        rest = behind;
+        copy_literal(&mut out, &mut rest, literals, size)?;
         if rest.is_empty() {
             break;
         }
@@ -149,12 +144,7 @@ fn unpack_blosclz(packed: &[u8], size: usize) -> Option<Vec<u8>> {
         let control = usize::from(if first { control & 31 } else { *control });
         first = false;
         if control < 32 {
-            let (literal, behind) = rest.split_at_checked(control + 1)?;
-            if out.len() + literal.len() > size {
-                return None;
-            }
-            out.extend_from_slice(literal);
-            rest = behind;
+            copy_literal(&mut out, &mut rest, control + 1, size)?;
             continue;
         }
         let length = longer((control >> 5) - 1, 6, &mut rest)? + 3;

@@ -155,12 +155,7 @@ pub fn unpack_lzf(packed: &[u8], size: usize) -> Option<Vec<u8>> {
         let control = usize::from(*control);
         rest = behind;
         if control < 32 {
-            let (literal, behind) = rest.split_at_checked(control + 1)?;
-            if out.len() + literal.len() > size {
-                return None;
-            }
-            out.extend_from_slice(literal);
-            rest = behind;
+            copy_literal(&mut out, &mut rest, control + 1, size)?;
             continue;
         }
         let mut next = || {
@@ -176,6 +171,18 @@ pub fn unpack_lzf(packed: &[u8], size: usize) -> Option<Vec<u8>> {
         copy_back(&mut out, back, length + 2, size)?;
     }
     Some(out)
+}
+
+/// Moves the first `length` bytes of `rest` to the end of `out`. `None` where there are not so many, or where the whole would
+/// grow beyond `size`.
+pub(crate) fn copy_literal(out: &mut Vec<u8>, rest: &mut &[u8], length: usize, size: usize) -> Option<()> {
+    let (literal, behind) = rest.split_at_checked(length)?;
+    if out.len() + length > size {
+        return None;
+    }
+    out.extend_from_slice(literal);
+    *rest = behind;
+    Some(())
 }
 
 /// Appends `length` bytes that begin `back` before the end. The copy may reach into what it writes itself: that is how

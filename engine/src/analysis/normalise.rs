@@ -26,7 +26,7 @@ pub(crate) fn row_totals(matrix: &Matrix, watch: &Watch) -> Result<Vec<f64>> {
         return Ok(totals);
     }
     let mut totals = vec![0.0; n_rows];
-    let quiet = Watch::new(watch.cancel().clone(), |_| {});
+    let quiet = watch.quiet();
     if matrix.layout() == Layout::Csc {
         for column in 0..n_cols {
             watch.step(WHAT, column as u64, Some(n_cols as u64))?;
@@ -165,7 +165,7 @@ impl<'a> LogNormalised<'a> {
         mut each: impl FnMut(usize, &[SparseRow]) -> Result<()>,
     ) -> Result<()> {
         let n_cells = self.n_cells();
-        let quiet = Watch::new(watch.cancel().clone(), |_| {});
+        let quiet = watch.quiet();
         for first in (0..n_cells).step_by(ROWS_PER_BLOCK) {
             watch.step(what, first as u64, Some(n_cells as u64))?;
             let block = first..n_cells.min(first + ROWS_PER_BLOCK);

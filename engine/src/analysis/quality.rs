@@ -65,7 +65,7 @@ pub fn quality(matrix: &Matrix, scale: Scale, symbols: &[String], watch: &Watch)
         }
     }
     let mut sums = vec![Sums::default(); n_rows];
-    let quiet = Watch::new(watch.cancel().clone(), |_| {});
+    let quiet = watch.quiet();
     if matrix.layout() == Layout::Csc {
         for (gene, is_mitochondrial) in is_mitochondrial.into_iter().enumerate() {
             watch.step(WHAT, gene as u64, Some(n_cols as u64))?;

@@ -31,7 +31,7 @@ pub(super) use registered::register;
 mod registered {
     #![allow(unsafe_code)] // HDF5 takes a filter as a C function
 
-    use std::ffi::{c_uint, c_void};
+    use std::ffi::{CStr, c_uint, c_void};
     use std::panic::catch_unwind;
     use std::sync::Once;
 
@@ -42,15 +42,23 @@ mod registered {
 
     use super::{BLOSC_ID, LZF_ID, ZSTD_ID};
 
-    type Unpack = fn(&[u8], usize) -> Option<Vec<u8>>;
+    /// What the filter of HDF5's number `ID` packed.
+    fn unpack<const ID: i32>(packed: &[u8]) -> Option<Vec<u8>> {
+        match ID {
+            LZF_ID => unpack_lzf(packed, MOST_CHUNK_BYTES),
+            BLOSC_ID => unpack_blosc(packed, MOST_CHUNK_BYTES),
+            ZSTD_ID => unpack_zstd(packed, MOST_CHUNK_BYTES),
+            _ => None,
+        }
+    }
 
     /// Makes LZF, Blosc and Zstandard known to the HDF5 library of this process, for reading. Later calls do nothing.
     pub(in crate::anndata) fn register() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            let lzf = class(LZF_ID, c"lzf".as_ptr(), lzf);
-            let zstd = class(ZSTD_ID, c"zstd".as_ptr(), zstd);
-            let blosc = class(BLOSC_ID, c"blosc".as_ptr(), blosc);
+            let lzf = class::<LZF_ID>(c"lzf");
+            let zstd = class::<ZSTD_ID>(c"zstd");
+            let blosc = class::<BLOSC_ID>(c"blosc");
             hdf5::sync::sync(|| {
                 // SAFETY: HDF5 copies the class; its name and functions are static. A refusal leaves the filter
                 // unknown, which is told when an element needs it.
@@ -63,65 +71,27 @@ mod registered {
         });
     }
 
-    type Function =
-        unsafe extern "C" fn(c_uint, usize, *const c_uint, usize, *mut usize, *mut *mut c_void) -> usize;
-
-    fn class(id: i32, name: *const std::ffi::c_char, filter: Function) -> H5Z_class2_t {
+    fn class<const ID: i32>(name: &'static CStr) -> H5Z_class2_t {
         H5Z_class2_t {
             version: H5Z_CLASS_T_VERS as _,
-            id,
+            id: ID,
             encoder_present: 0,
             decoder_present: 1,
-            name,
+            name: name.as_ptr(),
             can_apply: None,
             set_local: None,
-            filter: Some(filter),
+            filter: Some(undo::<ID>),
         }
-    }
-
-    unsafe extern "C" fn lzf(
-        flags: c_uint,
-        _n_values: usize,
-        _values: *const c_uint,
-        n_bytes: usize,
-        buffer_bytes: *mut usize,
-        buffer: *mut *mut c_void,
-    ) -> usize {
-        // SAFETY: as HDF5 calls it.
-        unsafe { undo(unpack_lzf, flags, n_bytes, buffer_bytes, buffer) }
-    }
-
-    unsafe extern "C" fn zstd(
-        flags: c_uint,
-        _n_values: usize,
-        _values: *const c_uint,
-        n_bytes: usize,
-        buffer_bytes: *mut usize,
-        buffer: *mut *mut c_void,
-    ) -> usize {
-        // SAFETY: as HDF5 calls it.
-        unsafe { undo(unpack_zstd, flags, n_bytes, buffer_bytes, buffer) }
-    }
-
-    unsafe extern "C" fn blosc(
-        flags: c_uint,
-        _n_values: usize,
-        _values: *const c_uint,
-        n_bytes: usize,
-        buffer_bytes: *mut usize,
-        buffer: *mut *mut c_void,
-    ) -> usize {
-        // SAFETY: as HDF5 calls it.
-        unsafe { undo(unpack_blosc, flags, n_bytes, buffer_bytes, buffer) }
     }
 
     /// Unpacks `n_bytes` of the buffer into a new one, which takes its place. 0 tells HDF5 of a failure.
     ///
     /// # Safety
     /// `buffer` points to a pointer to `n_bytes` bytes that HDF5 allotted, and `buffer_bytes` to their number.
-    unsafe fn undo(
-        unpack: Unpack,
+    unsafe extern "C" fn undo<const ID: i32>(
         flags: c_uint,
+        _n_values: usize,
+        _values: *const c_uint,
         n_bytes: usize,
         buffer_bytes: *mut usize,
         buffer: *mut *mut c_void,
@@ -131,7 +101,7 @@ mod registered {
         }
         // SAFETY: the caller's promise.
         let packed = unsafe { std::slice::from_raw_parts((*buffer).cast::<u8>(), n_bytes) };
-        let Ok(Some(whole)) = catch_unwind(|| unpack(packed, MOST_CHUNK_BYTES)) else { return 0 };
+        let Ok(Some(whole)) = catch_unwind(|| unpack::<ID>(packed)) else { return 0 };
         // SAFETY: new memory of HDF5's own allocator, filled before it takes the place of the old, which is freed by
         // the same allocator and not read again.
         unsafe {

@@ -41,7 +41,7 @@ pub(super) fn check_copy(
             .in_file(path),
         ))
     };
-    let quiet = Watch::new(watch.cancel().clone(), |_| {});
+    let quiet = watch.quiet();
     let copy = AnnData::open(draft, &quiet)?;
     for column in columns {
         let element = format!("obs/{}", column.name);

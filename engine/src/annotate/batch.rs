@@ -80,7 +80,7 @@ pub fn annotate_cells(
     const WHAT: &str = "Describing cells";
     let total = cells.len() as u64;
     // The steps inside a batch would make the count of cells jump.
-    let inner = Watch::new(watch.cancel().clone(), |_| {});
+    let inner = watch.quiet();
     let mut size = batches.first.clamp(1, batches.most.max(1));
     let (mut now, mut later) = cells.split_at(size.min(cells.len()));
     let mut rows = matrix.rows_at(now, watch)?;

@@ -113,7 +113,7 @@ impl Judge<'_> {
         let what = format!("Evaluating {}", file.name);
         let total = Some(file.cells.len() as u64);
         // The steps inside a batch would make the count of cells jump.
-        let inner = Watch::new(watch.cancel().clone(), |_| {});
+        let inner = watch.quiet();
         let settings = GenerationSettings {
             max_new_tokens: self.settings.max_new_tokens,
             seed: self.settings.seed,
@@ -144,10 +144,10 @@ impl Judge<'_> {
         let mut waiting = Waiting::default();
         for cells in file.cells.chunks(BATCH) {
             let rows = file.rows(cells, &inner)?;
-            let readable: Vec<(usize, SparseRow)> =
-                rows.iter().filter(|(_, row)| bound.reader.can_read(row)).cloned().collect();
             let mut vectors: HashMap<usize, Vec<f32>> = HashMap::new();
             if self.baselines.is_some() {
+                let readable: Vec<(usize, SparseRow)> =
+                    rows.iter().filter(|(_, row)| bound.reader.can_read(row)).cloned().collect();
                 let embedded = self.describer.embed_batch(&bound.reader, &readable, &inner)?;
                 vectors = readable.iter().map(|(cell, _)| *cell).zip(embedded).collect();
             }

@@ -111,22 +111,19 @@ pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
     }
 }
 
-/// The devices that share work on many cells: that of [`choose_device`] first, and where it is a real GPU, all others of
-/// this machine.
+/// The devices that share work on many cells: all real GPUs of this machine, or where there is none, or `preference` asks
+/// for the CPU, the one of [`choose_device`].
 ///
 /// # Errors
 /// As [`choose_device`].
 pub fn choose_devices(preference: DevicePreference) -> Result<Vec<ChosenDevice>> {
-    let first = choose_device(preference)?;
-    let mut all = vec![first];
-    if preference != DevicePreference::Cpu {
-        for (device, name) in real_gpus() {
-            if all.iter().all(|chosen| chosen.device != device && chosen.device != Device::flex()) {
-                all.push(ChosenDevice { device, name, reason: "another real GPU".to_owned() });
-            }
-        }
-    }
-    Ok(all)
+    let gpus: Vec<ChosenDevice> = match preference {
+        DevicePreference::Cpu => Vec::new(),
+        DevicePreference::Auto | DevicePreference::Wgpu => real_gpus()
+            .map(|(device, name)| ChosenDevice { device, name, reason: "a real GPU".to_owned() })
+            .collect(),
+    };
+    if gpus.is_empty() { Ok(vec![choose_device(preference)?]) } else { Ok(gpus) }
 }
 
 /// Every device of this machine, best first.

@@ -153,7 +153,7 @@ fn by_columns(
     // A column is held twice: as read, and split by set.
     let column_bytes = 2 * BYTES_PER_ENTRY * n_cells.max(1) as u64;
     let together = usize::try_from(budget.bytes / column_bytes).unwrap_or(1).clamp(1, 256);
-    let quiet = Watch::new(watch.cancel().clone(), |_| {});
+    let quiet = watch.quiet();
     let mut measured = Vec::with_capacity(n_genes);
     for first in (0..n_genes).step_by(together) {
         let mut columns = Vec::with_capacity(together);
