@@ -1,6 +1,6 @@
 //! `cell2text import`: a model out of published parts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use engine::model::{
@@ -39,16 +39,19 @@ pub struct ImportArgs {
     #[arg(long, value_name = "PATH", required_unless_present = "sentence")]
     checkpoint: Option<PathBuf>,
     /// The decoder is all: it reads cell sentences, as those of Cell2Sentence
-    #[arg(long, conflicts_with_all = ["encoder", "genes", "checkpoint"])]
+    #[arg(
+        long,
+        conflicts_with_all = ["encoder", "genes", "checkpoint", "prompt", "placeholder", "top_k", "hidden_state", "date"]
+    )]
     sentence: bool,
     /// Genes in a cell sentence at most
-    #[arg(long, value_name = "N", default_value = "200", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value = "200", value_parser = at_least_one, requires = "sentence")]
     sentence_genes: usize,
     /// The organism that the prompt of a cell sentence names
-    #[arg(long, default_value = "Homo sapiens")]
+    #[arg(long, default_value = "Homo sapiens", requires = "sentence")]
     organism: String,
     /// The prompt of a cell sentence, with {num_genes}, {organism} and {cell_sentence} in their places
-    #[arg(long, value_name = "TEXT", default_value = CELL_TYPE_PROMPT)]
+    #[arg(long, value_name = "TEXT", default_value = CELL_TYPE_PROMPT, requires = "sentence")]
     sentence_prompt: String,
     /// The folder to write to; without it, one among the models
     #[arg(short, long, value_name = "DIR")]
@@ -94,7 +97,7 @@ impl ImportArgs {
             (None, None) => return Err(Failure::Usage("name a folder with --output".to_owned())),
         };
         if self.sentence {
-            return self.run_sentence(out);
+            return self.run_sentence(&out);
         }
         let (Some(encoder), [tokens, medians], Some(checkpoint)) =
             (&self.encoder, self.genes.as_slice(), &self.checkpoint)
@@ -138,7 +141,7 @@ impl ImportArgs {
 }
 
 impl ImportArgs {
-    fn run_sentence(&self, out: PathBuf) -> Result<(), Failure> {
+    fn run_sentence(&self, out: &Path) -> Result<(), Failure> {
         let request = SentenceImport {
             name: self.name.clone(),
             licence: self.licence.clone(),
@@ -146,7 +149,7 @@ impl ImportArgs {
             genes: self.sentence_genes,
             organism: self.organism.clone(),
             prompt: self.sentence_prompt.clone(),
-            out: out.clone(),
+            out: out.to_path_buf(),
         };
         interrupt::listen()?;
         let (bar, watch) = watched();

@@ -212,34 +212,6 @@ fn a_cell_without_a_known_gene_is_refused_with_a_remedy() {
     assert!(error.contains("cell 9") && error.contains("Choose another cell"), "{error}");
 }
 
-/// The built-in decoder alone, asked with symbols that it never learned to read: what it says is no matter.
-#[test]
-fn a_model_that_reads_sentences_describes_a_cell_through_the_same_door() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in crate::assets::BUILTIN_MODEL {
-        if let Some(file) = name.strip_prefix("decoder/").filter(|file| !file.ends_with(".jinja")) {
-            std::fs::write(folder.path().join(file), bytes).unwrap();
-        }
-    }
-    let request = crate::model::SentenceImport {
-        name: "Sentences".into(),
-        licence: "none".into(),
-        decoder: folder.path().to_path_buf(),
-        genes: 3,
-        organism: "Homo sapiens".into(),
-        prompt: "{cell_sentence}".into(),
-        out: folder.path().join("bundle"),
-    };
-    crate::model::import_sentence(&request, &Watch::silent()).unwrap();
-    let describer = Describer::load(Some(&request.out), DevicePreference::Cpu, &Watch::silent()).unwrap();
-    let cells = sample(&describer);
-    assert!(cells.reader.known_columns() > 700);
-    let (description, streamed) = describe(&describer, &cells, 0, &cells.row(0));
-    assert_eq!(streamed, description.text);
-    assert_eq!(description.n_genes_read, 3);
-    assert!(description.claims.iter().all(|claim| claim.kind == ClaimKind::CellType));
-}
-
 /// What the model says of the cells of one labelled study, against their labels.
 #[derive(Default)]
 struct Figures {

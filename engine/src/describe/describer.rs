@@ -97,7 +97,7 @@ impl Describer {
         let model = Cell2Text::load(&bundle, &device.device, watch)?;
         let signatures = match &bundle.manifest.signatures {
             Some(name) => Signatures::read_tsv(&bundle.files.text(name)?)?,
-            None => Signatures::default(),
+            None => shipped_signatures()?,
         };
         let taught = match (&bundle.manifest.taught, &bundle.manifest.grammar) {
             (Some(taught), Some(grammar)) => {
@@ -385,6 +385,16 @@ impl Describer {
             duration_secs,
             around: None,
         }
+    }
+}
+
+/// The genes of cell types that ship with the built-in model: they tell of cells, whichever model reads these, and serve
+/// as evidence for one that brings none of its own.
+fn shipped_signatures() -> Result<Signatures> {
+    let builtin = Bundle::builtin()?;
+    match &builtin.manifest.signatures {
+        Some(name) => Signatures::read_tsv(&builtin.files.text(name)?),
+        None => Ok(Signatures::default()),
     }
 }
 

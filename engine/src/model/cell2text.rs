@@ -209,9 +209,9 @@ impl Cell2Text {
     }
 
     /// Writes a text for each of `cells` (rank value encodings, or prompts of cell sentences), all in one batch per prompt
-    /// length; `on_piece` gets
-    /// the text as it comes. `streams` number the texts for sampling, so that a cell's text does not depend on its batch.
-    /// `leaning` is what is known of the cells beside their genes, for texts that keep to the grammar.
+    /// length; `on_piece` gets the text as it comes. `streams` number the texts for sampling, so that a cell's text does
+    /// not depend on its batch. `leaning` is what is known of the cells beside their genes, for texts that keep to the
+    /// grammar.
     ///
     /// # Errors
     /// [`Error::Model`], [`Error::Device`] or [`Error::Cancelled`].
@@ -266,7 +266,16 @@ impl Cell2Text {
         on_piece: &mut dyn FnMut(Piece),
     ) -> Result<()> {
         let [batch, n_prompt, _] = prompt.dims();
-        let room = self.decoder.max_positions().saturating_sub(n_prompt);
+        let longest = self.decoder.max_positions();
+        let room = longest.saturating_sub(n_prompt);
+        if room == 0 {
+            return Err(Error::model(Problem::new(
+                "prompt",
+                format!("{n_prompt} tokens"),
+                format!("fewer than the {longest} that the decoder can read"),
+                "Show it fewer genes: prompt.top_k, or sentence.genes, in the bundle's cell2text.toml.",
+            )));
+        }
         let max_new = settings.max_new_tokens.min(room);
         let capacity = n_prompt + max_new;
         let positions = self.decoder.positions(capacity);

@@ -42,13 +42,19 @@ pub fn import_sentence(request: &SentenceImport, watch: &Watch) -> Result<(Strin
     let files = ModelFiles::Folder(request.decoder.clone());
     let decoder = DecoderFolder::open(&files, "")?;
     Decoder::new(&decoder.config, &mut Params::checking(&decoder.weights))?;
-    // Gemma is lost without the token that opens a text; Pythia has one by name and was trained without.
-    let wants_first = decoder.config.model_type.starts_with("gemma");
+    // Llama and Gemma were trained with a token that opens each text; GPT-2 and Pythia have one by name and were not.
+    let family = decoder.config.model_type.as_str();
+    let bos = match family {
+        "llama" => decoder.first_token.as_str(),
+        _ if family.starts_with("gemma") && !decoder.first_token.is_empty() => decoder.first_token.as_str(),
+        _ if family.starts_with("gemma") && decoder.tokenizer.token("<bos>").is_some() => "<bos>",
+        _ => "",
+    };
     let sentence = SentenceEntry {
         genes: request.genes,
         organism: request.organism.clone(),
         prompt: request.prompt.clone(),
-        bos: if wants_first { decoder.first_token.clone() } else { String::new() },
+        bos: bos.to_owned(),
     };
     let (template, tokenizer) = (decoder.chat_template.clone(), decoder.tokenizer.clone());
     let tokenizer_json = tokenizer.to_json()?;

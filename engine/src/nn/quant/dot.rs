@@ -284,7 +284,7 @@ mod avx2 {
     }
 
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "adaptors take closures, which might not be inlined")]
+    // Plain loops: adaptors take closures, which might not be inlined.
     fn all<const W: usize, const N: usize, const R: usize>(
         simd: V3,
         to: impl Wide<W>,

@@ -26,7 +26,8 @@ pub fn product(matrix: &Blocks, values: &[f32]) -> Vec<f32> {
         Task { matrix, rows: 0..height, vectors, of_vectors: 0..n, out: &mut out, steps }.run();
         return out;
     }
-    if n >= 2 * VECTORS {
+    // Only where that gives every core a share.
+    if n >= VECTORS * rayon::current_num_threads().max(2) {
         out.par_chunks_mut(VECTORS * height).enumerate().for_each(|(i, out)| {
             let of_vectors = i * VECTORS..i * VECTORS + out.len() / height;
             Task { matrix, rows: 0..height, vectors, of_vectors, out, steps: [1, height] }.run();
