@@ -20,6 +20,7 @@ mod fuzzy;
 mod gene_names;
 mod history;
 mod map;
+mod models;
 pub mod offscreen;
 mod palette;
 mod panels;
@@ -76,6 +77,12 @@ pub struct WindowOptions {
     pub software: bool,
     /// Why the graphics card is not used, where it failed: said to the user at the start.
     pub graphics_failure: Option<String>,
+    /// Where models lie; the user's folder of models where it is `None` and the window remembers, else nowhere.
+    pub models: Option<PathBuf>,
+    /// Bytes of memory taken as free, in place of what the system says. For tests.
+    pub free_memory: Option<u64>,
+    /// What is remembered of the last time, in place of what was saved. For tests.
+    pub saved: Option<Box<Saved>>,
 }
 
 impl Default for WindowOptions {
@@ -89,6 +96,9 @@ impl Default for WindowOptions {
             autosave: None,
             software: false,
             graphics_failure: None,
+            models: None,
+            free_memory: None,
+            saved: None,
         }
     }
 }

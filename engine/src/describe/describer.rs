@@ -186,6 +186,13 @@ impl Describer {
         Ok(self.conclude(reader, &read, text, context, started.elapsed().as_secs_f32()))
     }
 
+    /// Cells to describe at once at most: no more than keys and values of a gigabyte come to.
+    pub fn cells_at_once(&self) -> usize {
+        const CACHE_BUDGET_BYTES: u64 = 1 << 30;
+        let one = self.bundle.manifest.cache_bytes(&self.model.decoder_config).max(1);
+        (CACHE_BUDGET_BYTES / one).clamp(1, CONTEXT_BATCH as u64) as usize
+    }
+
     /// Describes many cells at once: the same descriptions as one by one, in less time.
     ///
     /// # Errors

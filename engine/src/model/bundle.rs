@@ -8,8 +8,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterKind;
+use super::decoder::DecoderConfig;
 use super::encoder::HiddenState;
 use super::lora::Lora;
+use super::sampler::GenerationSettings;
 use super::sentence::SentenceEntry;
 use crate::error::Problem;
 use crate::files::sha256_hex;
@@ -71,6 +73,10 @@ pub struct Manifest {
     pub hashes: BTreeMap<String, String>,
 }
 
+/// Tokens of a prompt beside the genes, and of a gene's symbol, that are reckoned with before the tokenizer was read.
+const PROMPT_TOKENS: usize = 160;
+const SYMBOL_TOKENS: usize = 5;
+
 /// How a model gets to know of a cell.
 #[derive(Debug, Clone, Copy)]
 pub enum CellInput<'a> {
@@ -95,6 +101,20 @@ impl Manifest {
         let encoder = self.encoder.iter().map(|part| part.folder.as_str());
         let adapter = self.adapter.iter().map(|part| part.folder.as_str());
         encoder.chain(adapter).chain([self.decoder.folder.as_str()]).collect()
+    }
+
+    /// Bytes of the keys and values that a decoder of this configuration keeps of one cell, at the longest prompt and text;
+    /// how many tokens a symbol has is reckoned.
+    pub fn cache_bytes(&self, decoder: &DecoderConfig) -> u64 {
+        let shown = match (&self.genes, &self.prompt, &self.sentence) {
+            (_, _, Some(sentence)) => {
+                sentence.genes.saturating_mul(SYMBOL_TOKENS).saturating_add(sentence.prompt.len() / 3)
+            }
+            (Some(genes), Some(prompt), _) => genes.max_len.min(prompt.top_k),
+            _ => 0,
+        };
+        let text = PROMPT_TOKENS + GenerationSettings::default().max_new_tokens;
+        decoder.cache_bytes(shown.saturating_add(text).min(decoder.max_position_embeddings))
     }
 
     /// How the model gets to know of a cell.

@@ -125,13 +125,13 @@ impl Cell2Text {
     /// [`Error::Model`], [`Error::Tokens`] or [`Error::Io`] naming the part that is wrong; [`Error::Cancelled`].
     pub fn load(bundle: &Bundle, device: &Device, watch: &Watch) -> Result<Self> {
         let Bundle { files, manifest } = bundle;
-        let total = Some(3);
-        watch.step("Loading the decoder", 0, total)?;
+        watch.check()?;
         let folder = &manifest.decoder.folder;
         let parts = DecoderFolder::open(files, folder)?;
         let lora = Lora::beside(files, folder)?;
         let decoder = {
-            let mut params = Params::from_files(&parts.weights, "", device);
+            let mut params =
+                Params::from_files(&parts.weights, "", device).watched(watch, "Loading the decoder");
             if let Some(lora) = &lora {
                 lora.check_fits(&parts.weights)?;
                 params = params.patched(lora);
@@ -145,11 +145,11 @@ impl Cell2Text {
                 Input::Sentence(Box::new(SentencePrompter::new(entry.clone(), template, tokenizer)?))
             }
             CellInput::Vectors { genes, encoder, adapter, prompt } => {
-                watch.step("Loading the encoder", 1, total)?;
                 let config: EncoderConfig = files.json(&format!("{}/config.json", encoder.folder))?;
                 let encoder_weights = files.weights(&encoder.folder)?;
-                let made = Encoder::new(&config, &mut Params::from_files(&encoder_weights, "", device))?;
-                watch.step("Loading the adapter", 2, total)?;
+                let mut params =
+                    Params::from_files(&encoder_weights, "", device).watched(watch, "Loading the encoder");
+                let made = Encoder::new(&config, &mut params)?;
                 let adapter_config = AdapterConfig {
                     kind: adapter.kind,
                     input_size: config.hidden_size,
@@ -175,7 +175,7 @@ impl Cell2Text {
             Some(name) => Some(TokenGrammar::new(Grammar::from_json(&files.read(name)?)?, &parts.tokenizer)),
             None => None,
         };
-        watch.step("Model loaded", 3, total)?;
+        watch.check()?;
         let DecoderFolder { config: decoder_config, tokenizer, .. } = parts;
         Ok(Self { input, decoder, decoder_config, tokenizer, grammar, bytes })
     }
