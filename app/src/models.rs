@@ -11,7 +11,9 @@ pub fn folder() -> Option<PathBuf> {
 
 /// Bytes for people.
 pub fn size(bytes: u64) -> String {
-    if bytes < 1_000_000_000 {
+    if bytes < 100_000 {
+        format!("{:.0} kB", bytes as f64 / 1e3)
+    } else if bytes < 1_000_000_000 {
         format!("{:.1} MB", bytes as f64 / 1e6)
     } else {
         format!("{:.2} GB", bytes as f64 / 1e9)
@@ -37,5 +39,6 @@ mod tests {
         assert_eq!(parameters(1_235_814_400), "1.24 billion parameters");
         assert_eq!(parameters(316_000_000), "316.0 million parameters");
         assert_eq!(size(21_340_000), "21.3 MB");
+        assert_eq!(size(28_672), "29 kB");
     }
 }

@@ -126,8 +126,19 @@ fn far_too_large(folder: &Path) {
     std::fs::write(&path, [&(head.len() as u64).to_le_bytes()[..], head.as_bytes()].concat()).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(8 + head.len() as u64 + bytes).unwrap();
-    let manifest = "format = 1\nname = \"Llama 7B, full\"\nlicence = \"Llama 3.2\"\n\n[decoder]\nfolder = \
-                    \"decoder\"\n\n[sentence]\ngenes = 200\norganism = \"Homo sapiens\"\nprompt = \"{cell_sentence}\"\n";
+    let manifest = [
+        "format = 1",
+        "name = \"Llama 7B, full\"",
+        "licence = \"Llama 3.2\"",
+        "description = \"\"",
+        "[decoder]",
+        "folder = \"decoder\"",
+        "[sentence]",
+        "genes = 200",
+        "organism = \"Homo sapiens\"",
+        "prompt = \"{cell_sentence}\"",
+    ]
+    .join("\n");
     std::fs::write(folder.join("cell2text.toml"), manifest).unwrap();
 }
 
@@ -168,7 +179,7 @@ fn the_models_are_listed_with_what_each_needs_before_one_is_loaded() {
         "names cell types from gene symbols · licence CC BY 4.0",
         "In use",
         // 1,750,000 × 4,096 numbers in float32, and keys and values in the cache.
-        "7.17 billion parameters, full numbers",
+        "7.17 billion parameters, 32 bits",
         "Needs 29.0",
         "and 8.00 GB are free: loading may fail, or slow everything down",
         "broken",

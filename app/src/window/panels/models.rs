@@ -150,7 +150,7 @@ fn facts(model: &InstalledModel) -> String {
         None if model.bytes_in_memory < 3 * model.parameters => {
             format!("{:.0} bits", model.bytes_in_memory as f64 * 8.0 / model.parameters.max(1) as f64)
         }
-        None => "full numbers".to_owned(),
+        None => "32 bits".to_owned(),
     };
     let reads = if model.reads_sentences { "names cell types from gene symbols" } else { "describes cells" };
     format!("{}, {bits} · {reads} · licence {}", parameters(model.parameters), model.licence)
