@@ -7,6 +7,7 @@
 
 mod analysis;
 mod atlas;
+mod models;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -39,6 +40,11 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
         && what == "atlas"
     {
         return atlas::run(root, cells.first().map(String::as_str));
+    }
+    if let [what, size @ ..] = arguments
+        && what == "models"
+    {
+        return models::run(root, size);
     }
     let file = match arguments {
         [] => sample(root)?,

@@ -33,6 +33,7 @@ Usage: cargo xtask <CHORE> [ARGUMENTS]
   lint                       Check formatting and run clippy, warnings being errors.
   bench [FILE]               Time opening a file and the first description, beside Python's anndata, here and now.
   bench atlas [CELLS]        Time what a large generated file costs (200,000 cells, 1 GB), beside anndata.
+  bench models [small]       Time decoders and an encoder of true shapes, random weights, beside llama.cpp and torch.
   assets [ARGUMENTS]         Build the tables in assets/ from the published packages of the field.
   package                    Build for release and pack target/package/cell2text-<version>-<target>.tar.gz.
   env                        Print what to export before calling cargo by hand: eval \"$(cargo xtask env)\"
@@ -45,6 +46,7 @@ any other system the command to run is printed. CELL2TEXT_NO_INSTALL=1 never ins
   CARGO_TARGET_DIR           Where to build, when not in target/.
   CMAKE                      The CMake to build HDF5 with (3.26 or newer).
   CELL2TEXT_PYTHON           A Python of your own with the packages of tests/python/requirements.txt.
+  CELL2TEXT_PEERS_PYTHON     A Python of your own with the packages of tests/python/time_models_requirements.txt.
   CELL2TEXT_TEST_GPU=1       Run the tests on this machine's graphics driver, not on software Vulkan.
 ";
 

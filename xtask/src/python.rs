@@ -54,6 +54,11 @@ impl Environment {
         Self { folder: target_dir.join("tools").join("scanpy") }
     }
 
+    /// The one with llama.cpp and torch, which only the benchmarks need.
+    pub fn with_peers(target_dir: &Path) -> Self {
+        Self { folder: target_dir.join("tools").join("peers") }
+    }
+
     fn program(&self, name: &str) -> PathBuf {
         let folder = if cfg!(windows) { "Scripts" } else { "bin" };
         self.folder.join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
@@ -76,7 +81,7 @@ impl Environment {
     /// When there is no Python, or pip fails.
     pub fn install_cmake(&self) -> Result<PathBuf> {
         self.create((3, 8))?;
-        self.pip(&[CMAKE_REQUIREMENT.as_ref()]).with_context(|| {
+        self.pip(&[CMAKE_REQUIREMENT.as_ref()], &[]).with_context(|| {
             format!(
                 "HDF5 is built with CMake {}.{} or newer, and PATH has none; put one there, or set CMAKE to it",
                 CMAKE_MINIMUM.0, CMAKE_MINIMUM.1
@@ -90,6 +95,14 @@ impl Environment {
     /// # Errors
     /// When there is no Python new enough, or pip fails.
     pub fn install_requirements(&self, requirements: &Path) -> Result<()> {
+        self.install_requirements_with(requirements, &[])
+    }
+
+    /// The same, with some variables set for packages that are built here.
+    ///
+    /// # Errors
+    /// As [`Environment::install_requirements`].
+    pub fn install_requirements_with(&self, requirements: &Path, variables: &[(&str, &str)]) -> Result<()> {
         let wanted = std::fs::read_to_string(requirements)
             .with_context(|| format!("could not read {}", requirements.display()))?;
         let marker = self.folder.join("installed-requirements.txt");
@@ -99,7 +112,7 @@ impl Environment {
             return Ok(());
         }
         self.create(TEST_PYTHON_MINIMUM)?;
-        self.pip(&["--requirement".as_ref(), requirements.as_os_str()]).context(
+        self.pip(&["--requirement".as_ref(), requirements.as_os_str()], variables).context(
             "some tests read files back with Python; set CELL2TEXT_PYTHON to a Python that has the packages of \
              tests/python/requirements.txt to use that instead",
         )?;
@@ -126,13 +139,14 @@ impl Environment {
         terminal::run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&self.folder))
     }
 
-    fn pip(&self, what: &[&OsStr]) -> Result<()> {
+    fn pip(&self, what: &[&OsStr], variables: &[(&str, &str)]) -> Result<()> {
         let words: Vec<_> = what.iter().map(|word| word.to_string_lossy()).collect();
         say(&format!("Installing into {}: {}", self.folder.display(), words.join(" ")));
         let mut command = Command::new(self.python());
         command
             .args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-input"])
-            .args(what);
+            .args(what)
+            .envs(variables.iter().copied());
         terminal::run(&mut command).context(
             "pip could not install it: this needs the Python package index, over the network or by the mirror that \
              pip is configured with (PIP_INDEX_URL)",

@@ -1,9 +1,11 @@
 //! `cell2text import`: a model out of published parts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use engine::model::{HiddenState, ImportRequest, PromptStyle, import};
+use engine::model::{
+    CELL_TYPE_PROMPT, HiddenState, ImportRequest, PromptStyle, SentenceImport, import, import_sentence,
+};
 use serde_json::json;
 
 use super::failure::Failure;
@@ -23,17 +25,34 @@ pub struct ImportArgs {
     #[arg(long)]
     name: String,
     /// Folder of Geneformer: config.json and weights
-    #[arg(long, value_name = "DIR")]
-    encoder: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "sentence")]
+    encoder: Option<PathBuf>,
     /// Geneformer's dictionaries: tokens and medians, as pickles
-    #[arg(long, value_names = ["TOKENS", "MEDIANS"], num_args = 2, required = true)]
+    #[arg(
+        long, value_names = ["TOKENS", "MEDIANS"], num_args = 2, required_unless_present = "sentence"
+    )]
     genes: Vec<PathBuf>,
     /// Folder of the decoder: config.json, weights, tokenizer.json and chat template
     #[arg(long, value_name = "DIR")]
     decoder: PathBuf,
     /// What was trained: a file of weights, or a folder with one
-    #[arg(long, value_name = "PATH")]
-    checkpoint: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "sentence")]
+    checkpoint: Option<PathBuf>,
+    /// The decoder is all: it reads cell sentences, as those of Cell2Sentence
+    #[arg(
+        long,
+        conflicts_with_all = ["encoder", "genes", "checkpoint", "prompt", "placeholder", "top_k", "hidden_state", "date"]
+    )]
+    sentence: bool,
+    /// Genes in a cell sentence at most
+    #[arg(long, value_name = "N", default_value = "200", value_parser = at_least_one, requires = "sentence")]
+    sentence_genes: usize,
+    /// The organism that the prompt of a cell sentence names
+    #[arg(long, default_value = "Homo sapiens", requires = "sentence")]
+    organism: String,
+    /// The prompt of a cell sentence, with {num_genes}, {organism} and {cell_sentence} in their places
+    #[arg(long, value_name = "TEXT", default_value = CELL_TYPE_PROMPT, requires = "sentence")]
+    sentence_prompt: String,
     /// The folder to write to; without it, one among the models
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -77,16 +96,21 @@ impl ImportArgs {
             (None, Some(folder)) => folder.join(folder_name(&self.name)),
             (None, None) => return Err(Failure::Usage("name a folder with --output".to_owned())),
         };
-        let [tokens, medians] = self.genes.as_slice() else {
-            return Err(Failure::Usage("--genes takes two files".to_owned()));
+        if self.sentence {
+            return self.run_sentence(&out);
+        }
+        let (Some(encoder), [tokens, medians], Some(checkpoint)) =
+            (&self.encoder, self.genes.as_slice(), &self.checkpoint)
+        else {
+            return Err(Failure::Usage("--encoder, --genes and --checkpoint are needed".to_owned()));
         };
         let request = ImportRequest {
             name: self.name.clone(),
             licence: self.licence.clone(),
-            encoder: self.encoder.clone(),
+            encoder: encoder.clone(),
             genes: [tokens.clone(), medians.clone()],
             decoder: self.decoder.clone(),
-            checkpoint: self.checkpoint.clone(),
+            checkpoint: checkpoint.clone(),
             hidden_state: HiddenState(self.hidden_state),
             prompt: match self.prompt {
                 Asked::Paper => PromptStyle::Paper,
@@ -113,6 +137,32 @@ impl ImportArgs {
             n => format!(", a LoRA adapter on {n} weights"),
         };
         out.line(format_args!("{} ({}): {}{lora}", report.folder.display(), report.id, size(report.bytes)))
+    }
+}
+
+impl ImportArgs {
+    fn run_sentence(&self, out: &Path) -> Result<(), Failure> {
+        let request = SentenceImport {
+            name: self.name.clone(),
+            licence: self.licence.clone(),
+            decoder: self.decoder.clone(),
+            genes: self.sentence_genes,
+            organism: self.organism.clone(),
+            prompt: self.sentence_prompt.clone(),
+            out: out.to_path_buf(),
+        };
+        interrupt::listen()?;
+        let (bar, watch) = watched();
+        let result = import_sentence(&request, &watch);
+        bar.finish_and_clear();
+        let (id, bytes) = result.map_err(|error| {
+            if error.is_cancelled() { error.into() } else { Failure::BadInput(error.into()) }
+        })?;
+        let mut to = Output::new();
+        if self.json {
+            return to.json(&json!({ "folder": out, "id": id, "bytes": bytes }));
+        }
+        to.line(format_args!("{} ({id}): {}", out.display(), size(bytes)))
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::output::{Output, tell};
+pub use crate::models::{folder, size};
 
 /// Lists, verifies and removes models
 ///
@@ -36,13 +37,6 @@ enum What {
         /// Its name in the list
         model: String,
     },
-}
-
-/// The folder of models: `CELL2TEXT_MODELS` where that is set, else in the user's data folder.
-pub fn folder() -> Option<PathBuf> {
-    std::env::var_os("CELL2TEXT_MODELS").map(PathBuf::from).or_else(|| {
-        Some(directories::ProjectDirs::from("org", "Cell2Text", "Cell2Text")?.data_dir().join("models"))
-    })
 }
 
 /// The folder that `model` names: itself where it is one, else that of the model of this name.
@@ -93,7 +87,7 @@ impl ModelsArgs {
                 "{place:<24} {} {bits:>6}  {:>9} stored  {:>9} in memory  {} ({})",
                 model.id,
                 size(model.bytes),
-                size(model.bytes_in_memory),
+                size(model.needs_on_cpu()),
                 model.name,
                 model.licence
             ))?;
@@ -137,14 +131,5 @@ impl ModelsArgs {
         } else {
             out.line(format_args!("removed {}", own.display()))
         }
-    }
-}
-
-/// Bytes for people.
-pub fn size(bytes: u64) -> String {
-    if bytes < 1_000_000_000 {
-        format!("{:.1} MB", bytes as f64 / 1e6)
-    } else {
-        format!("{:.2} GB", bytes as f64 / 1e9)
     }
 }

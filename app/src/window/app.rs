@@ -3,6 +3,7 @@
 mod actions;
 mod editing;
 mod graphics;
+mod models;
 mod panes;
 mod sessions;
 mod startup;
@@ -19,6 +20,7 @@ use super::command::{Action, Command, Situation};
 use super::dialogs::{Answer, Dialogs, OpenDialog, Purpose};
 use super::document::Document;
 use super::map::{self, Look, Map};
+use super::models::{Models, Places};
 use super::panels::{self, Local, Scope};
 use super::state::{self, ColourStyle, Saved, View};
 use super::terms::Terms;
@@ -53,6 +55,7 @@ pub struct App {
     chores: Vec<Task<panes::Chore>>,
     search: Option<editing::Search>,
     sessions: sessions::Sessions,
+    models: Models,
     actions: Vec<Action>,
     renderer: String,
     max_cells: usize,
@@ -76,7 +79,10 @@ impl App {
         options: WindowOptions,
     ) -> Self {
         let state_file = options.state_file.or_else(state::default_path).filter(|_| options.remember);
-        let mut saved = state_file.as_deref().map_or_else(Saved::default, state::load);
+        let mut saved = match options.saved {
+            Some(saved) => *saved,
+            None => state_file.as_deref().map_or_else(Saved::default, state::load),
+        };
         if let Some(theme) = options.theme {
             saved.theme = theme;
         }
@@ -117,6 +123,11 @@ impl App {
             sessions: sessions::Sessions::new(
                 options.autosave.or_else(|| options.remember.then(autosave::default_folder).flatten()),
             ),
+            models: Models::new(Places {
+                folder: options.models.or_else(|| options.remember.then(crate::models::folder).flatten()),
+                device: options.settings.device,
+                free_bytes: options.free_memory,
+            }),
             actions: Vec::new(),
             renderer: render_state
                 .map_or_else(|| "no graphics adapter".into(), |s| adapter_words(&s.adapter)),
@@ -126,6 +137,11 @@ impl App {
             startup: startup::Startup::new(options.started),
         };
         app.tell_what_draws(options.graphics_failure.as_deref(), options.software);
+        match options.settings.model {
+            // What the command line names goes before what was chosen last.
+            Some(folder) => app.work.model_folder = Some(folder),
+            None => app.take_saved_model(),
+        }
         if let Some(source) = options.open {
             app.actions.push(Action::OpenSource(source));
             app.run_actions(ctx);
@@ -157,6 +173,7 @@ impl App {
             && !self.local.gene_maps.is_busy()
             && self.search.is_none()
             && !self.sessions.is_busy()
+            && !self.models.is_busy()
             && !self.local.terms_offered.is_busy()
     }
 
@@ -206,14 +223,14 @@ impl App {
         self.saved.colours
     }
 
+    /// What is kept for the next time.
+    pub fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
     /// The view of the data set.
     pub fn view(&self) -> &View {
         &self.view
-    }
-
-    /// What is kept from one start to the next.
-    pub fn saved(&self) -> &Saved {
-        &self.saved
     }
 
     /// The selection, the named sets, the labels and the colours of the user.
@@ -257,6 +274,8 @@ impl App {
                     self.show_term_of_cell(ctx, term.as_deref());
                 }
                 Some(Change::OpenFailed(path)) => self.saved.recent.retain(|p| *p != path),
+                Some(Change::ModelLoaded { model, chosen }) => self.model_loaded(ctx, &model, chosen),
+                Some(Change::ModelGone(why)) => self.model_gone(&why),
                 Some(Change::Described { .. }) | None => {}
             }
         }
@@ -268,10 +287,12 @@ impl App {
         self.take_written();
         self.update_search(ctx);
         self.update_sessions(ctx);
+        self.models.update();
         match self.dialog.as_ref().and_then(OpenDialog::poll) {
             Some(Answer::Chosen(Purpose::Open | Purpose::OpenFolder, path)) => {
                 self.actions.push(Action::OpenSource(DataSource::File(path)));
             }
+            Some(Answer::Chosen(Purpose::ModelFolder, path)) => self.actions.push(Action::AddModel(path)),
             Some(Answer::Chosen(Purpose::Export, path)) => self.actions.push(Action::ExportTo(path)),
             Some(Answer::Chosen(Purpose::Figure(_, pane), path)) => {
                 self.actions.push(Action::WriteFigure(pane, path));
@@ -339,6 +360,7 @@ impl App {
             work: &self.work,
             map: &self.map,
             terms: &self.terms,
+            models: &self.models,
             now,
             max_cells: self.max_cells,
             renderer: &self.renderer,

@@ -91,6 +91,7 @@ pub enum Command {
     ResetLayout,
     ExportFigure,
     ExportComparison,
+    ShowModels,
 }
 
 /// The menus, in order.
@@ -170,7 +171,7 @@ pub struct Situation {
 
 impl Command {
     /// All commands, in the order of the menus.
-    pub const ALL: [Self; 75] = [
+    pub const ALL: [Self; 76] = [
         Self::Open,
         Self::OpenFolder,
         Self::OpenSample,
@@ -238,6 +239,7 @@ impl Command {
         Self::Stop,
         Self::CopyDescription,
         Self::AnnotateAll,
+        Self::ShowModels,
         Self::WalkLeft,
         Self::WalkRight,
         Self::WalkUp,
@@ -280,6 +282,7 @@ impl Command {
             Self::DescribeCell
             | Self::Stop
             | Self::AnnotateAll
+            | Self::ShowModels
             | Self::CopyDescription
             | Self::ClearSelection
             | Self::WalkLeft
@@ -371,6 +374,7 @@ impl Command {
             | Self::ShowPalette
             | Self::ShowShortcuts
             | Self::ShowHint
+            | Self::ShowModels
             | Self::About => true,
         }
     }

@@ -30,6 +30,8 @@ pub enum Purpose {
     Open,
     /// A folder of 10x Genomics or Zarr to open.
     OpenFolder,
+    /// A model's folder to list.
+    ModelFolder,
     /// The CSV to write.
     Export,
     /// A figure to write.
@@ -61,7 +63,12 @@ impl Purpose {
     fn opens(self) -> bool {
         matches!(
             self,
-            Self::Open | Self::OpenFolder | Self::GeneLists | Self::OpenSession | Self::DataOfSession
+            Self::Open
+                | Self::OpenFolder
+                | Self::ModelFolder
+                | Self::GeneLists
+                | Self::OpenSession
+                | Self::DataOfSession
         )
     }
 }
@@ -111,6 +118,11 @@ impl Dialogs {
                         ),
                         Purpose::OpenFolder => Box::pin(
                             dialog.set_title("Open a folder: 10x Genomics, or AnnData in Zarr").pick_folder(),
+                        ),
+                        Purpose::ModelFolder => Box::pin(
+                            dialog
+                                .set_title("Choose a model's folder, with its cell2text.toml")
+                                .pick_folder(),
                         ),
                         Purpose::Copy => Box::pin(
                             dialog

@@ -20,6 +20,7 @@ mod fuzzy;
 mod gene_names;
 mod history;
 mod map;
+mod models;
 pub mod offscreen;
 mod palette;
 mod panels;
@@ -81,6 +82,12 @@ pub struct WindowOptions {
     pub graphics_failure: Option<String>,
     /// When the program was started: the log says how long the first frame and the first map took.
     pub started: Instant,
+    /// Where models lie; the user's folder of models where it is `None` and the window remembers, else nowhere.
+    pub models: Option<PathBuf>,
+    /// Bytes of memory taken as free, in place of what the system says. For tests.
+    pub free_memory: Option<u64>,
+    /// What is remembered of the last time, in place of what was saved. For tests.
+    pub saved: Option<Box<Saved>>,
 }
 
 impl Default for WindowOptions {
@@ -96,6 +103,9 @@ impl Default for WindowOptions {
             software: false,
             graphics_failure: None,
             started: Instant::now(),
+            models: None,
+            free_memory: None,
+            saved: None,
         }
     }
 }

@@ -206,6 +206,10 @@ pub struct Saved {
     pub colours: ColourStyle,
     /// The last file and how it was looked at.
     pub last_view: Option<(PathBuf, View)>,
+    /// The folder of the model that describes cells; `None` is the built-in one.
+    pub model: Option<PathBuf>,
+    /// Folders of models elsewhere than in the folder of models, newest first.
+    pub models: Vec<PathBuf>,
 }
 
 impl Default for Saved {
@@ -227,6 +231,8 @@ impl Default for Saved {
             figure: figure::Settings::default(),
             colours: ColourStyle::default(),
             last_view: None,
+            model: None,
+            models: Vec::new(),
         }
     }
 }
@@ -263,11 +269,19 @@ impl Saved {
         self.ontology_height = keep(self.ontology_height, 140.0..=640.0, default.ontology_height);
         self.scale = keep(self.scale, 0.5..=3.0, 1.0);
         self.recent.truncate(MAX_RECENT);
+        self.models.truncate(MAX_RECENT);
         self.dock = std::mem::take(&mut self.dock).sane();
         self.figure = self.figure.sane();
         if let Some((_, view)) = &mut self.last_view {
             *view = std::mem::take(view).sound();
         }
+    }
+
+    /// Puts the model in `folder` at the top of those that lie elsewhere.
+    pub fn remember_model(&mut self, folder: PathBuf) {
+        self.models.retain(|known| *known != folder);
+        self.models.insert(0, folder);
+        self.models.truncate(MAX_RECENT);
     }
 
     /// Puts `path` at the top of the recent files.
@@ -311,6 +325,8 @@ mod tests {
             recent: vec!["a.h5ad".into()],
             data_panel_width: 300.0,
             hint_seen: true,
+            model: Some("models/small".into()),
+            models: vec!["elsewhere".into()],
             last_view: Some((
                 "a.h5ad".into(),
                 View {

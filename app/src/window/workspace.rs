@@ -140,6 +140,26 @@ pub enum Change {
     },
     /// A file could not be opened.
     OpenFailed(PathBuf),
+    /// A model is loaded.
+    ModelLoaded {
+        /// The model.
+        model: ModelReport,
+        /// Whether the user chose it just now.
+        chosen: bool,
+    },
+    /// The model that was chosen the last time cannot be used, and why.
+    ModelGone(String),
+}
+
+/// A model on its way.
+#[derive(Debug, Clone)]
+pub struct Choosing {
+    /// The job.
+    pub job: JobId,
+    /// The model's folder; `None` is the built-in one.
+    pub folder: Option<PathBuf>,
+    /// Whether it is loaded, rather than noted for later.
+    pub load: bool,
 }
 
 /// Everything the engine has told.
@@ -195,8 +215,12 @@ pub struct Workspace {
     pub record_job: Option<JobId>,
     /// What cells all over the data set say of where its cells come from, once it was looked over.
     pub context: Option<Arc<ContextReport>>,
-    /// The model in use.
+    /// The model in use, once it is loaded.
     pub model: Option<ModelReport>,
+    /// The folder of the model in use, loaded or not; `None` is the built-in one.
+    pub model_folder: Option<PathBuf>,
+    /// The model that is to take its place.
+    pub choosing: Option<Choosing>,
     /// Words to the user, oldest first.
     pub notices: Vec<Notice>,
     next_notice: u64,
@@ -264,9 +288,15 @@ impl Workspace {
                 }
                 None
             }
-            Event::ModelLoaded { model, .. } => {
-                self.model = Some(model);
-                None
+            Event::ModelLoaded { job, model } => {
+                if self.model.as_ref().is_some_and(|before| before.id != model.id) {
+                    // What the whole data set says was said by the model before.
+                    self.context = None;
+                }
+                self.model_folder.clone_from(&model.folder);
+                self.model = Some(model.clone());
+                let chosen = self.choosing.take_if(|choosing| choosing.job == job).is_some();
+                Some(Change::ModelLoaded { model, chosen })
             }
             Event::LookedOver { report, .. } => {
                 self.context = Some(report);
@@ -331,6 +361,9 @@ impl Workspace {
                 None
             }
             Event::Finished { job } => {
+                if let Some(choosing) = self.choosing.take_if(|choosing| choosing.job == job) {
+                    self.model_folder = choosing.folder;
+                }
                 let done = self.set_reading.take_if(|set| set.job == Some(job));
                 self.end(job);
                 let set = done?;
@@ -344,8 +377,13 @@ impl Workspace {
             Event::Failed { job, error } => {
                 let what = self.jobs.iter().find(|j| j.id == job).map(|j| j.what.clone());
                 let failed = self.opening.clone().filter(|(opening, _)| *opening == job);
+                let noted =
+                    self.choosing.as_ref().is_some_and(|choosing| choosing.job == job && !choosing.load);
                 let judged = self.quality_job == Some(job) && !error.is_cancelled();
                 self.end(job);
+                if noted {
+                    return Some(Change::ModelGone(error.to_string()));
+                }
                 if judged {
                     // Said where the colours are explained, which is where it was asked for.
                     self.quality = Some(Err(error.to_string()));
@@ -392,6 +430,7 @@ impl Workspace {
             self.opening = None;
         }
         self.set_reading.take_if(|set| set.job == Some(job));
+        self.choosing.take_if(|choosing| choosing.job == job);
         for wanted in [
             &mut self.gene_job,
             &mut self.record_job,

@@ -6,15 +6,17 @@ use std::time::Instant;
 use super::claims::{Claim, ClaimKind, Description};
 use super::context::{CONTEXT_CELLS, Context, LEAST_CONTEXT_CELLS, TaughtTexts};
 use super::evidence::{Evidence, EvidenceReader, RankedCell, Signatures};
-use super::parse::read_description;
+use super::parse::{read_description, read_name};
 use super::template::Phrases;
 use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
-use crate::model::{Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Leaning, TokenGrammar};
+use crate::model::{
+    Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Input, Leaning, SentencePrompter, TokenGrammar,
+};
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
-use crate::tokens::RankEncoder;
+use crate::tokens::{RankEncoder, cell_sentence, sentence_columns};
 use crate::{Error, Result};
 
 /// A model on a device, with all that is needed to turn its text into claims.
@@ -47,10 +49,19 @@ pub struct DescriberReport {
 /// One data set's genes, brought to those of a model.
 #[derive(Debug)]
 pub struct CellReader {
-    encoder: RankEncoder,
+    form: CellForm,
     evidence: EvidenceReader,
     scale: Scale,
     context: Option<Context>,
+}
+
+/// How a cell's genes become tokens.
+#[derive(Debug)]
+enum CellForm {
+    /// By rank, for an encoder.
+    Ranks(RankEncoder),
+    /// As a sentence of symbols, for the decoder itself.
+    Sentence { prompter: Box<SentencePrompter>, symbols: Vec<String> },
 }
 
 /// Cells of a context described at once.
@@ -86,7 +97,7 @@ impl Describer {
         let model = Cell2Text::load(&bundle, &device.device, watch)?;
         let signatures = match &bundle.manifest.signatures {
             Some(name) => Signatures::read_tsv(&bundle.files.text(name)?)?,
-            None => Signatures::default(),
+            None => shipped_signatures()?,
         };
         let taught = match (&bundle.manifest.taught, &bundle.manifest.grammar) {
             (Some(taught), Some(grammar)) => {
@@ -118,6 +129,7 @@ impl Describer {
             "licence": self.bundle.manifest.licence,
             "hashes": self.bundle.manifest.hashes,
             "prompt": self.bundle.manifest.prompt,
+            "sentence": self.bundle.manifest.sentence,
             "device": self.device.name,
             "ontology": self.ontology.version(),
         })
@@ -128,9 +140,18 @@ impl Describer {
     /// # Errors
     /// [`Error::Genes`] or [`Error::Pathways`] when a shipped table is damaged.
     pub fn bind(&self, ensembl_ids: &[Option<&str>], symbols: &[String], scale: Scale) -> Result<CellReader> {
-        let genes = &self.bundle.manifest.genes;
         Ok(CellReader {
-            encoder: RankEncoder::new(&self.model.genes, genes.kind, genes.max_len, ensembl_ids),
+            form: match &self.model.input {
+                Input::Vectors(input) => CellForm::Ranks(RankEncoder::new(
+                    &input.genes,
+                    input.entry.kind,
+                    input.entry.max_len,
+                    ensembl_ids,
+                )),
+                Input::Sentence(prompter) => {
+                    CellForm::Sentence { prompter: prompter.clone(), symbols: symbols.to_vec() }
+                }
+            },
             evidence: EvidenceReader::new(ensembl_ids, symbols)?,
             scale,
             context: None,
@@ -163,6 +184,13 @@ impl Describer {
         )?;
         let text = texts.into_iter().next().unwrap_or_default();
         Ok(self.conclude(reader, &read, text, context, started.elapsed().as_secs_f32()))
+    }
+
+    /// Cells to describe at once at most: no more than keys and values of a gigabyte come to.
+    pub fn cells_at_once(&self) -> usize {
+        const CACHE_BUDGET_BYTES: u64 = 1 << 30;
+        let one = self.bundle.manifest.cache_bytes(&self.model.decoder_config).max(1);
+        (CACHE_BUDGET_BYTES / one).clamp(1, CONTEXT_BATCH as u64) as usize
     }
 
     /// Describes many cells at once: the same descriptions as one by one, in less time.
@@ -314,7 +342,10 @@ impl Describer {
         context: Option<&Context>,
         duration_secs: f32,
     ) -> Description {
-        let reading = read_description(&text.text, self.ontology, self.phrases);
+        let reading = match &reader.form {
+            CellForm::Ranks(_) => read_description(&text.text, self.ontology, self.phrases),
+            CellForm::Sentence { .. } => read_name(&text.text, self.ontology),
+        };
         let cell = RankedCell { columns: &read.ranked, row: &read.linear };
         let claims = reading
             .statements
@@ -364,6 +395,16 @@ impl Describer {
     }
 }
 
+/// The genes of cell types that ship with the built-in model: they tell of cells, whichever model reads these, and serve
+/// as evidence for one that brings none of its own.
+fn shipped_signatures() -> Result<Signatures> {
+    let builtin = Bundle::builtin()?;
+    match &builtin.manifest.signatures {
+        Some(name) => Signatures::read_tsv(&builtin.files.text(name)?),
+        None => Ok(Signatures::default()),
+    }
+}
+
 impl CellReader {
     /// What the rest of the data set says, where it was looked over.
     pub fn context(&self) -> Option<&Context> {
@@ -381,17 +422,28 @@ impl CellReader {
 
     /// Columns whose gene the model knows.
     pub fn known_columns(&self) -> usize {
-        self.encoder.known_columns()
+        match &self.form {
+            CellForm::Ranks(encoder) => encoder.known_columns(),
+            CellForm::Sentence { symbols, .. } => symbols.iter().filter(|s| !s.trim().is_empty()).count(),
+        }
     }
 
     /// Whether the model can read the cell: it shows at least one gene that the model knows.
     pub fn can_read(&self, row: &SparseRow) -> bool {
-        !self.encoder.ranked_columns(&row.linearise(self.scale)).is_empty()
+        !self.ranked_columns(&row.linearise(self.scale)).is_empty()
+    }
+
+    /// Columns whose gene the model knows and the cell shows, in the order in which the model reads them.
+    fn ranked_columns(&self, linear: &SparseRow) -> Vec<u32> {
+        match &self.form {
+            CellForm::Ranks(encoder) => encoder.ranked_columns(linear),
+            CellForm::Sentence { symbols, .. } => sentence_columns(linear, symbols),
+        }
     }
 
     fn read(&self, cell: usize, row: &SparseRow) -> Result<ReadCell> {
         let linear = row.linearise(self.scale);
-        let ranked = self.encoder.ranked_columns(&linear);
+        let ranked = self.ranked_columns(&linear);
         if ranked.is_empty() {
             return Err(Error::request(Problem::new(
                 format!("cell {cell}"),
@@ -400,8 +452,17 @@ impl CellReader {
                 "Choose another cell, or another matrix if this one is not the counts.",
             )));
         }
-        let tokens = self.encoder.encode(&linear, None);
-        let n_genes_read = ranked.len().min(tokens.len());
+        let (tokens, n_genes_read) = match &self.form {
+            CellForm::Ranks(encoder) => {
+                let tokens = encoder.encode(&linear, None);
+                let n = ranked.len().min(tokens.len());
+                (tokens, n)
+            }
+            CellForm::Sentence { prompter, symbols } => {
+                let n = ranked.len().min(prompter.entry.genes);
+                (prompter.tokens(&cell_sentence(&linear, symbols, n), n)?, n)
+            }
+        };
         Ok(ReadCell { cell, tokens, ranked, linear, n_genes_read })
     }
 }

@@ -8,6 +8,8 @@ mod context;
 mod describer;
 mod evidence;
 mod parse;
+#[cfg(test)]
+mod sentence_tests;
 mod surroundings;
 mod template;
 mod together;

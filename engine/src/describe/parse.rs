@@ -45,6 +45,22 @@ pub(super) fn read_description(text: &str, ontology: &Ontology, phrases: &Phrase
     Reading { statements: reader.statements, well_formed }
 }
 
+/// Reads `text` as the name of a cell type alone, as models that read sentences write it.
+pub(super) fn read_name(text: &str, ontology: &Ontology) -> Reading {
+    let line = text.trim_start();
+    let start = text.len() - line.len();
+    let line = line.lines().next().unwrap_or_default().trim_end();
+    let name = line.trim_end_matches('.');
+    if name.is_empty() {
+        return Reading::default();
+    }
+    let span = start..start + name.len();
+    let term = ontology.by_name(name).map(|term| term.id.clone());
+    let well_formed = term.is_some();
+    let decision = span.start..start + line.len();
+    Reading { statements: vec![Statement { kind: ClaimKind::CellType, span, decision, term }], well_formed }
+}
+
 struct Reader<'a> {
     text: &'a str,
     statements: Vec<Statement>,

@@ -220,12 +220,7 @@ impl GeneTable {
 }
 
 /// Enters the claim of `gene` on `name`: the first kind of claim wins, two of the same kind cancel out.
-fn claim<Name: Eq + Hash>(
-    names: &mut HashMap<Name, Meaning>,
-    name: Name,
-    matched: Matched,
-    gene: GeneId,
-) {
+fn claim<Name: Eq + Hash>(names: &mut HashMap<Name, Meaning>, name: Name, matched: Matched, gene: GeneId) {
     match names.entry(name) {
         Entry::Vacant(entry) => {
             entry.insert((matched, Some(gene)));

@@ -8,8 +8,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterKind;
+use super::decoder::DecoderConfig;
 use super::encoder::HiddenState;
 use super::lora::Lora;
+use super::sampler::GenerationSettings;
+use super::sentence::SentenceEntry;
 use crate::error::Problem;
 use crate::files::sha256_hex;
 use crate::nn::WeightFiles;
@@ -42,31 +45,95 @@ pub struct Manifest {
     /// File that says how often it was taught each cell type from each tissue, in places of the grammar's slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taught: Option<String>,
-    /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub temperatures: BTreeMap<String, f64>,
     /// Bits a number of its maps, where they are in blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits: Option<Bits>,
+    /// Temperatures that make the probabilities of claims agree with how often they are right, by kind of claim.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub temperatures: BTreeMap<String, f64>,
     /// The genes it reads.
-    pub genes: GenesEntry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genes: Option<GenesEntry>,
     /// The encoder.
-    pub encoder: EncoderEntry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderEntry>,
     /// The adapter.
-    pub adapter: AdapterEntry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterEntry>,
     /// The decoder.
     pub decoder: DecoderEntry,
-    /// How it is asked.
-    pub prompt: Prompt,
+    /// How it is asked with vectors of genes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
+    /// How it is asked with cell sentences, in place of the four.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentence: Option<SentenceEntry>,
     /// SHA-256 of every file but this one, by path in the bundle.
     #[serde(default)]
     pub hashes: BTreeMap<String, String>,
 }
 
+/// Tokens of a prompt beside the genes, and of a gene's symbol, that are reckoned with before the tokenizer was read.
+const PROMPT_TOKENS: usize = 160;
+const SYMBOL_TOKENS: usize = 5;
+
+/// How a model gets to know of a cell.
+#[derive(Debug, Clone, Copy)]
+pub enum CellInput<'a> {
+    /// Vectors of genes, out of an encoder and an adapter.
+    Vectors {
+        /// The genes.
+        genes: &'a GenesEntry,
+        /// The encoder.
+        encoder: &'a EncoderEntry,
+        /// The adapter.
+        adapter: &'a AdapterEntry,
+        /// How the decoder is asked.
+        prompt: &'a Prompt,
+    },
+    /// A sentence of gene symbols.
+    Sentence(&'a SentenceEntry),
+}
+
 impl Manifest {
     /// Folders that hold weights.
     pub fn weight_folders(&self) -> Vec<&str> {
-        vec![&self.encoder.folder, &self.adapter.folder, &self.decoder.folder]
+        let encoder = self.encoder.iter().map(|part| part.folder.as_str());
+        let adapter = self.adapter.iter().map(|part| part.folder.as_str());
+        encoder.chain(adapter).chain([self.decoder.folder.as_str()]).collect()
+    }
+
+    /// Bytes of the keys and values that a decoder of this configuration keeps of one cell, at the longest prompt and text;
+    /// how many tokens a symbol has is reckoned.
+    pub fn cache_bytes(&self, decoder: &DecoderConfig) -> u64 {
+        let shown = match (&self.genes, &self.prompt, &self.sentence) {
+            (_, _, Some(sentence)) => {
+                sentence.genes.saturating_mul(SYMBOL_TOKENS).saturating_add(sentence.prompt.len() / 3)
+            }
+            (Some(genes), Some(prompt), _) => genes.max_len.min(prompt.top_k),
+            _ => 0,
+        };
+        let text = PROMPT_TOKENS + GenerationSettings::default().max_new_tokens;
+        decoder.cache_bytes(shown.saturating_add(text).min(decoder.max_position_embeddings))
+    }
+
+    /// How the model gets to know of a cell.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the entries of neither way are whole.
+    pub fn cell_input(&self) -> Result<CellInput<'_>> {
+        match (&self.genes, &self.encoder, &self.adapter, &self.prompt, &self.sentence) {
+            (Some(genes), Some(encoder), Some(adapter), Some(prompt), None) => {
+                Ok(CellInput::Vectors { genes, encoder, adapter, prompt })
+            }
+            (None, None, None, None, Some(sentence)) => Ok(CellInput::Sentence(sentence)),
+            _ => Err(Error::model(Problem::new(
+                MANIFEST,
+                "entries of neither kind of model",
+                "genes, encoder, adapter and prompt, or sentence alone",
+                "Import the model again.",
+            ))),
+        }
     }
 }
 
@@ -281,6 +348,7 @@ impl Bundle {
                 "The bundle was made for another version of this program.",
             )));
         }
+        manifest.cell_input()?;
         Ok(Self { files, manifest })
     }
 

@@ -6,13 +6,14 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::adapter::{Adapter, AdapterConfig};
-use super::bundle::{Bundle, Prompt};
+use super::bundle::{Bundle, CellInput, GenesEntry, Prompt};
 use super::decoder::{Decoder, DecoderConfig};
 use super::decoder_folder::DecoderFolder;
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
 use super::grammar::{Grammar, Leaning, Place, TokenGrammar};
 use super::lora::Lora;
 use super::sampler::{Choice, GenerationSettings, Sampler, TextForm};
+use super::sentence::SentencePrompter;
 use super::text::{TextTokenizer, Utf8Stream, render_chat};
 use crate::error::Problem;
 use crate::nn::Params;
@@ -23,26 +24,44 @@ use crate::{Error, Result};
 /// A loaded Cell2Text model on one device.
 #[derive(Debug)]
 pub struct Cell2Text {
-    /// The encoder.
-    pub encoder: Encoder,
-    /// The adapter.
-    pub adapter: Adapter,
+    /// How it gets to know of a cell.
+    pub input: Input,
     /// The decoder.
     pub decoder: Decoder,
     /// The configuration of the decoder.
     pub decoder_config: DecoderConfig,
     /// The decoder's tokenizer.
     pub tokenizer: TextTokenizer,
-    /// Genes to tokens.
-    pub genes: GeneDictionary,
-    /// The state of the encoder that is read.
-    pub hidden_state: HiddenState,
-    /// How it is asked.
-    pub prompter: Prompter,
     /// The texts it may write, where its bundle lists them.
     pub grammar: Option<TokenGrammar>,
     /// Bytes of all weights as stored.
     pub bytes: u64,
+}
+
+/// How a model gets to know of a cell.
+#[derive(Debug)]
+pub enum Input {
+    /// Vectors of genes.
+    Vectors(Box<VectorInput>),
+    /// A sentence of gene symbols.
+    Sentence(Box<SentencePrompter>),
+}
+
+/// What makes vectors of genes, and shows them to the decoder.
+#[derive(Debug)]
+pub struct VectorInput {
+    /// The encoder.
+    pub encoder: Encoder,
+    /// The adapter.
+    pub adapter: Adapter,
+    /// Genes to tokens.
+    pub genes: GeneDictionary,
+    /// How they are encoded.
+    pub entry: GenesEntry,
+    /// The state of the encoder that is read.
+    pub hidden_state: HiddenState,
+    /// How the decoder is asked.
+    pub prompter: Prompter,
 }
 
 /// A piece of text as it is made.
@@ -106,121 +125,93 @@ impl Cell2Text {
     /// [`Error::Model`], [`Error::Tokens`] or [`Error::Io`] naming the part that is wrong; [`Error::Cancelled`].
     pub fn load(bundle: &Bundle, device: &Device, watch: &Watch) -> Result<Self> {
         let Bundle { files, manifest } = bundle;
-        let in_folder = |folder: &str, name: &str| format!("{folder}/{name}");
-        let total = Some(3);
-        watch.step("Loading the encoder", 0, total)?;
-        let encoder_folder = &manifest.encoder.folder;
-        let encoder_config: EncoderConfig = files.json(&in_folder(encoder_folder, "config.json"))?;
-        let encoder_weights = files.weights(encoder_folder)?;
-        let encoder = Encoder::new(&encoder_config, &mut Params::from_files(&encoder_weights, "", device))?;
-        watch.step("Loading the decoder", 1, total)?;
-        let decoder_folder = &manifest.decoder.folder;
-        let parts = DecoderFolder::open(files, decoder_folder)?;
-        let chat_template = parts.template(Path::new(decoder_folder))?;
-        let DecoderFolder { config: decoder_config, weights: decoder_weights, tokenizer, .. } = parts;
-        let lora = Lora::beside(files, decoder_folder)?;
-        let mut params = Params::from_files(&decoder_weights, "", device);
-        if let Some(lora) = &lora {
-            lora.check_fits(&decoder_weights)?;
-            params = params.patched(lora);
-        }
-        let decoder = Decoder::new(&decoder_config, &mut params)?;
-        watch.step("Loading the adapter", 2, total)?;
-        let adapter_config = AdapterConfig {
-            kind: manifest.adapter.kind,
-            input_size: encoder_config.hidden_size,
-            hidden_size: manifest.adapter.hidden_size,
-            output_size: decoder_config.hidden_size,
+        watch.check()?;
+        let folder = &manifest.decoder.folder;
+        let parts = DecoderFolder::open(files, folder)?;
+        let lora = Lora::beside(files, folder)?;
+        let decoder = {
+            let mut params =
+                Params::from_files(&parts.weights, "", device).watched(watch, "Loading the decoder");
+            if let Some(lora) = &lora {
+                lora.check_fits(&parts.weights)?;
+                params = params.patched(lora);
+            }
+            Decoder::new(&parts.config, &mut params)?
         };
-        let adapter_weights = files.weights(&manifest.adapter.folder)?;
-        let adapter = Adapter::new(&adapter_config, &mut Params::from_files(&adapter_weights, "", device))?;
-        let genes = GeneDictionary::read_tsv(&files.read(&manifest.genes.dictionary)?)?;
-        let bytes = encoder_weights.bytes() + decoder_weights.bytes() + adapter_weights.bytes();
-        let hidden_state = manifest.encoder.hidden_state;
-        hidden_state.layers_to_run(encoder.n_layers())?;
-        let prompter = Prompter::new(manifest.prompt.clone(), chat_template, tokenizer.clone())?;
+        let mut bytes = parts.weights.bytes();
+        let input = match manifest.cell_input()? {
+            CellInput::Sentence(entry) => {
+                let (template, tokenizer) = (parts.chat_template.clone(), parts.tokenizer.clone());
+                Input::Sentence(Box::new(SentencePrompter::new(entry.clone(), template, tokenizer)?))
+            }
+            CellInput::Vectors { genes, encoder, adapter, prompt } => {
+                let config: EncoderConfig = files.json(&format!("{}/config.json", encoder.folder))?;
+                let encoder_weights = files.weights(&encoder.folder)?;
+                let mut params =
+                    Params::from_files(&encoder_weights, "", device).watched(watch, "Loading the encoder");
+                let made = Encoder::new(&config, &mut params)?;
+                let adapter_config = AdapterConfig {
+                    kind: adapter.kind,
+                    input_size: config.hidden_size,
+                    hidden_size: adapter.hidden_size,
+                    output_size: parts.config.hidden_size,
+                };
+                let adapter_weights = files.weights(&adapter.folder)?;
+                let mut params = Params::from_files(&adapter_weights, "", device);
+                bytes += encoder_weights.bytes() + adapter_weights.bytes();
+                encoder.hidden_state.layers_to_run(made.n_layers())?;
+                let template = parts.template(Path::new(folder))?;
+                Input::Vectors(Box::new(VectorInput {
+                    encoder: made,
+                    adapter: Adapter::new(&adapter_config, &mut params)?,
+                    genes: GeneDictionary::read_tsv(&files.read(&genes.dictionary)?)?,
+                    entry: genes.clone(),
+                    hidden_state: encoder.hidden_state,
+                    prompter: Prompter::new(prompt.clone(), template, parts.tokenizer.clone())?,
+                }))
+            }
+        };
         let grammar = match &manifest.grammar {
-            Some(name) => Some(TokenGrammar::new(Grammar::from_json(&files.read(name)?)?, &tokenizer)),
+            Some(name) => Some(TokenGrammar::new(Grammar::from_json(&files.read(name)?)?, &parts.tokenizer)),
             None => None,
         };
-        watch.step("Model loaded", 3, total)?;
-        Ok(Self {
-            encoder,
-            adapter,
-            decoder,
-            decoder_config,
-            tokenizer,
-            genes,
-            hidden_state,
-            prompter,
-            grammar,
-            bytes,
-        })
-    }
-
-    /// Gene vectors in the decoder's space, `[cells, genes, hidden]`, of rank value encodings; rows are padded to the
-    /// longest and cut to the prompt's `top_k`.
-    ///
-    /// # Errors
-    /// [`Error::Model`] for an empty or too long encoding; [`Error::Cancelled`].
-    pub fn gene_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Tensor<3>> {
-        if cells.iter().any(|c| c.is_empty()) {
-            return Err(Error::model(Problem::new(
-                "cell",
-                "no gene that the model knows",
-                "at least one",
-                "Check that the genes are human and named by symbol or Ensembl id.",
-            )));
-        }
-        let (tokens, lengths) = pad_tokens(cells, self.genes.special().pad, &self.encoder.device());
         watch.check()?;
-        let tokens_shape = tokens.dims();
-        let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
-        let [_, longest] = tokens_shape;
-        let shown = longest.min(self.prompter.prompt.top_k);
-        Ok(self.adapter.forward(hidden.narrow(1, 0, shown)))
+        let DecoderFolder { config: decoder_config, tokenizer, .. } = parts;
+        Ok(Self { input, decoder, decoder_config, tokenizer, grammar, bytes })
     }
 
-    /// One vector a cell: the state of the first token, where the dictionary has one for the whole cell, and the mean
-    /// over the genes, side by side.
+    /// One vector a cell: of a model with an encoder, what [`VectorInput::cell_vectors`] gives; of one that reads
+    /// sentences, the mean of the decoder's last state over the prompt.
     ///
     /// # Errors
-    /// As [`Cell2Text::gene_vectors`]; [`Error::Device`].
+    /// As [`VectorInput::gene_vectors`]; [`Error::Device`].
     pub fn cell_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Vec<Vec<f32>>> {
-        if cells.is_empty() {
-            return Ok(Vec::new());
+        match &self.input {
+            Input::Vectors(input) => input.cell_vectors(cells, watch),
+            Input::Sentence(_) => cells
+                .iter()
+                .map(|&cell| {
+                    watch.check()?;
+                    let vectors = self.words(&[cell]);
+                    let positions = self.decoder.positions(cell.len());
+                    let mut cache = self.decoder.new_cache(1, cell.len());
+                    let hidden = self.decoder.hidden_cached(vectors, &positions, &mut cache)?;
+                    read_vectors(hidden.mean_dim(1)).map(|mut rows| rows.pop().unwrap_or_default())
+                })
+                .collect(),
         }
-        let special = self.genes.special();
-        let (tokens, lengths) = pad_tokens(cells, special.pad, &self.encoder.device());
-        watch.check()?;
-        let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
-        let (before, after) = (usize::from(special.cls.is_some()), usize::from(special.eos.is_some()));
-        let rows = lengths
-            .iter()
-            .enumerate()
-            .map(|(i, &length)| {
-                let own = hidden.clone().narrow(0, i, 1);
-                let genes = length.saturating_sub(before + after).max(1);
-                let mean = own.clone().narrow(1, before.min(length.saturating_sub(1)), genes).mean_dim(1);
-                if before > 0 { Tensor::cat(vec![own.narrow(1, 0, 1), mean], 2) } else { mean }
-            })
-            .collect::<Vec<_>>();
-        let vectors = Tensor::cat(rows, 0);
-        let [_, _, width] = vectors.dims();
-        let values = vectors.try_into_vec_as::<f32>().map_err(|e| {
-            Error::device(Problem::new(
-                "vectors of cells",
-                e.to_string(),
-                "values read back from the device",
-                "Try --device cpu.",
-            ))
-        })?;
-        Ok(values.chunks_exact(width).map(<[f32]>::to_vec).collect())
     }
 
-    /// Writes a text for each of `cells` (rank value encodings), all in one batch per prompt length; `on_piece` gets
-    /// the text as it comes. `streams` number the texts for sampling, so that a cell's text does not depend on its batch.
-    /// `leaning` is what is known of the cells beside their genes, for texts that keep to the grammar.
+    /// Vectors of the words of texts of one length, `[texts, tokens, hidden]`.
+    fn words(&self, texts: &[&[u32]]) -> Tensor<3> {
+        let (tokens, _) = pad_tokens(texts, 0, &self.decoder.device());
+        self.decoder.embed(tokens)
+    }
+
+    /// Writes a text for each of `cells` (rank value encodings, or prompts of cell sentences), all in one batch per prompt
+    /// length; `on_piece` gets the text as it comes. `streams` number the texts for sampling, so that a cell's text does
+    /// not depend on its batch. `leaning` is what is known of the cells beside their genes, for texts that keep to the
+    /// grammar.
     ///
     /// # Errors
     /// [`Error::Model`], [`Error::Device`] or [`Error::Cancelled`].
@@ -235,12 +226,21 @@ impl Cell2Text {
     ) -> Result<Vec<Generated>> {
         let mut by_length: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
         for (i, cell) in cells.iter().enumerate() {
-            by_length.entry(cell.len().min(self.prompter.prompt.top_k)).or_default().push(i);
+            let shown = match &self.input {
+                Input::Vectors(input) => cell.len().min(input.prompter.prompt.top_k),
+                Input::Sentence(_) => cell.len(),
+            };
+            by_length.entry(shown).or_default().push(i);
         }
         let mut results = vec![Generated::default(); cells.len()];
         for group in by_length.values() {
             let members: Vec<&[u32]> = group.iter().map(|&i| cells[i]).collect();
-            let prompt = self.prompter.splice(&self.decoder, self.gene_vectors(&members, watch)?)?;
+            let prompt = match &self.input {
+                Input::Vectors(input) => {
+                    input.prompter.splice(&self.decoder, input.gene_vectors(&members, watch)?)?
+                }
+                Input::Sentence(_) => self.words(&members),
+            };
             let grammar = self.grammar.as_ref().filter(|_| settings.form == TextForm::Known);
             let mut writers: Vec<Writer<'_>> = group
                 .iter()
@@ -266,7 +266,16 @@ impl Cell2Text {
         on_piece: &mut dyn FnMut(Piece),
     ) -> Result<()> {
         let [batch, n_prompt, _] = prompt.dims();
-        let room = self.decoder.max_positions().saturating_sub(n_prompt);
+        let longest = self.decoder.max_positions();
+        let room = longest.saturating_sub(n_prompt);
+        if room == 0 {
+            return Err(Error::model(Problem::new(
+                "prompt",
+                format!("{n_prompt} tokens"),
+                format!("fewer than the {longest} that the decoder can read"),
+                "Show it fewer genes: prompt.top_k, or sentence.genes, in the bundle's cell2text.toml.",
+            )));
+        }
         let max_new = settings.max_new_tokens.min(room);
         let capacity = n_prompt + max_new;
         let positions = self.decoder.positions(capacity);
@@ -302,6 +311,72 @@ impl Cell2Text {
         }
         Ok(())
     }
+}
+
+impl VectorInput {
+    /// Gene vectors in the decoder's space, `[cells, genes, hidden]`, of rank value encodings; rows are padded to the
+    /// longest and cut to the prompt's `top_k`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for an empty or too long encoding; [`Error::Cancelled`].
+    pub fn gene_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Tensor<3>> {
+        if cells.iter().any(|c| c.is_empty()) {
+            return Err(Error::model(Problem::new(
+                "cell",
+                "no gene that the model knows",
+                "at least one",
+                "Check that the genes are human and named by symbol or Ensembl id.",
+            )));
+        }
+        let (tokens, lengths) = pad_tokens(cells, self.genes.special().pad, &self.encoder.device());
+        watch.check()?;
+        let tokens_shape = tokens.dims();
+        let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
+        let [_, longest] = tokens_shape;
+        let shown = longest.min(self.prompter.prompt.top_k);
+        Ok(self.adapter.forward(hidden.narrow(1, 0, shown)))
+    }
+
+    /// One vector a cell: the state of the first token, where the dictionary has one for the whole cell, and the mean
+    /// over the genes, side by side.
+    ///
+    /// # Errors
+    /// As [`VectorInput::gene_vectors`]; [`Error::Device`].
+    pub fn cell_vectors(&self, cells: &[&[u32]], watch: &Watch) -> Result<Vec<Vec<f32>>> {
+        if cells.is_empty() {
+            return Ok(Vec::new());
+        }
+        let special = self.genes.special();
+        let (tokens, lengths) = pad_tokens(cells, special.pad, &self.encoder.device());
+        watch.check()?;
+        let hidden = self.encoder.hidden_state(tokens, &lengths, self.hidden_state)?;
+        let (before, after) = (usize::from(special.cls.is_some()), usize::from(special.eos.is_some()));
+        let rows = lengths
+            .iter()
+            .enumerate()
+            .map(|(i, &length)| {
+                let own = hidden.clone().narrow(0, i, 1);
+                let genes = length.saturating_sub(before + after).max(1);
+                let mean = own.clone().narrow(1, before.min(length.saturating_sub(1)), genes).mean_dim(1);
+                if before > 0 { Tensor::cat(vec![own.narrow(1, 0, 1), mean], 2) } else { mean }
+            })
+            .collect::<Vec<_>>();
+        read_vectors(Tensor::cat(rows, 0))
+    }
+}
+
+/// The rows of `[rows, 1, width]`.
+fn read_vectors(vectors: Tensor<3>) -> Result<Vec<Vec<f32>>> {
+    let [_, _, width] = vectors.dims();
+    let values = vectors.try_into_vec_as::<f32>().map_err(|e| {
+        Error::device(Problem::new(
+            "vectors of cells",
+            e.to_string(),
+            "values read back from the device",
+            "Try --device cpu.",
+        ))
+    })?;
+    Ok(values.chunks_exact(width.max(1)).map(<[f32]>::to_vec).collect())
 }
 
 /// Builds prompts in which gene vectors stand in for words.

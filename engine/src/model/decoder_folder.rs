@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::bundle::ModelFiles;
 use super::decoder::{DecoderConfig, EosTokens};
-use super::gguf::GgufDecoder;
+use super::gguf::{GgufDecoder, gguf_config};
 use super::text::TextTokenizer;
 use crate::error::Problem;
 use crate::nn::WeightFiles;
@@ -60,7 +60,7 @@ impl DecoderFolder {
                 is_gguf: true,
             });
         }
-        let mut config: DecoderConfig = files.json(&name("config.json"))?;
+        let mut config = Self::config(files, folder, &weights)?;
         if files.holds(&name("generation_config.json")) {
             let generation: GenerationEntries = files.json(&name("generation_config.json"))?;
             config.eos_token_id = config.eos_token_id.and(&generation.eos_token_id);
@@ -84,6 +84,21 @@ impl DecoderFolder {
             chat_template,
             first_token: first_token.unwrap_or_default().to_owned(),
             is_gguf: false,
+        })
+    }
+
+    /// The configuration alone of the decoder in `folder` of `files`, whose weights these are.
+    ///
+    /// # Errors
+    /// As [`DecoderFolder::open`].
+    pub fn config(files: &ModelFiles, folder: &str, weights: &WeightFiles) -> Result<DecoderConfig> {
+        if let Some(config) = gguf_config(weights)? {
+            return Ok(config);
+        }
+        files.json(&if folder.is_empty() {
+            "config.json".to_owned()
+        } else {
+            format!("{folder}/config.json")
         })
     }
 

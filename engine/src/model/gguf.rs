@@ -47,6 +47,14 @@ impl GgufDecoder {
     }
 }
 
+/// The configuration alone of the GGUF file in `weights`; `None` where there is none.
+///
+/// # Errors
+/// As [`GgufDecoder::read`].
+pub(super) fn gguf_config(weights: &WeightFiles) -> Result<Option<DecoderConfig>> {
+    weights.gguf_settings().map(|settings| config(settings, weights)).transpose()
+}
+
 fn int(settings: &Settings, name: &str) -> Option<usize> {
     match settings.get(name) {
         Some(Setting::Int(n)) => usize::try_from(*n).ok(),

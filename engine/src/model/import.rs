@@ -4,6 +4,7 @@
 //! the adapter, which may hold an encoder or a decoder trained further, or a LoRA adapter in a folder of its own. Each
 //! piece is checked against the configuration beside it before the bundle is called one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -173,19 +174,18 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
     Prompter::new(prompt.clone(), template.clone(), tokenizer)?.tokens(2)?;
 
     watch.step("Writing the encoder and the adapter", 3, total)?;
-    let mut writer = Writer { out: &request.out, files: Vec::new(), watch };
+    let mut writer = Writer::new(&request.out, watch);
     writer.text("genes.tsv", &genes.write_tsv())?;
     writer.text("encoder/config.json", &encoder_files.read("config.json")?)?;
-    writer.weights(
-        "encoder",
-        if own_encoder { None } else { Some(&request.encoder) },
-        &checkpoint,
-        |name| {
-            name.contains("bert.") || name.starts_with("esm_encoder.") || name.starts_with("cell_encoder.")
-        },
-    )?;
+    let from = if own_encoder { None } else { Some(&request.encoder) };
+    writer.weights("encoder", from, &checkpoint, |name| {
+        let own = name.contains("bert.") || ENCODER.iter().any(|prefix| name.starts_with(prefix));
+        own.then(|| plain(name, &ENCODER))
+    })?;
     let of_adapter = Adapter::names(&checkpoint, kind);
-    writer.weights("adapter", None, &checkpoint, |name| of_adapter.iter().any(|own| own == name))?;
+    writer.weights("adapter", None, &checkpoint, |name| {
+        of_adapter.iter().any(|own| own == name).then(|| plain(name, &ADAPTER))
+    })?;
     watch.step("Writing the decoder", 4, total)?;
     writer.text("decoder/chat_template.jinja", template.as_bytes())?;
     if !is_gguf {
@@ -196,14 +196,14 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
         }
         writer.text("decoder/tokenizer.json", tokenizer_json.as_bytes())?;
     }
-    writer.weights(
-        "decoder",
-        if own_decoder { None } else { Some(&request.decoder) },
-        &checkpoint,
-        |name| {
-            ["decoder.", "llama_decoder."].iter().any(|own| name.starts_with(own)) && !name.contains("lora_")
-        },
-    )?;
+    let from = if own_decoder { None } else { Some(&request.decoder) };
+    writer.weights("decoder", from, &checkpoint, |name| {
+        let own = DECODER.iter().any(|prefix| name.starts_with(prefix)) && !name.contains("lora_");
+        own.then(|| plain(name, &DECODER))
+    })?;
+    if let (Some(lora), true) = (&lora, own_decoder) {
+        lora.check_fits(&ModelFiles::Folder(request.out.clone()).weights("decoder")?)?;
+    }
     if let Some(folder) = adapter_folder {
         writer.copy_adapter(folder)?;
     }
@@ -217,23 +217,19 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
         taught: None,
         temperatures: Default::default(),
         bits: None,
-        genes: GenesEntry {
+        genes: Some(GenesEntry {
             dictionary: "genes.tsv".into(),
             kind: if genes.special().cls.is_some() { TokenKind::V2 } else { TokenKind::V1 },
             max_len: encoder_config.longest(),
-        },
-        encoder: EncoderEntry { folder: "encoder".into(), hidden_state: request.hidden_state },
-        adapter: AdapterEntry { folder: "adapter".into(), kind, hidden_size: adapter.hidden_size },
+        }),
+        encoder: Some(EncoderEntry { folder: "encoder".into(), hidden_state: request.hidden_state }),
+        adapter: Some(AdapterEntry { folder: "adapter".into(), kind, hidden_size: adapter.hidden_size }),
         decoder: DecoderEntry { folder: "decoder".into() },
-        prompt,
+        prompt: Some(prompt),
+        sentence: None,
         hashes: Default::default(),
     };
-    let files = writer.files;
-    let hashes = files
-        .iter()
-        .map(|name| Ok((name.clone(), sha256_of_file(&request.out.join(name), watch)?)))
-        .collect::<Result<_>>()?;
-    Bundle::write_hashed(&request.out, &Manifest { hashes, ..manifest })?;
+    Bundle::write_hashed(&request.out, &Manifest { hashes: writer.hashes()?, ..manifest })?;
     let bundle = Bundle::open(&request.out)?;
     let mut bytes = 0;
     for folder in bundle.manifest.weight_folders() {
@@ -248,6 +244,16 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
         own_encoder,
         own_decoder,
     })
+}
+
+/// What stands before the names of each part in the checkpoints of Cell2Text and Prot2Text-V2.
+const ENCODER: [&str; 3] = ["cell_encoder.geneformer_model.", "cell_encoder.", "esm_encoder."];
+const ADAPTER: [&str; 3] = ["cell_to_embedding.", "adapter.", "projector."];
+const DECODER: [&str; 3] = ["decoder.llama.", "llama_decoder.", "decoder."];
+
+/// `name` without the first of `prefixes` that it begins with.
+fn plain(name: &str, prefixes: &[&str]) -> String {
+    prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name).to_owned()
 }
 
 /// The weights of a checkpoint that is a file, or the folder of one.
@@ -302,13 +308,23 @@ fn adapter_of(
 }
 
 /// Writes into the new bundle, and remembers what.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     out: &'a Path,
     files: Vec<String>,
     watch: &'a Watch,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a Path, watch: &'a Watch) -> Self {
+        Self { out, files: Vec::new(), watch }
+    }
+
+    /// Hashes of all that was written, by name.
+    pub(super) fn hashes(&self) -> Result<BTreeMap<String, String>> {
+        let hash = |name: &String| Ok((name.clone(), sha256_of_file(&self.out.join(name), self.watch)?));
+        self.files.iter().map(hash).collect()
+    }
+
     fn path(&mut self, name: &str) -> Result<PathBuf> {
         let path = self.out.join(name);
         make_folder_of(&path)?;
@@ -316,18 +332,19 @@ impl Writer<'_> {
         Ok(path)
     }
 
-    fn text(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(super) fn text(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
         write_atomically(&path, bytes)
     }
 
-    /// The safetensors of the folder `from` as they are; or those of `checkpoint` that `wanted` names, written anew.
-    fn weights(
+    /// The weights of the folder `from`, as they are where they are safetensors or GGUF; or the tensors of `checkpoint` for
+    /// which `wanted` has a name, under that.
+    pub(super) fn weights(
         &mut self,
         folder: &str,
         from: Option<&PathBuf>,
         checkpoint: &WeightFiles,
-        wanted: impl Fn(&str) -> bool,
+        wanted: impl Fn(&str) -> Option<String>,
     ) -> Result<()> {
         if let Some(from) = from {
             if from.join(GGUF_NAME).is_file() && !from.join("model.safetensors").is_file() {
@@ -343,24 +360,27 @@ impl Writer<'_> {
                 return Ok(());
             }
             let all = WeightFiles::open_folder(from)?;
-            return self.write(folder, &all, |_| true);
+            return self.write(folder, &all, |name| Some(name.to_owned()));
         }
         self.write(folder, checkpoint, wanted)
     }
 
-    fn write(&mut self, folder: &str, weights: &WeightFiles, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let mut plan = Vec::new();
-        for name in weights.names().filter(|name| wanted(name)) {
-            plan.push(Writing {
-                name: name.to_owned(),
-                shape: weights.shape(name)?,
-                kind: WritingKind::Float32,
-            });
+    fn write(
+        &mut self,
+        folder: &str,
+        weights: &WeightFiles,
+        wanted: impl Fn(&str) -> Option<String>,
+    ) -> Result<()> {
+        let (mut plan, mut sources) = (Vec::new(), BTreeMap::new());
+        for source in weights.names() {
+            let Some(name) = wanted(source) else { continue };
+            sources.insert(name.clone(), source);
+            plan.push(Writing { name, shape: weights.shape(source)?, kind: WritingKind::Float32 });
         }
         let path = self.path(&format!("{folder}/model.safetensors"))?;
         write_streamed(&path, &plan, |name| {
             self.watch.check()?;
-            Ok(weights.read(name)?.1)
+            Ok(weights.read(sources.get(name).copied().unwrap_or(name))?.1)
         })
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::bundle::{Bundle, MANIFEST};
+use super::decoder_folder::DecoderFolder;
 use crate::nn::quant::Bits;
 use crate::{Error, Result};
 
@@ -21,33 +22,60 @@ pub struct InstalledModel {
     pub licence: String,
     /// Bits a weight, where it is in few.
     pub bits: Option<Bits>,
+    /// Whether it reads cells as sentences of symbols, without an encoder.
+    pub reads_sentences: bool,
+    /// Numbers that it learned.
+    pub parameters: u64,
     /// Bytes of its weights as they are stored.
     pub bytes: u64,
     /// Bytes that they take in memory on the CPU.
     pub bytes_in_memory: u64,
+    /// Bytes of keys and values that the decoder keeps of one cell, at the longest prompt and text.
+    pub cache_bytes: u64,
 }
 
 impl InstalledModel {
-    /// What `bundle` tells of itself.
+    /// What `bundle` tells of itself, out of its manifest, its configurations and the heads of its weights: no weight is
+    /// read.
     ///
     /// # Errors
     /// [`Error::Model`] or [`Error::Io`] where its weights cannot be opened.
     pub fn of(bundle: &Bundle, folder: Option<&Path>) -> Result<Self> {
-        let (mut bytes, mut bytes_in_memory) = (0, 0);
-        for part in bundle.manifest.weight_folders() {
-            let weights = bundle.files.weights(part)?;
+        let Bundle { files, manifest } = bundle;
+        let (mut bytes, mut parameters, mut bytes_in_memory, mut cache_bytes) = (0, 0, 0, 0);
+        for part in manifest.weight_folders() {
+            let weights = files.weights(part)?;
+            let sizes = weights.sizes()?;
             bytes += weights.bytes();
-            bytes_in_memory += weights.bytes_in_memory()?;
+            parameters += sizes.parameters;
+            bytes_in_memory += sizes.bytes_in_memory;
+            if part == manifest.decoder.folder {
+                let config = DecoderFolder::config(files, part, &weights)?;
+                cache_bytes = manifest.cache_bytes(&config);
+            }
         }
         Ok(Self {
             folder: folder.map(Path::to_path_buf),
-            name: bundle.manifest.name.clone(),
+            name: manifest.name.clone(),
             id: bundle.id(),
-            licence: bundle.manifest.licence.clone(),
-            bits: bundle.manifest.bits,
+            licence: manifest.licence.clone(),
+            bits: manifest.bits,
+            reads_sentences: manifest.sentence.is_some(),
+            parameters,
             bytes,
             bytes_in_memory,
+            cache_bytes,
         })
+    }
+
+    /// Bytes of memory that describing a cell takes on the CPU.
+    pub fn needs_on_cpu(&self) -> u64 {
+        self.bytes_in_memory.saturating_add(self.cache_bytes)
+    }
+
+    /// The same on a GPU, where all weights are float32.
+    pub fn needs_on_gpu(&self) -> u64 {
+        self.parameters.saturating_mul(4).saturating_add(self.cache_bytes)
     }
 
     /// The model in `folder`.
@@ -89,6 +117,13 @@ mod tests {
         let full = InstalledModel::of(&bundle, None).unwrap();
         // float16 as stored, float32 in memory.
         assert!(full.bytes_in_memory > full.bytes * 3 / 2);
+        assert_eq!(full.bytes_in_memory, 4 * full.parameters);
+        assert_eq!(full.needs_on_gpu(), full.needs_on_cpu());
+        // Keys and values in float32, of every layer, for prompt, genes and text.
+        let config: crate::model::DecoderConfig = bundle.files.json("decoder/config.json").unwrap();
+        let a_token =
+            8 * (config.num_hidden_layers * config.num_key_value_heads * config.head_width()) as u64;
+        assert!(full.cache_bytes.is_multiple_of(a_token) && full.cache_bytes >= 256 * a_token);
         quantise(&bundle, &models.join("a"), Bits::Eight, &Watch::silent()).unwrap();
         std::fs::create_dir_all(models.join("b")).unwrap();
         std::fs::write(models.join("b").join(MANIFEST), "format = 1").unwrap();
@@ -98,6 +133,8 @@ mod tests {
         let small = found[0].1.as_ref().unwrap();
         assert_eq!((small.bits, small.folder.as_deref()), (Some(Bits::Eight), Some(&*models.join("a"))));
         assert!(small.bytes_in_memory < full.bytes_in_memory / 2, "{small:?} {full:?}");
+        assert_eq!((small.parameters, small.cache_bytes), (full.parameters, full.cache_bytes));
+        assert!(!small.reads_sentences && small.needs_on_gpu() == full.needs_on_gpu());
         assert!(found[1].1.as_ref().unwrap_err().to_string().contains("cell2text.toml"));
     }
 }

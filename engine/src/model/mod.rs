@@ -11,33 +11,37 @@ mod encoder;
 mod gguf;
 mod grammar;
 mod import;
+mod import_sentence;
 mod installed;
 mod lora;
-mod quantise;
 #[cfg(test)]
 mod packed_tests;
+mod quantise;
 #[cfg(test)]
 mod reference_tests;
 mod sampler;
+mod sentence;
 #[cfg(test)]
 mod speed_tests;
 mod text;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterKind};
 pub use bundle::{
-    AdapterEntry, Bundle, DecoderEntry, EncoderEntry, GenesEntry, Manifest, ModelFiles, Prompt,
+    AdapterEntry, Bundle, CellInput, DecoderEntry, EncoderEntry, GenesEntry, Manifest, ModelFiles, Prompt,
 };
-pub use cell2text::{Cell2Text, Generated, Piece, Prompter, pad_tokens};
+pub use cell2text::{Cell2Text, Generated, Input, Piece, Prompter, VectorInput, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, Positions, RopeEntry, RopeParameters};
 pub use decoder_folder::DecoderFolder;
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
 pub use gguf::GgufDecoder;
 pub use grammar::{Grammar, Leaning, Place, TokenGrammar};
 pub use import::{ImportReport, ImportRequest, PromptStyle, import};
+pub use import_sentence::{SentenceImport, import_sentence};
 pub use installed::{InstalledModel, installed};
 pub use lora::Lora;
 pub use quantise::{QuantiseReport, quantise};
 pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
+pub use sentence::{CELL_TYPE_PROMPT, SentenceEntry, SentencePrompter};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};
 
 /// The error of a `config.json` whose entries do not fit each other.

@@ -62,6 +62,13 @@ pub struct ChosenDevice {
     pub reason: String,
 }
 
+impl ChosenDevice {
+    /// Whether it is the CPU, which computes in the machine's own memory.
+    pub fn is_cpu(&self) -> bool {
+        self.device == Device::flex()
+    }
+}
+
 /// One device of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeviceInfo {

@@ -8,6 +8,7 @@ mod device;
 mod gguf;
 mod layers;
 mod maps;
+mod memory;
 mod params;
 pub mod quant;
 mod rotary;
@@ -24,7 +25,8 @@ pub use layers::{
     layer_norm, linear, rms_norm,
 };
 pub use maps::{LinearMap, Stored, Table};
+pub use memory::free_memory;
 pub use params::{Named, ParamSink, Params, WeightPatch, write_safetensors};
 pub use rotary::{Llama3Scaling, RopeScaling, Rotary, RotarySettings};
-pub use weights::{GGUF_NAME, WeightFiles};
+pub use weights::{GGUF_NAME, Sizes, WeightFiles};
 pub use write::{Writing, WritingKind, write_streamed};

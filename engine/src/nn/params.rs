@@ -19,6 +19,7 @@ use super::maps::Stored;
 use super::quant::{Bits, Blocks};
 use super::weights::WeightFiles;
 use crate::error::Problem;
+use crate::progress::Watch;
 use crate::{Error, Result};
 
 /// Changes weights while they are read, as an adapter does.
@@ -59,6 +60,16 @@ pub struct Params<'a> {
     bits: Option<Bits>,
     /// Whether names and shapes are looked at only.
     checking: bool,
+    /// Who is told of each tensor that is read, and may stop it.
+    loading: Option<Loading<'a>>,
+}
+
+/// How far reading is.
+struct Loading<'a> {
+    watch: &'a Watch,
+    what: &'static str,
+    done: u64,
+    total: u64,
 }
 
 impl std::fmt::Debug for Params<'_> {
@@ -80,7 +91,27 @@ impl<'a> Params<'a> {
             device: device.clone(),
             bits: None,
             checking: false,
+            loading: None,
         }
+    }
+
+    /// The same parameters, telling `watch` of each tensor that is read as a step of `what`; it can stop them.
+    #[must_use]
+    pub fn watched(mut self, watch: &'a Watch, what: &'static str) -> Self {
+        let total = match &self.source {
+            Source::Files { files, .. } => files.names().count() as u64,
+            Source::Random { .. } => 0,
+        };
+        self.loading = Some(Loading { watch, what, done: 0, total });
+        self
+    }
+
+    /// Tells of one more tensor.
+    fn step(&mut self) -> Result<()> {
+        let Some(loading) = &mut self.loading else { return Ok(()) };
+        loading.done += 1;
+        // What was counted are names: scales have some of their own, and a table may be read twice.
+        loading.watch.step(loading.what, loading.done.min(loading.total), Some(loading.total))
     }
 
     /// For building a module that is never run, to learn whether `files` hold what it needs: names and shapes are
@@ -135,6 +166,7 @@ impl<'a> Params<'a> {
             device: device.clone(),
             bits: None,
             checking: false,
+            loading: None,
         }
     }
 
@@ -226,6 +258,7 @@ impl<'a> Params<'a> {
         };
         let Some(bits) = bits.or_else(|| stored.as_ref().map(Blocks::bits)) else { return Ok(None) };
         let patched = matches!(&self.source, Source::Files { patch: Some(_), .. });
+        self.step()?;
         match stored {
             Some(blocks)
                 if !patched && blocks.bits() == bits && [blocks.rows(), blocks.columns()] == shape =>
@@ -257,6 +290,7 @@ impl<'a> Params<'a> {
     }
 
     pub(super) fn values(&mut self, name: &str, shape: &[usize], fill: Option<f32>) -> Result<Vec<f32>> {
+        self.step()?;
         match &mut self.source {
             Source::Files { files, prefix, renamed, patch } => {
                 let full_name = full_name(prefix, renamed, name);

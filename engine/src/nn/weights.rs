@@ -8,7 +8,7 @@ use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::gguf::{Gguf, GgufWeights, Setting};
-use super::quant::{Bits, Blocks};
+use super::quant::{BLOCK, Bits, Blocks};
 use super::torch::TorchFile;
 use crate::error::Problem;
 use crate::{Error, Result};
@@ -58,6 +58,15 @@ impl ShardBytes {
             Self::Static(bytes) => bytes,
         }
     }
+}
+
+/// How large a model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// Numbers that it learned.
+    pub parameters: u64,
+    /// Bytes of them in memory on the CPU: blocks stay as they are, all else becomes float32.
+    pub bytes_in_memory: u64,
 }
 
 impl WeightFiles {
@@ -210,25 +219,47 @@ impl WeightFiles {
         self.shards.iter().map(|s| s.bytes.as_slice().len() as u64).sum()
     }
 
-    /// Bytes in memory of a model of these weights on the CPU: blocks stay as they are, all else becomes float32.
+    /// How large a model of these weights is, out of the heads of the files: no number is read.
     ///
     /// # Errors
     /// [`Error::Model`] when a file is damaged.
-    pub fn bytes_in_memory(&self) -> Result<u64> {
-        let mut bytes = 0;
-        for name in self.names() {
-            let shard = self.shard(name)?;
-            let blocks = name.ends_with(SCALES) || self.contains(&format!("{name}{SCALES}"));
-            bytes += if let (List::Gguf(gguf), true) = (&shard.list, self.shape(name)?.len() == 2) {
-                gguf.blocks(shard.bytes.as_slice(), name).map_or(0, |blocks| blocks.bytes() as u64)
-            } else if blocks && matches!(shard.list, List::Safetensors) {
-                let tensors = parse(shard)?;
-                tensors.tensor(name).map_err(|e| damaged(shard, &e))?.data().len() as u64
-            } else {
-                4 * self.shape(name)?.iter().product::<usize>() as u64
-            };
+    pub fn sizes(&self) -> Result<Sizes> {
+        let mut sizes = Sizes::default();
+        let mut add = |numbers: u64, bytes: u64| {
+            sizes.parameters = sizes.parameters.saturating_add(numbers);
+            sizes.bytes_in_memory = sizes.bytes_in_memory.saturating_add(bytes);
+        };
+        let count = |shape: &[usize]| shape.iter().fold(1u64, |n, side| n.saturating_mul(*side as u64));
+        for shard in &self.shards {
+            match &shard.list {
+                List::Safetensors => {
+                    for (name, view) in parse(shard)?.iter() {
+                        let (numbers, stored) = (count(view.shape()), view.data().len() as u64);
+                        if name.strip_suffix(SCALES).is_some_and(|of| self.contains(of)) {
+                            add(0, stored);
+                        } else if self.contains(&format!("{name}{SCALES}")) {
+                            // Of 4 bits there are two in a byte.
+                            add(if view.dtype() == Dtype::U8 { 2 * numbers } else { numbers }, stored);
+                        } else {
+                            add(numbers, 4 * numbers);
+                        }
+                    }
+                }
+                List::Torch(torch) => {
+                    for shape in torch.names().filter_map(|name| torch.shape(name)) {
+                        add(count(shape), 4 * count(shape));
+                    }
+                }
+                List::Gguf(gguf) => {
+                    for name in gguf.names() {
+                        let numbers = gguf.shape(name).map_or(0, &count);
+                        let per_block = gguf.bits(name).map(|bits| bits.bytes_per_block() as u64 + 2);
+                        add(numbers, per_block.map_or(4 * numbers, |bytes| numbers / BLOCK as u64 * bytes));
+                    }
+                }
+            }
         }
-        Ok(bytes)
+        Ok(sizes)
     }
 
     /// The shape of the tensor `name`.

@@ -59,6 +59,15 @@ pub enum Command {
     /// answered by [`super::Event::LookedOver`] where there is something to find. The session sends it to itself where
     /// [`super::Settings::look_over`] says so; it stands back behind all else, and a description puts it off.
     LookOver,
+    /// Describes cells with another model from now on; answered by [`super::Event::ModelLoaded`]. The model in use stays
+    /// until the other one is ready, and for good where that fails or is stopped. What was described stays as it was. A newer
+    /// one replaces an older.
+    UseModel {
+        /// Its folder; `None` is the built-in one.
+        folder: Option<PathBuf>,
+        /// Whether it is loaded now, rather than when a description needs it.
+        load: bool,
+    },
     /// Describes many cells in batches; answered by [`super::Event::Annotated`] after each batch.
     Annotate {
         /// Rows of obs, in the order wanted.

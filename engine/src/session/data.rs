@@ -151,14 +151,15 @@ impl DataWorker {
             }
             Command::ExportCsv { path } => self.export(ctx, &path),
             Command::WriteCopy { path, labels, replace } => self.write_copy(ctx, &path, &labels, replace),
-            Command::Describe { .. } | Command::Annotate { .. } | Command::LookOver => {
-                Err(Error::request(Problem::new(
-                    "a description",
-                    "the worker that reads files",
-                    "the worker that runs the model",
-                    "This is a fault of the program. Please report it.",
-                )))
-            }
+            Command::Describe { .. }
+            | Command::Annotate { .. }
+            | Command::LookOver
+            | Command::UseModel { .. } => Err(Error::request(Problem::new(
+                "a description",
+                "the worker that reads files",
+                "the worker that runs the model",
+                "This is a fault of the program. Please report it.",
+            ))),
         }
     }
 

@@ -128,6 +128,8 @@ pub struct DeviceReport {
 /// The model in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelReport {
+    /// Its folder; none of the built-in one.
+    pub folder: Option<PathBuf>,
     /// Its name from the bundle.
     pub name: String,
     /// Short hash of its weights, as recorded in exports.
@@ -200,9 +202,10 @@ pub enum Event {
         /// Its record.
         record: Arc<CellRecord>,
     },
-    /// A model is loaded. Comes once, before the first description.
+    /// A model is loaded, and describes cells from now on. Comes before the first description, and after
+    /// [`super::Command::UseModel`].
     ModelLoaded {
-        /// The job that needed it.
+        /// The job that needed it or asked for it.
         job: JobId,
         /// What was loaded.
         model: ModelReport,

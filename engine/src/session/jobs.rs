@@ -62,6 +62,7 @@ pub(super) enum Kind {
     OrderGenes,
     Describe,
     LookOver,
+    UseModel,
     Annotate,
     Compare,
     ReadQuality,
@@ -83,6 +84,7 @@ impl Kind {
             Command::OrderGenes => Self::OrderGenes,
             Command::Describe { .. } => Self::Describe,
             Command::LookOver => Self::LookOver,
+            Command::UseModel { .. } => Self::UseModel,
             Command::Annotate { .. } => Self::Annotate,
             Command::Compare(_) => Self::Compare,
             Command::ReadQuality => Self::ReadQuality,
@@ -96,7 +98,7 @@ impl Kind {
 
     pub(super) fn lane(self) -> Lane {
         match self {
-            Self::Describe | Self::Annotate | Self::LookOver => Lane::Model,
+            Self::Describe | Self::Annotate | Self::LookOver | Self::UseModel => Lane::Model,
             Self::ReadCell => Lane::Cell,
             Self::OrderGenes => Lane::Background,
             Self::Compare | Self::ReadQuality | Self::Embed => Lane::Analysis,
@@ -119,6 +121,9 @@ impl Kind {
     /// Whether a new command of this kind puts an end to `older`, which is `running` or still waits.
     fn supersedes(self, older: Self, running: bool) -> bool {
         match self {
+            Self::UseModel => [Self::UseModel, Self::LookOver].contains(&older),
+            // A model serves any data set.
+            _ if older == Self::UseModel => false,
             Self::Open => true,
             Self::UseMatrix => {
                 let writes = [Self::ExportCsv, Self::ExportComparison, Self::ExportMap, Self::WriteCopy]
@@ -422,7 +427,7 @@ impl Registry {
         let followers = self
             .live
             .iter()
-            .filter(|(_, e)| e.epoch == epoch && !e.kind.changes_data())
+            .filter(|(_, e)| e.epoch == epoch && !e.kind.changes_data() && e.kind != Kind::UseModel)
             .map(|(id, _)| *id)
             .collect::<Vec<_>>();
         followers.into_iter().flat_map(|id| self.stop(id)).collect()

@@ -11,7 +11,7 @@
 //! | cell | [`Command::ReadCell`] |
 //! | analysis | [`Command::Compare`], [`Command::ReadQuality`], [`Command::Embed`] |
 //! | background | [`Command::OrderGenes`] |
-//! | model | [`Command::Describe`], [`Command::Annotate`], [`Command::LookOver`] |
+//! | model | [`Command::Describe`], [`Command::Annotate`], [`Command::LookOver`], [`Command::UseModel`] |
 //!
 //! Each worker takes its commands in the order sent; a description asked for during an annotate job is slipped in
 //! between two batches. A command always speaks of the data set of the last [`Command::Open`] or
@@ -54,6 +54,8 @@ mod tests_of_analysis;
 mod tests_of_context;
 #[cfg(test)]
 mod tests_of_genes;
+#[cfg(test)]
+mod tests_of_models;
 #[cfg(test)]
 mod tests_on_data;
 mod trial;

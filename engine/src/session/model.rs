@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::anndata::Matrix;
 use crate::annotate::{Annotation, Batches, Run, Telling, annotate_cells};
 use crate::describe::{CellReader, Describer, Description, GenerationSettings, LookOver};
 use crate::error::Problem;
+use crate::model::Bundle;
 use crate::progress::Watch;
 use crate::{Error, Result};
 
@@ -33,6 +35,8 @@ const LOOKED_OVER_AT_ONCE_IN_FRONT: usize = 32;
 pub(super) struct ModelWorker {
     shared: Arc<Shared>,
     queue: Queue,
+    /// Folder of the model in use, loaded or not; `None` is the built-in one.
+    chosen: Option<PathBuf>,
     loaded: Loaded,
 }
 
@@ -88,7 +92,8 @@ struct Ready<'a> {
 impl ModelWorker {
     pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>) -> Self {
         let queue = Queue { jobs, put_back: RefCell::default() };
-        Self { shared, queue, loaded: Loaded::default() }
+        let chosen = shared.settings.model.clone();
+        Self { shared, queue, chosen, loaded: Loaded::default() }
     }
 
     /// Works until the session goes away.
@@ -107,22 +112,26 @@ impl ModelWorker {
     }
 
     fn work(&mut self, ctx: &JobContext, command: &Command) -> Result<()> {
+        if let Command::UseModel { folder, load } = command {
+            return self.use_model(ctx, folder.as_deref(), *load);
+        }
         let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
         match command {
             Command::Describe { cell, settings } => {
                 ctx.started(format!("Describing {}", open.cell_name(*cell)?))?;
-                self.loaded.ready(&self.shared, ctx, &open)?.describe(ctx, *cell, settings)
+                self.ready(ctx, &open)?.describe(ctx, *cell, settings)
             }
             Command::Annotate { cells, settings } => {
                 for cell in cells.iter() {
                     open.cell_name(*cell)?;
                 }
                 ctx.started(format!("Describing {} cells", cells.len()))?;
-                self.loaded.ready(&self.shared, ctx, &open)?;
+                self.ready(ctx, &open)?;
                 if !settings.alone {
                     self.loaded.look_over(ctx, &open, LOOKED_OVER_AT_ONCE_IN_FRONT, &ctx.watch)?;
                 }
-                let ready = self.loaded.ready(&self.shared, ctx, &open)?;
+                let ready =
+                    self.loaded.ready_with(&self.shared, self.chosen.as_deref(), ctx, &open, &ctx.watch)?;
                 annotate(&self.shared, &self.queue, &ready, ctx, cells, settings)
             }
             Command::LookOver => {
@@ -144,11 +153,43 @@ impl ModelWorker {
 }
 
 impl ModelWorker {
+    /// Puts another model in the place of the one in use, once it is ready.
+    fn use_model(&mut self, ctx: &JobContext, folder: Option<&Path>, load: bool) -> Result<()> {
+        if !load {
+            if let Some(folder) = folder {
+                Bundle::open(folder)?;
+            }
+            if self.chosen.as_deref() != folder {
+                self.loaded = Loaded::default();
+                self.chosen = folder.map(Path::to_path_buf);
+            }
+            return Ok(());
+        }
+        ctx.started(match folder {
+            Some(folder) => {
+                format!("Loading {}", folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy())
+            }
+            None => "Loading the built-in model".to_owned(),
+        })?;
+        let describer = Describer::load(folder, self.shared.settings.device, &ctx.watch)?;
+        ctx.watch.check()?;
+        let model = model_report(&describer, folder);
+        // What was found out of the data set was found with the model before: it goes with it.
+        self.loaded = Loaded { describer: Some(describer), ..Loaded::default() };
+        self.chosen = folder.map(Path::to_path_buf);
+        ctx.emit_done(Event::ModelLoaded { job: ctx.id, model })
+    }
+
+    /// Loads the model and brings it together with the data set, as far as that is still to be done.
+    fn ready<'a>(&'a mut self, ctx: &JobContext, open: &'a Arc<OpenData>) -> Result<Ready<'a>> {
+        self.loaded.ready_with(&self.shared, self.chosen.as_deref(), ctx, open, &ctx.watch)
+    }
+
     /// Looks the data set over behind all that the user waits for.
     fn look_over(&mut self, ctx: &JobContext, open: &Arc<OpenData>) -> Result<()> {
         let dataset = &open.dataset;
         // A model of the user's may be large: it is not loaded before it is asked for.
-        let may_load = self.shared.settings.model.is_none() || self.loaded.describer.is_some();
+        let may_load = self.chosen.is_none() || self.loaded.describer.is_some();
         if !may_load || dataset.known_genes == 0 || dataset.is_of_another_species() {
             return Ok(());
         }
@@ -163,27 +204,19 @@ impl ModelWorker {
             std::thread::sleep(PAUSE);
         }
         // A click that comes while the model is loaded waits for it anyway: it must not begin again.
-        self.loaded.ready_with(&self.shared, ctx, open, &Watch::silent())?;
+        self.loaded.ready_with(&self.shared, self.chosen.as_deref(), ctx, open, &Watch::silent())?;
         ctx.started(format!("Looking over {}", dataset.name))?;
         self.loaded.look_over(ctx, open, LOOKED_OVER_AT_ONCE, &watch)
     }
 }
 
 impl Loaded {
-    /// Loads the model and brings it together with the data set, as far as that is still to be done.
-    fn ready<'a>(
-        &'a mut self,
-        shared: &Shared,
-        ctx: &JobContext,
-        open: &'a Arc<OpenData>,
-    ) -> Result<Ready<'a>> {
-        self.ready_with(shared, ctx, open, &ctx.watch)
-    }
-
-    /// The same, where `loading` watches over loading the model.
+    /// Loads the model in the folder `chosen`, under the eyes of `loading`, and brings it together with the data set, as
+    /// far as that is still to be done.
     fn ready_with<'a>(
         &'a mut self,
         shared: &Shared,
+        chosen: Option<&Path>,
         ctx: &JobContext,
         open: &'a Arc<OpenData>,
         loading: &Watch,
@@ -194,9 +227,9 @@ impl Loaded {
         let describer = match &mut self.describer {
             Some(describer) => &*describer,
             empty => {
-                let settings = &shared.settings;
-                let describer = Describer::load(settings.model.as_deref(), settings.device, loading)?;
-                ctx.emit_done(Event::ModelLoaded { job: ctx.id, model: model_report(&describer) })?;
+                let describer = Describer::load(chosen, shared.settings.device, loading)?;
+                let model = model_report(&describer, chosen);
+                ctx.emit_done(Event::ModelLoaded { job: ctx.id, model })?;
                 &*empty.insert(describer)
             }
         };
@@ -233,7 +266,7 @@ impl Loaded {
             *left_alone = Some(this);
             return Ok(());
         };
-        describer.go_on_looking(reader, begun, at_once, watch)?;
+        describer.go_on_looking(reader, begun, at_once.min(describer.cells_at_once()), watch)?;
         *looking = None;
         let Some(context) = reader.context() else { return Ok(()) };
         let report = ContextReport { n_cells: context.n_cells, tissues: context.told() };
@@ -327,15 +360,16 @@ fn annotate(
         cells,
         &earlier,
         settings,
-        Batches::default(),
+        Batches { most: ready.describer.cells_at_once(), ..Batches::default() },
         &ctx.watch,
         &mut on_batch,
     )
 }
 
-fn model_report(describer: &Describer) -> ModelReport {
+fn model_report(describer: &Describer, folder: Option<&Path>) -> ModelReport {
     let report = describer.report();
     ModelReport {
+        folder: folder.map(Path::to_path_buf),
         name: report.name,
         id: report.id,
         bytes: report.bytes,

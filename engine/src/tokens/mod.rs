@@ -25,4 +25,6 @@ mod sentence;
 
 pub use dictionary::{GeneDictionary, SpecialTokens};
 pub use rank::{RankEncoder, TokenKind};
-pub use sentence::cell_sentence;
+pub use sentence::{
+    PlaceLine, cell_sentence, median_total, read_sentence, sentence_columns, sentence_values,
+};

@@ -64,8 +64,9 @@ impl Pretrained {
         let mut own = Self::default();
         if let Some(from) = &recipe.encoder.from {
             watch.step("Reading the encoder", 0, None)?;
-            let place =
-                Place::find("encoder.from", &data.join(from), |bundle| &bundle.manifest.encoder.folder)?;
+            let place = Place::find("encoder.from", &data.join(from), |bundle| {
+                bundle.manifest.encoder.as_ref().map(|part| part.folder.as_str())
+            })?;
             own.dictionary = Some(match (&recipe.genes.dictionary, &place.dictionary) {
                 (Some([tokens, medians]), _) => {
                     GeneDictionary::read(&data.join(tokens), &data.join(medians))?
@@ -85,8 +86,9 @@ impl Pretrained {
         }
         if let Some(from) = &recipe.decoder.from {
             watch.step("Reading the decoder", 0, None)?;
-            let place =
-                Place::find("decoder.from", &data.join(from), |bundle| &bundle.manifest.decoder.folder)?;
+            let place = Place::find("decoder.from", &data.join(from), |bundle| {
+                Some(bundle.manifest.decoder.folder.as_str())
+            })?;
             let files = ModelFiles::Folder(place.folder.clone());
             own.tokenizer = Some(TextTokenizer::from_json(&files.read("tokenizer.json")?)?);
             own.chat_template = chat_template(&files, &place.folder)?;
@@ -156,14 +158,22 @@ impl Pretrained {
 
 impl Place {
     /// `folder` itself, or the part of the bundle in it.
-    fn find(entry: &str, folder: &Path, part: impl Fn(&Bundle) -> &String) -> Result<Self> {
+    fn find(entry: &str, folder: &Path, part: impl Fn(&Bundle) -> Option<&str>) -> Result<Self> {
         if folder.join("config.json").is_file() {
             return Ok(Self { folder: folder.to_path_buf(), dictionary: None });
         }
         if folder.join("cell2text.toml").is_file() {
             let bundle = Bundle::open(folder)?;
-            let dictionary = folder.join(&bundle.manifest.genes.dictionary);
-            return Ok(Self { folder: folder.join(part(&bundle)), dictionary: Some(dictionary) });
+            let dictionary = bundle.manifest.genes.as_ref().map(|genes| folder.join(&genes.dictionary));
+            let Some(own) = part(&bundle) else {
+                return Err(missing(
+                    entry,
+                    "a bundle of a model that reads sentences",
+                    "one with an encoder",
+                    "Name another.",
+                ));
+            };
+            return Ok(Self { folder: folder.join(own), dictionary });
         }
         Err(Error::train(
             Problem::new(

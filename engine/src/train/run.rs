@@ -482,19 +482,23 @@ impl Run<'_> {
             name: recipe.name.clone(),
             licence: recipe.licence.clone(),
             description: recipe.description.clone(),
-            genes: GenesEntry {
+            genes: Some(GenesEntry {
                 dictionary: "genes.tsv".into(),
                 kind: recipe.genes.kind,
                 max_len: recipe.genes.max_len,
-            },
-            encoder: EncoderEntry { folder: "encoder".into(), hidden_state: recipe.encoder.hidden_state },
-            adapter: AdapterEntry {
+            }),
+            encoder: Some(EncoderEntry {
+                folder: "encoder".into(),
+                hidden_state: recipe.encoder.hidden_state,
+            }),
+            adapter: Some(AdapterEntry {
                 folder: "adapter".into(),
                 kind: recipe.adapter.kind,
                 hidden_size: recipe.adapter.hidden_size,
-            },
+            }),
             decoder: DecoderEntry { folder: "decoder".into() },
-            prompt: recipe.prompt.clone(),
+            prompt: Some(recipe.prompt.clone()),
+            sentence: None,
             signatures: Some("signatures.tsv".into()),
             grammar: Some("grammar.json".into()),
             taught: Some("taught.json".into()),

@@ -25,10 +25,10 @@ pub struct Window(pub Harness<'static, App>);
 /// A window with the model on the CPU, that remembers only where it is given a file for it.
 pub fn window(options: WindowOptions) -> Window {
     let settings = Settings { device: DevicePreference::Cpu, ..options.settings.clone() };
-    let session = Session::start(settings).unwrap();
+    let session = Session::start(settings.clone()).unwrap();
     // The harness sets the theme after the app did.
     let theme = if options.theme == Some(ThemeChoice::Dark) { Theme::Dark } else { Theme::Light };
-    let options = WindowOptions { remember: options.state_file.is_some(), ..options };
+    let options = WindowOptions { remember: options.state_file.is_some(), settings, ..options };
     let harness = Harness::builder()
         .with_size([1280.0, 800.0])
         .with_theme(theme)

@@ -6,6 +6,7 @@
 //!
 //! - this file: from the sample to the exported table
 //! - [`mapping`]: the map; [`context`]: what the cells of a file tell of each one
+//! - [`choosing`]: the model that describes cells
 //! - [`colours`]: colours, legend and names on the map
 //! - [`habits`]: what one does every day
 //! - [`ontology`]: the Cell Ontology with the user's own cells
@@ -16,6 +17,7 @@
 //! - [`driver`]: how all of them drive the window
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod choosing;
 mod colours;
 mod context;
 mod driver;

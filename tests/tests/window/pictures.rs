@@ -5,11 +5,12 @@
 
 use app::window::{
     Action, ColourBy, Combine, Command, CompareSide, CompareSpec, Edit, Measure, PlotSettings, QualityFigure,
-    ThemeChoice, WindowOptions,
+    Saved, ThemeChoice, WindowOptions,
 };
 use eframe::egui::{Key, vec2};
 use engine::session::{DataSource, Settings};
 
+use super::choosing;
 use super::driver::{Window, lonely_cells, window};
 
 /// Real graphics drivers round the edges of points differently: the stored pictures are of a software one.
@@ -166,6 +167,21 @@ fn pictures_of_a_hundred_terms_of_the_ontology() {
     window.act(Action::ShowTerm("CL:0000057".into()));
     window.run(Command::WholeOntology);
     compare_both(&mut window, "ontology");
+}
+
+#[test]
+fn pictures_of_the_models_to_choose_from() {
+    let root = tempfile::tempdir().unwrap();
+    let models = choosing::lay_out(root.path());
+    std::fs::create_dir_all(models.join("broken")).unwrap();
+    std::fs::write(models.join("broken/cell2text.toml"), "format = 1").unwrap();
+    let mut window = choosing::with_models(&models, ThemeChoice::Light, Saved::default());
+    window.run(Command::ShowModels);
+    compare(&mut window, "models_light");
+    window.press("Close");
+    window.run(Command::ThemeDark);
+    window.run(Command::ShowModels);
+    compare(&mut window, "models_dark");
 }
 
 #[test]

@@ -127,6 +127,10 @@ impl App {
             Action::SetComparison(spec) => self.view.comparison = spec,
             Action::Compare => self.compare(),
             Action::ExportComparisonTo(path) => self.export_comparison(path),
+            Action::UseModel(folder) => self.choose_model(folder, true),
+            Action::AskModelFolder => self.ask(ctx, Purpose::ModelFolder),
+            Action::AddModel(folder) => self.add_model(ctx, folder),
+            Action::ForgetModel(folder) => self.forget_model(ctx, &folder),
         }
     }
 
@@ -245,6 +249,7 @@ impl App {
                 self.clear_selection();
             }
             Command::About => self.local.dialog = Some(Dialog::About),
+            Command::ShowModels => self.show_models(ctx),
         }
     }
 

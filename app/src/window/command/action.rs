@@ -120,4 +120,12 @@ pub enum Action {
     Compare,
     /// Write the comparison here.
     ExportComparisonTo(PathBuf),
+    /// Have cells described by the model in this folder; `None` is the built-in one.
+    UseModel(Option<PathBuf>),
+    /// Ask for the folder of a model.
+    AskModelFolder,
+    /// List the model in this folder.
+    AddModel(PathBuf),
+    /// List the model in this folder no more.
+    ForgetModel(PathBuf),
 }

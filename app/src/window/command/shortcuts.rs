@@ -93,6 +93,7 @@ impl Command {
             Self::ThemeDark => (plain(Key::F8), None),
             Self::ShowHint => (plain(Key::F2), None),
             Self::About => (plain(Key::F12), None),
+            Self::ShowModels => (ctrl_shift(Key::M), None),
         };
         first.into_iter().chain(second).collect()
     }

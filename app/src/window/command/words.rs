@@ -81,6 +81,7 @@ impl Command {
             Self::ResetLayout => "Reset layout",
             Self::ExportFigure => "Export figure…",
             Self::ExportComparison => "Export comparison…",
+            Self::ShowModels => "Models…",
         }
     }
 
@@ -174,6 +175,7 @@ impl Command {
             Self::ResetLayout => "Close all panels but the map.",
             Self::ExportFigure => "Save the map or a plot as PNG, SVG or PDF.",
             Self::ExportComparison => "Write the compared genes to a CSV file.",
+            Self::ShowModels => "Choose the model that describes cells, and see what memory each one needs.",
         }
     }
 }

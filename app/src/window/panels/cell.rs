@@ -175,7 +175,9 @@ fn description_ui(ui: &mut Ui, scope: &Scope<'_>, dataset: &Dataset, cell: usize
         if running {
             ui.horizontal(|ui| {
                 ui.add(Spinner::new().size(14.0).color(t.text_muted));
-                let what = if work.model.is_none() { "Loading the model" } else { "Reading the cell" };
+                let loads = work.choosing.as_ref().is_some_and(|choosing| choosing.load);
+                let what =
+                    if loads || work.model.is_none() { "Loading the model" } else { "Reading the cell" };
                 ui.label(RichText::new(what).color(t.text_muted));
             });
         } else {

@@ -19,6 +19,7 @@ mod labels;
 mod legend;
 mod maps_table;
 mod menu;
+mod models;
 mod ontology;
 mod overlays;
 mod palette;
@@ -39,6 +40,7 @@ use super::background::Task;
 use super::command::{Action, Command, Situation};
 use super::dock::Pane;
 use super::map::{Map, Tool};
+use super::models::Models;
 use super::state::{Saved, View};
 use super::terms::Terms;
 use super::workspace::Workspace;
@@ -72,6 +74,8 @@ pub struct Scope<'a> {
     pub map: &'a Map,
     /// The Cell Ontology.
     pub terms: &'a Terms,
+    /// The models to choose from.
+    pub models: &'a Models,
     /// What commands can do now.
     pub now: Situation,
     /// Cells that the GPU can hold.
@@ -95,6 +99,8 @@ pub enum Dialog {
     About,
     /// How the figure of a pane is written.
     Figure(Pane),
+    /// The models to choose from.
+    Models,
 }
 
 /// The tabs at the right.

@@ -9,7 +9,7 @@ use super::super::command::{Action, Command, Menu};
 use super::super::theme::{Tokens, space, title_style};
 use super::super::workspace::Severity;
 use super::widgets::{heading, keys, muted, quiet_button, shortcut_words, warning_triangle};
-use super::{Dialog, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui, history, sets};
+use super::{Dialog, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui, history, models, sets};
 
 /// Paints the notices in the lower right corner of `area`.
 pub fn notices_ui(ui: &Ui, area: Rect, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
@@ -114,6 +114,7 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
             Dialog::Figure(pane) => figure_dialog_ui(ui, pane, scope, out),
             Dialog::History => history::history_ui(ui, scope, out),
             Dialog::CellNames => sets::cell_names_ui(ui, local),
+            Dialog::Models => models::models_ui(ui, scope, out),
         }
         ui.add_space(space::M);
         // In a row: the layout by itself would fill what an earlier, taller dialog left free.

@@ -228,8 +228,10 @@ mod tests {
         let now = Situation { has_data: true, has_map: true, ..Situation::default() };
         let (saved, view, map, terms) = (Saved::default(), View::default(), Map::default(), Terms::default());
         let shown = std::collections::BTreeSet::new();
+        let models = super::super::super::models::Models::default();
         let scope = Scope {
             shown: &shown,
+            models: &models,
             saved: &saved,
             view: &view,
             work: &work,

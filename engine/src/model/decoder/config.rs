@@ -324,6 +324,13 @@ impl DecoderConfig {
         self.head_dim.unwrap_or_else(|| self.hidden_size / self.num_attention_heads.max(1))
     }
 
+    /// Bytes of the keys and values of a text of `tokens`, in float32.
+    pub fn cache_bytes(&self, tokens: usize) -> u64 {
+        let sides =
+            [2 * size_of::<f32>(), self.num_hidden_layers, self.num_key_value_heads, self.head_width()];
+        sides.into_iter().fold(tokens as u64, |bytes, side| bytes.saturating_mul(side as u64))
+    }
+
     /// The family of the decoder.
     ///
     /// # Errors

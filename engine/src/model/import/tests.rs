@@ -2,7 +2,7 @@ use serde_json::json;
 use tokenizers::Tokenizer;
 
 use super::*;
-use crate::model::Cell2Text;
+use crate::model::{CELL_TYPE_PROMPT, Cell2Text, SentenceImport, import_sentence};
 use crate::nn::{Named, ParamSink, write_safetensors};
 use burn::tensor::Device;
 
@@ -115,8 +115,8 @@ fn published_parts_become_a_bundle_that_loads_and_writes() {
     let bundle = Bundle::open(&request.out).unwrap();
     bundle.verify().unwrap();
     assert_eq!(bundle.id(), report.id);
-    assert_eq!(bundle.manifest.genes.kind, TokenKind::V2);
-    assert_eq!(bundle.manifest.adapter.hidden_size, 48);
+    assert_eq!(bundle.manifest.genes.as_ref().unwrap().kind, TokenKind::V2);
+    assert_eq!(bundle.manifest.adapter.as_ref().unwrap().hidden_size, 48);
     let model = Cell2Text::load(&bundle, &Device::flex(), &silent).unwrap();
     assert!(model.decoder_config.eos_token_id.contains(2));
     let settings = crate::model::GenerationSettings { max_new_tokens: 5, ..Default::default() };
@@ -181,5 +181,37 @@ fn a_checkpoint_of_the_whole_model_brings_its_own_parts() {
     let report = import(&request, &Watch::silent()).unwrap();
     assert!(report.own_encoder && report.own_decoder && report.lora_weights == 0);
     let bundle = Bundle::open(&request.out).unwrap();
+    assert!(bundle.files.weights("decoder").unwrap().contains("model.embed_tokens.weight"));
     Cell2Text::load(&bundle, &Device::flex(), &Watch::silent()).unwrap();
+}
+
+#[test]
+fn a_decoder_alone_becomes_a_bundle_that_reads_sentences() {
+    let root = tempfile::tempdir().unwrap();
+    let parts = lay_out(root.path());
+    std::fs::remove_file(root.path().join("llama/tokenizer_config.json")).unwrap();
+    let silent = Watch::silent();
+    let request = SentenceImport {
+        name: "Sentences".into(),
+        licence: "none".into(),
+        decoder: parts.decoder,
+        genes: 2,
+        organism: "Homo sapiens".into(),
+        prompt: CELL_TYPE_PROMPT.into(),
+        out: root.path().join("sentences"),
+    };
+    let (id, bytes) = import_sentence(&request, &silent).unwrap();
+    let bundle = Bundle::open(&request.out).unwrap();
+    bundle.verify().unwrap();
+    assert_eq!((bundle.id(), bundle.manifest.weight_folders()), (id, vec!["decoder"]));
+    assert!(bytes > 0);
+    let model = Cell2Text::load(&bundle, &Device::flex(), &silent).unwrap();
+    let crate::model::Input::Sentence(prompter) = &model.input else { panic!("no sentence") };
+    let tokens = prompter.tokens("CD3D CD8A", 2).unwrap();
+    let settings = crate::model::GenerationSettings { max_new_tokens: 3, ..Default::default() };
+    let said = model.generate(&[&tokens], &[0], None, &settings, &silent, &mut |_| {}).unwrap();
+    assert!(said[0].tokens.len() <= 3);
+    assert_eq!(model.cell_vectors(&[&tokens], &silent).unwrap()[0].len(), 32);
+    let wrong = SentenceImport { prompt: "no place".into(), out: root.path().join("other"), ..request };
+    assert!(import_sentence(&wrong, &silent).unwrap_err().to_string().contains("{cell_sentence}"));
 }

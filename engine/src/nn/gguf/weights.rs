@@ -99,6 +99,19 @@ impl GgufWeights {
         Some((entry.shape.clone(), values))
     }
 
+    /// The bits in which a tensor is computed with, where it is a map in blocks.
+    pub(in crate::nn) fn bits(&self, name: &str) -> Option<Bits> {
+        let (entry, _) = self.entry(name)?;
+        if entry.shape.len() != 2 {
+            return None;
+        }
+        match entry.kind {
+            Kind::Q4_0 => Some(Bits::Four),
+            Kind::Q8_0 | Kind::Q4K | Kind::Q6K => Some(Bits::Eight),
+            Kind::F32 | Kind::F16 | Kind::Bf16 => None,
+        }
+    }
+
     /// A tensor whose blocks are those computed with here, as they are.
     pub(in crate::nn) fn blocks(&self, file: &[u8], name: &str) -> Option<Blocks> {
         let (entry, treatment) = self.entry(name)?;

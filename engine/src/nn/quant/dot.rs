@@ -1,5 +1,7 @@
 //! The inner loops: rows of blocks times vectors of 16-bit numbers.
 
+use std::ops::Range;
+
 use super::blocks::{BLOCK, Bits, Blocks};
 
 /// The vectors of a product in 16 bits, with one scale for every 32 numbers.
@@ -46,71 +48,96 @@ struct Vector<'a> {
     scales: &'a [f32],
 }
 
-/// Vectors that a row of the matrix meets while it is at hand.
+/// Vectors that rows of the matrix meet while they are at hand: the vectors' numbers stay in the first cache meanwhile.
 const GROUP: usize = 4;
-/// Vectors whose 16-bit numbers stay in the second cache while some rows of the matrix pass over them.
-const TILE: usize = 32;
+/// Rows that a group of vectors meets at once.
+const PAIR: usize = 2;
+/// Rows whose numbers stay in the second cache while all vectors pass over them.
+const ROWS: usize = 64;
 
-/// Products of the rows of `matrix` from `first` on with all `vectors`: `out` is `[rows, n_vectors]`.
-pub(super) fn rows(matrix: &Blocks, first: usize, vectors: &Vectors, n_vectors: usize, out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = pulp::x86::V3::try_new() {
-        struct Rows<'a>(pulp::x86::V3, &'a Blocks, usize, &'a Vectors, usize, &'a mut [f32]);
-        impl pulp::NullaryFnOnce for Rows<'_> {
-            type Output = ();
-
-            #[inline(always)]
-            fn call(self) {
-                let Self(simd, matrix, first, vectors, n_vectors, out) = self;
-                tiles(Avx2(simd), matrix, first, vectors, n_vectors, out);
-            }
-        }
-        simd.vectorize(Rows(simd, matrix, first, vectors, n_vectors, out));
-        return;
-    }
-    tiles(Portable, matrix, first, vectors, n_vectors, out);
+/// Some rows of a matrix times some vectors, and where the products go.
+pub(super) struct Task<'a> {
+    pub(super) matrix: &'a Blocks,
+    pub(super) rows: Range<usize>,
+    pub(super) vectors: &'a Vectors,
+    pub(super) of_vectors: Range<usize>,
+    pub(super) out: &'a mut [f32],
+    /// Places in `out` from one row's product to the next row's, and from one vector's to the next vector's.
+    pub(super) steps: [usize; 2],
 }
 
-#[inline(always)]
-fn tiles<K: Kernel>(
-    kernel: K,
-    matrix: &Blocks,
-    first: usize,
-    vectors: &Vectors,
-    n_vectors: usize,
-    out: &mut [f32],
-) {
-    for tile in (0..n_vectors).step_by(TILE) {
-        let end = (tile + TILE).min(n_vectors);
-        for (i, out) in out.chunks_exact_mut(n_vectors).enumerate() {
-            let row = matrix.row(first + i);
-            let mut at = tile;
-            while at + GROUP <= end {
-                let four: [Vector<'_>; GROUP] = std::array::from_fn(|k| vectors.row(at + k));
-                let sums = one_row(kernel, matrix.bits(), row, four);
-                if let Some(out) = out.get_mut(at..at + GROUP) {
-                    out.copy_from_slice(&sums);
+impl Task<'_> {
+    /// Computes all products.
+    pub(super) fn run(self) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            struct OnAvx2<'a>(pulp::x86::V3, Task<'a>);
+            impl pulp::NullaryFnOnce for OnAvx2<'_> {
+                type Output = ();
+
+                #[inline(always)]
+                fn call(self) {
+                    self.1.run_on(Avx2(self.0));
                 }
+            }
+            simd.vectorize(OnAvx2(simd, self));
+            return;
+        }
+        self.run_on(Portable);
+    }
+
+    #[inline(always)]
+    fn run_on<K: Kernel>(mut self, kernel: K) {
+        for rows in self.rows.clone().step_by(ROWS) {
+            let rows = rows..(rows + ROWS).min(self.rows.end);
+            let mut at = self.of_vectors.start;
+            while at + GROUP <= self.of_vectors.end {
+                self.group::<K, GROUP>(kernel, rows.clone(), at);
                 at += GROUP;
             }
-            for (at, out) in out.iter_mut().enumerate().take(end).skip(at) {
-                let [sum] = one_row(kernel, matrix.bits(), row, [vectors.row(at)]);
-                *out = sum;
+            for at in at..self.of_vectors.end {
+                self.group::<K, 1>(kernel, rows.clone(), at);
             }
         }
     }
-}
 
-#[inline(always)]
-fn one_row<K: Kernel, const N: usize>(
-    kernel: K,
-    bits: Bits,
-    (numbers, scales): (&[u8], &[u16]),
-    vectors: [Vector<'_>; N],
-) -> [f32; N] {
-    match bits {
-        Bits::Eight => kernel.eight(numbers.as_chunks().0, scales, vectors),
-        Bits::Four => kernel.four(numbers.as_chunks().0, scales, vectors),
+    #[inline(always)]
+    fn group<K: Kernel, const N: usize>(&mut self, kernel: K, rows: Range<usize>, at: usize) {
+        let vectors: [Vector<'_>; N] = std::array::from_fn(|k| self.vectors.row(at + k));
+        let mut row = rows.start;
+        while row + PAIR <= rows.end {
+            self.together::<K, N, PAIR>(kernel, row, at, vectors);
+            row += PAIR;
+        }
+        if row < rows.end {
+            self.together::<K, N, 1>(kernel, row, at, vectors);
+        }
+    }
+
+    #[inline(always)]
+    fn together<K: Kernel, const N: usize, const R: usize>(
+        &mut self,
+        kernel: K,
+        row: usize,
+        at: usize,
+        vectors: [Vector<'_>; N],
+    ) {
+        let stored: [(&[u8], &[u16]); R] = std::array::from_fn(|r| self.matrix.row(row + r));
+        let scales = stored.map(|(_, scales)| scales);
+        let sums = match self.matrix.bits() {
+            Bits::Eight => kernel.eight(stored.map(|(numbers, _)| numbers.as_chunks().0), scales, vectors),
+            Bits::Four => kernel.four(stored.map(|(numbers, _)| numbers.as_chunks().0), scales, vectors),
+        };
+        let [row_step, vector_step] = self.steps;
+        for (r, sums) in sums.iter().enumerate() {
+            for (k, sum) in sums.iter().enumerate() {
+                let place =
+                    (row - self.rows.start + r) * row_step + (at - self.of_vectors.start + k) * vector_step;
+                if let Some(out) = self.out.get_mut(place) {
+                    *out = *sum;
+                }
+            }
+        }
     }
 }
 
@@ -121,21 +148,33 @@ fn scale(bits: u16) -> f32 {
     f32::from_bits(sign | rest) * f32::from_bits((127 + 112) << 23)
 }
 
-/// One row's products with `N` vectors.
+/// Products of `R` rows with `N` vectors.
 trait Kernel: Copy {
-    fn eight<const N: usize>(
+    fn eight<const N: usize, const R: usize>(
         self,
-        numbers: &[[u8; BLOCK]],
-        scales: &[u16],
+        numbers: [&[[u8; BLOCK]]; R],
+        scales: [&[u16]; R],
         vectors: [Vector<'_>; N],
-    ) -> [f32; N];
+    ) -> [[f32; N]; R];
 
-    fn four<const N: usize>(
+    fn four<const N: usize, const R: usize>(
         self,
-        numbers: &[[u8; BLOCK / 2]],
-        scales: &[u16],
+        numbers: [&[[u8; BLOCK / 2]]; R],
+        scales: [&[u16]; R],
         vectors: [Vector<'_>; N],
-    ) -> [f32; N];
+    ) -> [[f32; N]; R];
+}
+
+/// Blocks that rows and vectors all have.
+#[inline(always)]
+fn common<const W: usize, const N: usize, const R: usize>(
+    numbers: &[&[[u8; W]]; R],
+    scales: &[&[u16]; R],
+    vectors: &[Vector<'_>; N],
+) -> usize {
+    let of_rows = numbers.iter().zip(scales).map(|(n, s)| n.len().min(s.len())).min();
+    let of_vectors = vectors.iter().map(|v| v.numbers.len().min(v.scales.len())).min();
+    of_rows.unwrap_or(0).min(of_vectors.unwrap_or(0))
 }
 
 /// Plain Rust, in loops that compilers turn into vector instructions.
@@ -144,61 +183,58 @@ struct Portable;
 
 impl Portable {
     #[inline(always)]
-    fn sum<const N: usize>(
-        sums: &mut [f32; N],
-        weights: &[i16; BLOCK],
-        weight_scale: f32,
-        block: usize,
-        vectors: &[Vector<'_>; N],
-    ) {
-        for (sum, vector) in sums.iter_mut().zip(vectors) {
-            let (Some(numbers), Some(scale)) = (vector.numbers.get(block), vector.scales.get(block)) else {
-                continue;
-            };
-            let product: i32 = weights.iter().zip(numbers).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
-            *sum += product as f32 * (weight_scale * scale);
+    fn all<const W: usize, const N: usize, const R: usize>(
+        numbers: [&[[u8; W]]; R],
+        scales: [&[u16]; R],
+        vectors: [Vector<'_>; N],
+        wide: impl Fn(&[u8; W]) -> [i16; BLOCK],
+    ) -> [[f32; N]; R] {
+        let mut sums = [[0f32; N]; R];
+        for block in 0..common(&numbers, &scales, &vectors) {
+            for ((numbers, scales), sums) in numbers.iter().zip(&scales).zip(&mut sums) {
+                let (weights, weight_scale) = (wide(&numbers[block]), scale(scales[block]));
+                for (sum, vector) in sums.iter_mut().zip(&vectors) {
+                    let pairs = weights.iter().zip(&vector.numbers[block]);
+                    let product: i32 = pairs.map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+                    *sum += product as f32 * (weight_scale * vector.scales[block]);
+                }
+            }
         }
+        sums
     }
 }
 
 impl Kernel for Portable {
     #[inline(always)]
-    fn eight<const N: usize>(
+    fn eight<const N: usize, const R: usize>(
         self,
-        numbers: &[[u8; BLOCK]],
-        scales: &[u16],
+        numbers: [&[[u8; BLOCK]]; R],
+        scales: [&[u16]; R],
         vectors: [Vector<'_>; N],
-    ) -> [f32; N] {
-        let mut sums = [0f32; N];
-        for (block, (numbers, bits)) in numbers.iter().zip(scales).enumerate() {
-            let weights = numbers.map(|n| i16::from(n as i8));
-            Self::sum(&mut sums, &weights, scale(*bits), block, &vectors);
-        }
-        sums
+    ) -> [[f32; N]; R] {
+        Self::all(numbers, scales, vectors, |numbers| numbers.map(|n| i16::from(n as i8)))
     }
 
     #[inline(always)]
-    fn four<const N: usize>(
+    fn four<const N: usize, const R: usize>(
         self,
-        numbers: &[[u8; BLOCK / 2]],
-        scales: &[u16],
+        numbers: [&[[u8; BLOCK / 2]]; R],
+        scales: [&[u16]; R],
         vectors: [Vector<'_>; N],
-    ) -> [f32; N] {
-        let mut sums = [0f32; N];
-        for (block, (numbers, bits)) in numbers.iter().zip(scales).enumerate() {
+    ) -> [[f32; N]; R] {
+        Self::all(numbers, scales, vectors, |numbers| {
             let mut weights = [0i16; BLOCK];
             let (low, high) = weights.split_at_mut(BLOCK / 2);
             for ((low, high), n) in low.iter_mut().zip(high).zip(numbers) {
                 *low = i16::from(n & 0x0f) - 8;
                 *high = i16::from(n >> 4) - 8;
             }
-            Self::sum(&mut sums, &weights, scale(*bits), block, &vectors);
-        }
-        sums
+            weights
+        })
     }
 }
 
-/// AVX2 and FMA.
+/// AVX2 and FMA. Every function within is inlined where the instructions are allowed; closures might not be.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 struct Avx2(pulp::x86::V3);
@@ -208,94 +244,124 @@ mod avx2 {
     use std::arch::x86_64::{__m128i, __m256, __m256i};
 
     use bytemuck::cast;
+    use pulp::x86::V3;
 
-    use super::{Avx2, BLOCK, Kernel, Vector, scale};
+    use super::{Avx2, BLOCK, Kernel, Vector, common, scale};
 
-    impl Avx2 {
-        /// 32 numbers of 8 bits as two registers of 16 bits.
+    /// The numbers of a block as two registers of 16 bits a number.
+    trait Wide<const W: usize>: Copy {
+        fn wide(self, numbers: &[u8; W]) -> [__m256i; 2];
+    }
+
+    #[derive(Clone, Copy)]
+    struct EightBits(V3);
+
+    impl Wide<BLOCK> for EightBits {
         #[inline(always)]
-        fn wide(self, low: __m128i, high: __m128i) -> [__m256i; 2] {
-            let simd = self.0.avx2;
-            [simd._mm256_cvtepi8_epi16(low), simd._mm256_cvtepi8_epi16(high)]
+        fn wide(self, numbers: &[u8; BLOCK]) -> [__m256i; 2] {
+            let [low, high]: [__m128i; 2] = cast(*numbers);
+            [self.0.avx2._mm256_cvtepi8_epi16(low), self.0.avx2._mm256_cvtepi8_epi16(high)]
         }
+    }
 
+    #[derive(Clone, Copy)]
+    struct FourBits {
+        simd: V3,
+        mask: __m128i,
+        eight: __m128i,
+    }
+
+    impl Wide<{ BLOCK / 2 }> for FourBits {
         #[inline(always)]
-        fn sum<const N: usize>(
-            self,
-            sums: &mut [__m256; N],
-            [low, high]: [__m256i; 2],
-            weight_scale: f32,
-            block: usize,
-            vectors: &[Vector<'_>; N],
-        ) {
-            let (avx, avx2, fma) = (self.0.avx, self.0.avx2, self.0.fma);
-            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                let [first, second]: [__m256i; 2] = cast(vector.numbers[block]);
-                let products = avx2._mm256_add_epi32(
-                    avx2._mm256_madd_epi16(low, first),
-                    avx2._mm256_madd_epi16(high, second),
-                );
-                let factor = avx._mm256_set1_ps(weight_scale * vector.scales[block]);
-                *sum = fma._mm256_fmadd_ps(avx._mm256_cvtepi32_ps(products), factor, *sum);
+        fn wide(self, numbers: &[u8; BLOCK / 2]) -> [__m256i; 2] {
+            let (avx2, sse2) = (self.simd.avx2, self.simd.sse2);
+            let both: __m128i = cast(*numbers);
+            let low = sse2._mm_sub_epi8(sse2._mm_and_si128(both, self.mask), self.eight);
+            let shifted = sse2._mm_srli_epi16::<4>(both);
+            let high = sse2._mm_sub_epi8(sse2._mm_and_si128(shifted, self.mask), self.eight);
+            [avx2._mm256_cvtepi8_epi16(low), avx2._mm256_cvtepi8_epi16(high)]
+        }
+    }
+
+    #[inline(always)]
+    // Plain loops: adaptors take closures, which might not be inlined.
+    fn all<const W: usize, const N: usize, const R: usize>(
+        simd: V3,
+        to: impl Wide<W>,
+        numbers: [&[[u8; W]]; R],
+        scales: [&[u16]; R],
+        vectors: [Vector<'_>; N],
+    ) -> [[f32; N]; R] {
+        let (avx, avx2, fma) = (simd.avx, simd.avx2, simd.fma);
+        // Cut to one length, so that no access within the loop needs a check.
+        let blocks = common(&numbers, &scales, &vectors);
+        let (mut numbers, mut scales, mut vectors) = (numbers, scales, vectors);
+        for r in 0..R {
+            numbers[r] = &numbers[r][..blocks];
+            scales[r] = &scales[r][..blocks];
+        }
+        for vector in &mut vectors {
+            vector.numbers = &vector.numbers[..blocks];
+            vector.scales = &vector.scales[..blocks];
+        }
+        let zero = avx._mm256_setzero_ps();
+        let mut sums = [[zero; N]; R];
+        for block in 0..blocks {
+            let mut weights = [[avx._mm256_setzero_si256(); 2]; R];
+            let mut weight_scales = [0f32; R];
+            for r in 0..R {
+                weights[r] = to.wide(&numbers[r][block]);
+                weight_scales[r] = scale(scales[r][block]);
+            }
+            for k in 0..N {
+                let [first, second]: [__m256i; 2] = cast(vectors[k].numbers[block]);
+                let vector_scale = vectors[k].scales[block];
+                for r in 0..R {
+                    let products = avx2._mm256_add_epi32(
+                        avx2._mm256_madd_epi16(weights[r][0], first),
+                        avx2._mm256_madd_epi16(weights[r][1], second),
+                    );
+                    let factor = avx._mm256_set1_ps(weight_scales[r] * vector_scale);
+                    sums[r][k] = fma._mm256_fmadd_ps(avx._mm256_cvtepi32_ps(products), factor, sums[r][k]);
+                }
             }
         }
-
-        #[inline(always)]
-        fn totals<const N: usize>(self, sums: [__m256; N]) -> [f32; N] {
-            sums.map(|sum| {
-                let [a, b, c, d, e, f, g, h]: [f32; 8] = cast(sum);
-                ((a + e) + (b + f)) + ((c + g) + (d + h))
-            })
+        let mut out = [[0f32; N]; R];
+        for r in 0..R {
+            for k in 0..N {
+                out[r][k] = total(sums[r][k]);
+            }
         }
+        out
+    }
 
-        /// The vectors cut to `blocks`, so that no access to one of them needs a check; shorter ones count as none.
-        #[inline(always)]
-        fn cut<'a, const N: usize>(vectors: [Vector<'a>; N], blocks: usize) -> Option<[Vector<'a>; N]> {
-            let long = vectors.iter().all(|v| v.numbers.len() >= blocks && v.scales.len() >= blocks);
-            long.then(|| {
-                vectors.map(|v| Vector { numbers: &v.numbers[..blocks], scales: &v.scales[..blocks] })
-            })
-        }
+    #[inline(always)]
+    fn total(sum: __m256) -> f32 {
+        let [a, b, c, d, e, f, g, h]: [f32; 8] = cast(sum);
+        ((a + e) + (b + f)) + ((c + g) + (d + h))
     }
 
     impl Kernel for Avx2 {
         #[inline(always)]
-        fn eight<const N: usize>(
+        fn eight<const N: usize, const R: usize>(
             self,
-            numbers: &[[u8; BLOCK]],
-            scales: &[u16],
+            numbers: [&[[u8; BLOCK]]; R],
+            scales: [&[u16]; R],
             vectors: [Vector<'_>; N],
-        ) -> [f32; N] {
-            let blocks = numbers.len().min(scales.len());
-            let mut sums = [self.0.avx._mm256_setzero_ps(); N];
-            let Some(vectors) = Self::cut(vectors, blocks) else { return [0.0; N] };
-            for (block, (numbers, bits)) in numbers.iter().zip(scales).enumerate() {
-                let [low, high]: [__m128i; 2] = cast(*numbers);
-                self.sum(&mut sums, self.wide(low, high), scale(*bits), block, &vectors);
-            }
-            self.totals(sums)
+        ) -> [[f32; N]; R] {
+            all(self.0, EightBits(self.0), numbers, scales, vectors)
         }
 
         #[inline(always)]
-        fn four<const N: usize>(
+        fn four<const N: usize, const R: usize>(
             self,
-            numbers: &[[u8; BLOCK / 2]],
-            scales: &[u16],
+            numbers: [&[[u8; BLOCK / 2]]; R],
+            scales: [&[u16]; R],
             vectors: [Vector<'_>; N],
-        ) -> [f32; N] {
-            let blocks = numbers.len().min(scales.len());
+        ) -> [[f32; N]; R] {
             let sse2 = self.0.sse2;
-            let mut sums = [self.0.avx._mm256_setzero_ps(); N];
-            let Some(vectors) = Self::cut(vectors, blocks) else { return [0.0; N] };
             let (mask, eight) = (sse2._mm_set1_epi8(0x0f), sse2._mm_set1_epi8(8));
-            for (block, (numbers, bits)) in numbers.iter().zip(scales).enumerate() {
-                let both: __m128i = cast(*numbers);
-                let low = sse2._mm_sub_epi8(sse2._mm_and_si128(both, mask), eight);
-                let shifted = sse2._mm_srli_epi16::<4>(both);
-                let high = sse2._mm_sub_epi8(sse2._mm_and_si128(shifted, mask), eight);
-                self.sum(&mut sums, self.wide(low, high), scale(*bits), block, &vectors);
-            }
-            self.totals(sums)
+            all(self.0, FourBits { simd: self.0, mask, eight }, numbers, scales, vectors)
         }
     }
 }
@@ -322,10 +388,19 @@ mod tests {
             let vectors: Vec<f32> = (0..n * columns).map(|i| value(i * 31 + 5)).collect();
             let matrix = Blocks::quantise(&weights, n_rows, columns, bits);
             let vectors = Vectors::new(&vectors, columns);
-            let mut own = vec![0f32; 3 * n];
-            rows(&matrix, 2, &vectors, n, &mut own);
-            let mut portable = vec![0f32; 3 * n];
-            tiles(Portable, &matrix, 2, &vectors, n, &mut portable);
+            let by = |run: &dyn Fn(Task<'_>)| {
+                let mut out = vec![0f32; 3 * n];
+                run(Task {
+                    matrix: &matrix,
+                    rows: 2..5,
+                    vectors: &vectors,
+                    of_vectors: 0..n,
+                    out: &mut out,
+                    steps: [n, 1],
+                });
+                out
+            };
+            let (own, portable) = (by(&|task| task.run()), by(&|task| task.run_on(Portable)));
             for (a, b) in own.iter().zip(&portable) {
                 assert!((a - b).abs() < 1e-4, "{bits}: {a} and {b}");
             }
