@@ -83,10 +83,29 @@ fn the_faces_know_no_tensors() {
 }
 
 #[test]
+fn the_kernels_know_no_cells_and_every_shader_is_of_use() {
+    let mut wrong = Vec::new();
+    for name in ["engine", "app"] {
+        if depends_on("kernels/Cargo.toml", name) {
+            wrong.push(format!("kernels/Cargo.toml depends on {name}"));
+        }
+    }
+    let code: String =
+        ["kernels/src", "app/src"].into_iter().flat_map(rust_code).map(|(_, code)| code).collect();
+    for path in committed_files().iter().filter(|path| path.starts_with("shaders/")) {
+        if !code.contains(&format!("{path}\"")) {
+            wrong.push(format!("no code includes {path}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn what_is_skipped_is_said_where_the_harness_cannot_swallow_it() {
     // `eprintln!` goes to the harness, which keeps it to itself when the test passes.
     let word = ["epri", "ntln"].concat();
     let mut wrong = mentions("engine/src", &[&word]);
+    wrong.extend(mentions("kernels", &[&word]));
     wrong.extend(mentions("tests", &[&word]));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -6,7 +6,9 @@ mod graphics;
 mod models;
 mod panes;
 mod sessions;
+mod startup;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use eframe::{egui, egui_wgpu};
@@ -34,6 +36,8 @@ pub struct App {
     session: Session,
     dialogs: Dialogs,
     remember: bool,
+    /// Where the state is kept between starts.
+    state_file: Option<PathBuf>,
     generation: engine::describe::GenerationSettings,
     saved: Saved,
     stored: Saved,
@@ -58,6 +62,7 @@ pub struct App {
     /// What the graphics driver said went wrong, until it is told.
     graphics_error: graphics::Slot,
     graphics_error_told: bool,
+    startup: startup::Startup,
 }
 
 impl App {
@@ -73,11 +78,8 @@ impl App {
         session: Session,
         options: WindowOptions,
     ) -> Self {
-        let mut saved = match options.saved {
-            Some(saved) => *saved,
-            None if options.remember => state::load(),
-            None => Saved::default(),
-        };
+        let state_file = options.state_file.or_else(state::default_path).filter(|_| options.remember);
+        let mut saved = state_file.as_deref().map_or_else(Saved::default, state::load);
         if let Some(theme) = options.theme {
             saved.theme = theme;
         }
@@ -100,6 +102,7 @@ impl App {
             session,
             dialogs: options.dialogs,
             remember: options.remember,
+            state_file,
             generation: engine::describe::GenerationSettings::default(),
             stored: saved.clone(),
             saved,
@@ -128,6 +131,7 @@ impl App {
             max_cells: render_state.map_or(0, map::max_cells),
             graphics_error,
             graphics_error_told: false,
+            startup: startup::Startup::new(options.started),
         };
         app.tell_what_draws(options.graphics_failure.as_deref(), options.software);
         match options.settings.model {
@@ -216,14 +220,14 @@ impl App {
         self.saved.colours
     }
 
-    /// What is kept for the next time.
-    pub fn saved(&self) -> &Saved {
-        &self.saved
-    }
-
     /// The view of the data set.
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// What is kept from one start to the next.
+    pub fn saved(&self) -> &Saved {
+        &self.saved
     }
 
     /// The selection, the named sets, the labels and the colours of the user.
@@ -325,6 +329,7 @@ impl App {
     /// One frame: takes up events, paints everything, runs the actions.
     pub fn frame_ui(&mut self, ui: &mut egui::Ui) {
         let ctx = ui.ctx().clone();
+        self.startup.note(self.map.scene().is_some());
         self.update(&ctx);
         self.take_dropped(&ctx);
         self.take_shortcuts(&ctx);
@@ -451,13 +456,11 @@ impl App {
     }
 
     fn save_later(&mut self, ctx: &egui::Context) {
-        if !self.remember {
-            return;
-        }
-        if let Some(DataSource::File(path)) = self.work.dataset.as_ref().map(|d| &d.source) {
-            let same = self.saved.last_view.as_ref().is_some_and(|(p, v)| p == path && *v == self.view);
+        let Some(path) = self.state_file.clone() else { return };
+        if let Some(DataSource::File(file)) = self.work.dataset.as_ref().map(|d| &d.source) {
+            let same = self.saved.last_view.as_ref().is_some_and(|(p, v)| p == file && *v == self.view);
             if !same {
-                self.saved.last_view = Some((path.clone(), self.view.clone()));
+                self.saved.last_view = Some((file.clone(), self.view.clone()));
             }
         }
         if self.saved == self.stored {
@@ -471,7 +474,7 @@ impl App {
             self.stored = self.saved.clone();
             let saved = self.saved.clone();
             // A network home folder may be slow: not on this thread.
-            std::thread::spawn(move || state::store(&saved));
+            std::thread::spawn(move || state::store(&saved, &path));
         } else {
             ctx.request_repaint_after_secs((SAVE_AFTER_SECS - (now - since)) as f32 + 0.05);
         }
@@ -495,8 +498,8 @@ impl eframe::App for App {
     fn on_exit(&mut self) {
         self.session.cancel_all();
         self.save_at_exit();
-        if self.remember && self.saved != self.stored {
-            state::store(&self.saved);
+        if let Some(path) = self.state_file.as_deref().filter(|_| self.saved != self.stored) {
+            state::store(&self.saved, path);
         }
     }
 }

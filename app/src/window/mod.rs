@@ -38,6 +38,7 @@ mod workspace;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use eframe::{egui, egui_wgpu};
@@ -68,6 +69,8 @@ pub struct WindowOptions {
     pub theme: Option<ThemeChoice>,
     /// Whether the state is read from and saved to the user's configuration folder.
     pub remember: bool,
+    /// The file in which it lies, in place of that folder.
+    pub state_file: Option<PathBuf>,
     /// Who answers the file dialogs.
     pub dialogs: Dialogs,
     /// Where labels and sets are saved by themselves; the user's data folder where it is `None` and the window
@@ -81,8 +84,8 @@ pub struct WindowOptions {
     pub models: Option<PathBuf>,
     /// Bytes of memory taken as free, in place of what the system says. For tests.
     pub free_memory: Option<u64>,
-    /// What is remembered of the last time, in place of what was saved. For tests.
-    pub saved: Option<Box<Saved>>,
+    /// When the program was started: the log says how long the first frame and the first map took.
+    pub started: Instant,
 }
 
 impl Default for WindowOptions {
@@ -92,13 +95,14 @@ impl Default for WindowOptions {
             settings: Settings::default(),
             theme: None,
             remember: true,
+            state_file: None,
             dialogs: Dialogs::Native,
             autosave: None,
             software: false,
             graphics_failure: None,
             models: None,
             free_memory: None,
-            saved: None,
+            started: Instant::now(),
         }
     }
 }

@@ -292,26 +292,23 @@ impl Saved {
     }
 }
 
-/// The file in which [`Saved`] lies, in the user's configuration folder.
-fn saved_path() -> Option<PathBuf> {
+/// The file in which [`Saved`] lies unless another is named, in the user's configuration folder.
+pub fn default_path() -> Option<PathBuf> {
     Some(directories::ProjectDirs::from("org", "Cell2Text", "Cell2Text")?.config_dir().join("window.json"))
 }
 
-/// Reads what was saved; the defaults where nothing was or it cannot be read.
-pub fn load() -> Saved {
-    saved_path()
-        .and_then(|path| std::fs::read_to_string(path).ok())
-        .map_or_else(Saved::default, |t| Saved::from_json(&t))
+/// Reads what was saved in `path`; the defaults where nothing was or it cannot be read.
+pub fn load(path: &Path) -> Saved {
+    std::fs::read_to_string(path).map_or_else(|_| Saved::default(), |text| Saved::from_json(&text))
 }
 
-/// Saves. A failure is not worth a word to the user: the window only forgets its widths.
-pub fn store(saved: &Saved) {
-    let Some(path) = saved_path() else { return };
+/// Saves in `path`. A failure is not worth a word to the user: the window only forgets its widths.
+pub fn store(saved: &Saved, path: &Path) {
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
         // Written beside and renamed, so that a full disk never leaves half a file.
         let beside = path.with_extension("json.new");
         std::fs::write(&beside, saved.to_json())?;
-        std::fs::rename(&beside, &path)
+        std::fs::rename(&beside, path)
     });
     if let Err(error) = written {
         tracing::debug!("{}: could not save the window's state: {error}", path.display());

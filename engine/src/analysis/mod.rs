@@ -11,7 +11,7 @@ mod normalise;
 mod quality;
 
 pub use compare::{CompareRequest, Comparison, GeneComparison, Test, compare};
-pub use embed::{EmbedSettings, Embedded, Neighbours, embed, nearest_cells};
+pub use embed::{Alike, EmbedSettings, Embedded, Neighbours, alike_cells, embed};
 pub use normalise::LogNormalised;
 pub(crate) use normalise::{log1p_cp10k, row_totals};
 pub use quality::{Quality, mitochondrial_genes, quality};

@@ -25,6 +25,13 @@ pub(super) fn known(id: i32, width: usize) -> Option<Filter> {
     }
 }
 
+/// Whether only the HDF5 library undoes the filter of number `id`: szip, n-bit, scale-offset, and those unknown to us.
+/// Checksums (3) are looked at and not unpacked.
+pub(super) fn only_of_the_library(id: i32) -> bool {
+    const CHECKSUM_ID: i32 = 3;
+    id != CHECKSUM_ID && known(id, 1).is_none()
+}
+
 pub(super) use registered::register;
 
 /// The filters that HDF5 itself lacks, handed to it.

@@ -6,6 +6,7 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -21,10 +22,10 @@ use crate::{Error, Result};
 
 /// Where the provenance and the list of our columns lie.
 const OURS: &str = "uns/cell2text";
-/// Read and written at a time.
+/// Read or written at a time.
 const BLOCK: usize = 4 << 20;
-/// Blocks that may wait between reading and writing.
-const BLOCKS_WAITING: usize = 4;
+/// Copied between two looks at the stop flag.
+const PIECE: u64 = 64 << 20;
 /// Room for groups and headers of what is added.
 const SPARE_BYTES: usize = 1 << 20;
 
@@ -234,39 +235,65 @@ impl FileCopy<'_> {
     }
 }
 
-/// Copies `from` to `to`, read and hashed on one thread, written on this one. Returns hash and length.
+/// Copies `from` to `to` by the system's own means, piece by piece, while another thread reads it for its hash. Returns
+/// hash and length.
 fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<(String, u64)> {
     let unread = |e| Error::io("read", from, e);
     let unwritten = |e| Error::io("write the copy", shown, e);
-    let mut source = std::fs::File::open(from).map_err(unread)?;
+    let source = std::fs::File::open(from).map_err(unread)?;
     let total = source.metadata().ok().map(|m| m.len());
     let mut target = std::fs::File::create(to).map_err(unwritten)?;
+    let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (blocks, arriving) = crossbeam_channel::bounded::<Vec<u8>>(BLOCKS_WAITING);
-        let reading = scope.spawn(move || -> std::io::Result<String> {
-            let mut hash = Sha256::new();
+        let hashing = scope.spawn(|| hash_file(from, &ended));
+        let mut copy = || {
+            let mut done = 0;
             loop {
-                let mut block = Vec::with_capacity(BLOCK);
-                Read::by_ref(&mut source).take(BLOCK as u64).read_to_end(&mut block)?;
-                if block.is_empty() {
-                    return Ok(format!("{:x}", hash.finalize()));
+                watch.step("Copying the file", done, total)?;
+                let piece = std::io::copy(&mut (&source).take(PIECE), &mut target).map_err(unwritten)?;
+                if piece == 0 {
+                    return Ok(done);
                 }
-                hash.update(&block);
-                // Nobody takes it any more: the other side has failed and says so.
-                if blocks.send(block).is_err() {
-                    return Ok(String::new());
-                }
+                done += piece;
             }
-        });
-        let mut done = 0u64;
-        for block in arriving {
-            watch.step("Copying the file", done, total)?;
-            target.write_all(&block).map_err(unwritten)?;
-            done += block.len() as u64;
+        };
+        let copied = copy();
+        if copied.is_err() {
+            ended.store(true, Ordering::Relaxed);
         }
-        let hash = reading.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
-        Ok((hash.map_err(unread)?, done))
+        let hash = hashing.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
+        let copied = copied?;
+        let (hash, hashed) = hash.map_err(unread)?;
+        if hashed == copied { Ok((hash, copied)) } else { Err(changed_meanwhile(from, hashed, copied)) }
     })
+}
+
+/// SHA-256 of a file in hexadecimal, and its length; of a part of it once `ended` is set.
+fn hash_file(path: &Path, ended: &AtomicBool) -> std::io::Result<(String, u64)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut hash, mut length) = (Sha256::new(), 0);
+    let mut block = vec![0; BLOCK];
+    while !ended.load(Ordering::Relaxed) {
+        let n = file.read(&mut block)?;
+        if n == 0 {
+            break;
+        }
+        hash.update(block.get(..n).unwrap_or_default());
+        length += n as u64;
+    }
+    Ok((format!("{:x}", hash.finalize()), length))
+}
+
+fn changed_meanwhile(path: &Path, found: u64, expected: u64) -> Error {
+    Error::request(
+        Problem::new(
+            "file",
+            format!("{found} bytes, then another number"),
+            format!("{expected} bytes all the while"),
+            "It is being written to. Nothing was written; wait until that is over, open it again, then write the copy.",
+        )
+        .in_file(path),
+    )
 }
 
 /// Makes sure that there is room for what will be added: the library takes a full disk badly.

@@ -59,7 +59,8 @@ pub enum Telling {
 /// `earlier` are descriptions of other cells of the data set that were made before, each by itself: they vote too, and are
 /// told again too.
 ///
-/// The batches change nothing but the time. A cell that shows no gene known to the model gets an empty description.
+/// `on_batch` is called with an empty batch now and then, while the cells most like each other are being found: a chance for
+/// other work. The batches change nothing but the time. A cell that shows no gene known to the model gets an empty description.
 /// Progress counts cells.
 ///
 /// # Errors

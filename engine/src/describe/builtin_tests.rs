@@ -136,12 +136,15 @@ fn cells_described_together_take_the_type_that_most_of_those_around_them_claim()
         let value = |d: &Description| d.claim(ClaimKind::CellType).unwrap().value.clone();
         let around = now.around.as_ref().unwrap();
         assert_eq!(around.cells, numbers.len() / 20);
+        assert!(
+            around.agreeing_of_cluster <= around.cells_of_cluster && around.cells_of_cluster < alone.len()
+        );
         assert_eq!(around.alone_probability, before.claim(ClaimKind::CellType).unwrap().probability);
         match &around.alone {
             Some(alone) => {
                 assert_eq!(*alone, value(before));
                 assert_ne!(value(now), value(before));
-                assert!(now.well_formed && around.agreeing > 0, "{}", now.text);
+                assert!(now.well_formed && around.agreeing_of_cluster > 0, "{}", now.text);
                 changed += 1;
             }
             None => assert_eq!(now.text, before.text),

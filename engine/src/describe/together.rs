@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::claims::{ClaimKind, Description};
 use super::describer::{CellReader, Describer};
-use super::surroundings::{Agreement, Surroundings, agree, cells_asked};
-use crate::analysis::{EmbedSettings, LogNormalised, nearest_cells};
+use super::surroundings::{Agreement, RESOLUTIONS, Surroundings, agree, cells_asked};
+use crate::analysis::{EmbedSettings, LogNormalised, alike_cells};
 use crate::anndata::Matrix;
 use crate::model::{GenerationSettings, TextForm};
 use crate::progress::Watch;
@@ -17,7 +18,11 @@ const BATCH: usize = 32;
 /// Descriptions handed over at once that keep their text.
 const KEPT_AT_ONCE: usize = 4096;
 
-/// Who gets descriptions that took the cells around into account.
+/// How long to wait before looking again whether other work is done.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Who gets descriptions that took the cells around into account. It is also called without any, again and again, while
+/// the cells that are alike are being found: whoever needs the model meanwhile need not wait for that.
 pub type Told<'a> = dyn FnMut(Vec<Arc<Description>>) -> Result<()> + 'a;
 
 impl Describer {
@@ -51,15 +56,16 @@ impl Describer {
             Err(_) => return Ok(()),
         };
         let embed = EmbedSettings { n_neighbours: asked, ..EmbedSettings::default() };
-        let nearest = match nearest_cells(&values, &embed, watch) {
+        let alike = beside(|| alike_cells(&values, &embed, &RESOLUTIONS, watch), || on_told(Vec::new()));
+        let alike = match alike {
             // Nothing varies.
             Err(Error::Request(_)) => return Ok(()),
-            nearest => nearest?,
+            alike => alike?,
         };
         let claims: Vec<_> = claimed.iter().map(|(_, claim)| Some(*claim)).collect();
         let mut kept = Vec::new();
         let mut anew: BTreeMap<usize, Vec<(usize, Agreement)>> = BTreeMap::new();
-        for (at, agreement) in agree(&claims, &nearest).into_iter().enumerate() {
+        for (at, agreement) in agree(&claims, &alike).into_iter().enumerate() {
             let (Some(agreement), Some((description, claim))) = (agreement, claimed.get(at)) else {
                 continue;
             };
@@ -100,14 +106,35 @@ impl Describer {
     }
 }
 
+/// Does `work` on a thread of its own and calls `meanwhile` until it is done, or until that fails.
+fn beside<T: Send>(
+    work: impl FnOnce() -> Result<T> + Send,
+    mut meanwhile: impl FnMut() -> Result<()>,
+) -> Result<T> {
+    std::thread::scope(|scope| {
+        let working = scope.spawn(work);
+        let mut met = Ok(());
+        while !working.is_finished() {
+            if met.is_ok() {
+                met = meanwhile();
+            }
+            std::thread::sleep(PAUSE);
+        }
+        let done = working.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
+        met.and(done)
+    })
+}
+
 /// `description` as sure of its type as the cells around it are; `alone` is what it was before, where it tells another type.
 fn judged(mut description: Description, agreement: Agreement, alone: Option<&Description>) -> Description {
     let of_type =
         |d: &Description| d.claim(ClaimKind::CellType).map(|claim| (claim.value.clone(), claim.probability));
     let (value, alone_probability) = alone.map_or_else(|| of_type(&description), of_type).unwrap_or_default();
     description.around = Some(Surroundings {
-        cells: agreement.cells,
-        agreeing: agreement.agreeing,
+        cells: agreement.nearest.cells,
+        agreeing: agreement.nearest.agreeing,
+        cells_of_cluster: agreement.cluster.cells,
+        agreeing_of_cluster: agreement.cluster.agreeing,
         alone: alone.map(|_| value),
         alone_probability,
     });
@@ -115,4 +142,38 @@ fn judged(mut description: Description, agreement: Agreement, alone: Option<&Des
         claim.probability = agreement.probability;
     }
     description
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_served_while_long_work_runs_and_a_failure_of_theirs_is_not_lost() {
+        let (ready, wait) = std::sync::mpsc::channel();
+        let mut served = 0;
+        let serve = || {
+            served += 1;
+            if served == 3 {
+                ready.send(()).unwrap();
+            }
+            Ok(())
+        };
+        // The work ends only after it was waited for.
+        assert_eq!(beside(move || Ok(wait.recv().map_or(0, |()| 7)), serve).unwrap(), 7);
+        assert!(served >= 3);
+        let mut calls = 0;
+        let fail = || {
+            calls += 1;
+            Err(Error::Cancelled)
+        };
+        let (more, wait) = std::sync::mpsc::channel::<()>();
+        let slow = move || {
+            let _ = wait.recv_timeout(Duration::from_millis(60));
+            Ok(())
+        };
+        assert!(beside(slow, fail).unwrap_err().is_cancelled());
+        assert_eq!(calls, 1, "who failed is not asked again");
+        drop(more);
+    }
 }

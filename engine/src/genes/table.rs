@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::io::Read;
 use std::sync::OnceLock;
 
@@ -54,12 +55,14 @@ type Meaning = (Matched, Option<GeneId>);
 /// Human genes: Ensembl id, symbol, and the look-ups from every name in use.
 #[derive(Debug)]
 pub struct GeneTable {
-    ensembl: Vec<Box<str>>,
-    symbols: Vec<Box<str>>,
+    // What they point to is the text of the built-in table, which stays as long as the program runs: a string of its own
+    // for each of some 200,000 names was half of what opening a file took.
+    ensembl: Vec<&'static str>,
+    symbols: Vec<&'static str>,
     /// The numbers in `ensembl`, rising.
     numbers: Vec<u64>,
     retired: HashMap<u64, GeneId>,
-    names: HashMap<Box<str>, Meaning>,
+    names: HashMap<&'static str, Meaning>,
     /// Names that hold a lower-case letter, in upper case (`C9ORF72`).
     upper: HashMap<Box<str>, Meaning>,
 }
@@ -80,13 +83,13 @@ impl GeneTable {
             MultiGzDecoder::new(assets::GENES_TSV_GZ)
                 .read_to_string(&mut text)
                 .map_err(|error| damaged(error.to_string()))?;
-            Self::parse(&text)
+            Self::parse(text.leak())
         });
         table.as_ref().map_err(|problem| Error::genes(problem.clone()))
     }
 
     /// Parses rows of `ensembl_id, symbol, previous symbols, aliases, shared` below one header row.
-    fn parse(text: &str) -> std::result::Result<Self, Problem> {
+    fn parse(text: &'static str) -> std::result::Result<Self, Problem> {
         let mut table = Self {
             ensembl: Vec::new(),
             symbols: Vec::new(),
@@ -95,7 +98,7 @@ impl GeneTable {
             names: HashMap::new(),
             upper: HashMap::new(),
         };
-        let mut named: [Vec<(&str, GeneId)>; 3] = Default::default();
+        let mut named: [Vec<(&'static str, GeneId)>; 3] = Default::default();
         for (number, line) in text.lines().enumerate().skip(1) {
             let mut cells = line.split('\t');
             let mut next = || cells.next().ok_or_else(|| damaged(format!("line {} too short", number + 1)));
@@ -105,8 +108,8 @@ impl GeneTable {
                 return Err(damaged(format!("{id} out of order")));
             }
             let gene = GeneId(table.ensembl.len() as u32);
-            table.ensembl.push(id.into());
-            table.symbols.push(symbol.into());
+            table.ensembl.push(id);
+            table.symbols.push(symbol);
             table.numbers.push(digits);
             if symbol != id && shared.is_empty() {
                 named[0].push((symbol, gene));
@@ -121,12 +124,13 @@ impl GeneTable {
                 }
             }
         }
+        table.names.reserve(named.iter().map(Vec::len).sum());
         for (matched, names) in
             [Matched::Symbol, Matched::PreviousSymbol, Matched::Alias].into_iter().zip(named)
         {
             for (name, gene) in names {
-                claim(&mut table.names, name.into(), matched, gene);
-                if name.contains(|letter: char| letter.is_ascii_lowercase()) {
+                claim(&mut table.names, name, matched, gene);
+                if name.bytes().any(|letter| letter.is_ascii_lowercase()) {
                     claim(&mut table.upper, name.to_ascii_uppercase().into(), matched, gene);
                 }
             }
@@ -146,12 +150,12 @@ impl GeneTable {
 
     /// The Ensembl id of a gene, without version. Empty for an id that this table did not give out.
     pub fn ensembl_id(&self, id: GeneId) -> &str {
-        self.ensembl.get(id.0 as usize).map_or("", |name| name)
+        self.ensembl.get(id.0 as usize).copied().unwrap_or_default()
     }
 
     /// The symbol of a gene; its Ensembl id where it has none. Empty for an id that this table did not give out.
     pub fn symbol(&self, id: GeneId) -> &str {
-        self.symbols.get(id.0 as usize).map_or("", |name| name)
+        self.symbols.get(id.0 as usize).copied().unwrap_or_default()
     }
 
     /// The gene of an Ensembl id: with or without `.version`, with `_PAR_Y`, in the old form `ENSGR…` of the
@@ -216,7 +220,12 @@ impl GeneTable {
 }
 
 /// Enters the claim of `gene` on `name`: the first kind of claim wins, two of the same kind cancel out.
-fn claim(names: &mut HashMap<Box<str>, Meaning>, name: Box<str>, matched: Matched, gene: GeneId) {
+fn claim<Name: Eq + Hash>(
+    names: &mut HashMap<Name, Meaning>,
+    name: Name,
+    matched: Matched,
+    gene: GeneId,
+) {
     match names.entry(name) {
         Entry::Vacant(entry) => {
             entry.insert((matched, Some(gene)));

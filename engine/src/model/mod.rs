@@ -16,6 +16,8 @@ mod installed;
 mod lora;
 mod quantise;
 #[cfg(test)]
+mod packed_tests;
+#[cfg(test)]
 mod reference_tests;
 mod sampler;
 mod sentence;

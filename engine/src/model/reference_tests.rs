@@ -253,32 +253,34 @@ fn reference_models_in_few_bits_keep_to_the_direction_of_their_scores() {
             let Some(reference) = Reference::open(model) else { return };
             let config: DecoderConfig = reference.config();
             let weights = WeightFiles::open_folder(&reference.folder).unwrap();
-            let device = Device::flex();
-            let mut params = Params::from_files(&weights, "", &device).quantised(bits);
-            let decoder = Decoder::new(&config, &mut params).unwrap();
-            let words = decoder.embed(reference.tokens("input_ids", &device));
-            let logits: Vec<f32> =
-                decoder.logits(decoder.hidden(words, &decoder.positions(64))).try_into_vec_as().unwrap();
-            let cosine = cosine_at_the_end(&logits, &reference.floats("logits"), config.vocab_size);
-            say(&format!("{model} at {bits}: {cosine:.5}"));
-            assert!(cosine >= least, "{model} at {bits}: {cosine}");
+            for (name, device) in devices_of(model) {
+                let mut params = Params::from_files(&weights, "", &device).quantised(bits);
+                let decoder = Decoder::new(&config, &mut params).unwrap();
+                let words = decoder.embed(reference.tokens("input_ids", &device));
+                let logits: Vec<f32> =
+                    decoder.logits(decoder.hidden(words, &decoder.positions(64))).try_into_vec_as().unwrap();
+                let cosine = cosine_at_the_end(&logits, &reference.floats("logits"), config.vocab_size);
+                say(&format!("{model} at {bits}, {name}: {cosine:.5}"));
+                assert!(cosine >= least, "{model} at {bits}, {name}: {cosine}");
+            }
         }
         let Some(reference) = Reference::open("geneformer") else { return };
         let config: EncoderConfig = reference.config();
         let weights = WeightFiles::open_folder(&reference.folder).unwrap();
-        let device = Device::flex();
-        let mut params = Params::from_files(&weights, "", &device).quantised(bits);
-        let encoder = Encoder::new(&config, &mut params).unwrap();
         let (shape, mask) = reference.ints("attention_mask");
         let lengths: Vec<usize> = mask.chunks(shape[1]).map(|row| row.iter().sum::<i64>() as usize).collect();
-        let states = encoder.hidden_states(reference.tokens("input_ids", &device), &lengths);
-        let last: Vec<f32> = states.last().unwrap().try_to_vec_as().unwrap();
-        let expected = reference.floats(&format!("hidden_{}", config.num_hidden_layers));
-        // The last position of the first row, which is as long as all.
-        let row = shape[1] * config.hidden_size;
-        let cosine = cosine_at_the_end(&last[..row], &expected[..row], config.hidden_size);
-        say(&format!("geneformer at {bits}: {cosine:.5}"));
-        assert!(cosine >= least, "geneformer at {bits}: {cosine}");
+        for (name, device) in test_devices() {
+            let mut params = Params::from_files(&weights, "", &device).quantised(bits);
+            let encoder = Encoder::new(&config, &mut params).unwrap();
+            let states = encoder.hidden_states(reference.tokens("input_ids", &device), &lengths);
+            let last: Vec<f32> = states.last().unwrap().try_to_vec_as().unwrap();
+            let expected = reference.floats(&format!("hidden_{}", config.num_hidden_layers));
+            // The last position of the first row, which is as long as all.
+            let row = shape[1] * config.hidden_size;
+            let cosine = cosine_at_the_end(&last[..row], &expected[..row], config.hidden_size);
+            say(&format!("geneformer at {bits}, {name}: {cosine:.5}"));
+            assert!(cosine >= least, "geneformer at {bits}, {name}: {cosine}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Grouped-query attention, bidirectional or causal.
+//! Grouped-query attention, bidirectional or causal: by our own kernels where they run, else by burn's operators.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
@@ -13,10 +13,18 @@ const MASKED_SCORE: f32 = -1e9;
 pub enum Causality {
     /// All keys.
     Full,
-    /// All keys of each row's own length: an additive bias `[batch, 1, 1, keys]` from [`Causality::padded`].
-    Padded(Box<Tensor<4>>),
+    /// All keys of each row's own length, from [`Causality::padded`].
+    Padded(Box<Padding>),
     /// Keys up to the query's own position; queries are the last of the keys.
     Causal,
+}
+
+/// The lengths of rows of a batch, which are filled up to the same number of keys.
+#[derive(Debug, Clone)]
+pub struct Padding {
+    lengths: Vec<usize>,
+    /// What burn's operators add to the scores, `[batch, 1, 1, keys]`.
+    bias: Tensor<4>,
 }
 
 impl Causality {
@@ -30,7 +38,7 @@ impl Causality {
             .flat_map(|&n| (0..keys).map(move |k| if k < n { 0.0 } else { MASKED_SCORE }))
             .collect();
         let data = burn::tensor::TensorData::new(bias, [lengths.len(), 1, 1, keys]);
-        Self::Padded(Box::new(Tensor::from_data(data, device)))
+        Self::Padded(Box::new(Padding { lengths: lengths.to_vec(), bias: Tensor::from_data(data, device) }))
     }
 }
 
@@ -63,6 +71,36 @@ pub fn attend_with(
     causality: &Causality,
     scoring: Scoring,
 ) -> Tensor<4> {
+    if let Some(mixed) = by_kernel(&query, &key, &value, causality, scoring) {
+        return mixed;
+    }
+    by_operators(query, key, value, causality, scoring)
+}
+
+/// [`attend_with`] by our kernels; `None` where they do not run.
+fn by_kernel(
+    query: &Tensor<4>,
+    key: &Tensor<4>,
+    value: &Tensor<4>,
+    causality: &Causality,
+    Scoring { scale, soft_cap, window }: Scoring,
+) -> Option<Tensor<4>> {
+    let lengths = match causality {
+        Causality::Padded(padding) => Some(padding.lengths.as_slice()),
+        Causality::Full | Causality::Causal => None,
+    };
+    let causal = matches!(causality, Causality::Causal);
+    kernels::attention(query, key, value, &kernels::Attention { lengths, causal, window, soft_cap, scale })
+}
+
+/// [`attend_with`] by burn's operators, which every device has.
+fn by_operators(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    causality: &Causality,
+    scoring: Scoring,
+) -> Tensor<4> {
     let [batch, heads, queries, width] = query.dims();
     let [_, kv_heads, keys, _] = key.dims();
     let window = scoring.window.filter(|&n| n < keys && matches!(causality, Causality::Causal));
@@ -70,7 +108,7 @@ pub fn attend_with(
         // One query sees the last keys alone: the others need no scores.
         let last = |x: Tensor<4>| x.narrow(2, keys - n, n);
         let scoring = Scoring { window: None, ..scoring };
-        return attend_with(query, last(key), last(value), causality, scoring);
+        return by_operators(query, last(key), last(value), causality, scoring);
     }
     // burn's fused attention saves the score matrix; it knows neither groups nor our padding, and under autodiff it
     // falls back to the same products as below.
@@ -95,7 +133,7 @@ pub fn attend_with(
     };
     let scores = match causality {
         Causality::Full => scores,
-        Causality::Padded(bias) => scores + bias.as_ref().clone(),
+        Causality::Padded(padding) => scores + padding.bias.clone(),
         Causality::Causal if queries == 1 => scores,
         Causality::Causal => {
             let unseen = unseen_mask(queries, keys, window, &scores.device());
@@ -135,7 +173,9 @@ fn unseen_mask(queries: usize, keys: usize, window: Option<usize>, device: &Devi
 
 #[cfg(test)]
 mod tests {
+    use super::super::{DevicePreference, choose_device};
     use super::*;
+    use crate::test_support::skipped;
     use burn::tensor::{Distribution, TensorData};
 
     /// The definition, in float64 on the host.
@@ -234,6 +274,31 @@ mod tests {
                         j <= own && window.is_none_or(|n| j + n > own)
                     });
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernels_give_what_burns_operators_give_on_the_same_gpu() {
+        let device = match choose_device(DevicePreference::Wgpu) {
+            Ok(chosen) => chosen.device,
+            Err(e) => return skipped(&e.to_string()),
+        };
+        let draw = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        for (queries, keys) in [(1, 40), (7, 40), (40, 40)] {
+            let (q, k, v) = (draw([2, 4, queries, 32]), draw([2, 2, keys, 32]), draw([2, 2, keys, 32]));
+            let softly = Scoring { soft_cap: Some(3.0), window: Some(9), scale: Some(0.3) };
+            for (causality, scoring) in [
+                (Causality::Full, Scoring::default()),
+                (Causality::padded(&[40, 11], 40, &device), Scoring::default()),
+                (Causality::Causal, softly),
+            ] {
+                let Some(kernel) = by_kernel(&q, &k, &v, &causality, scoring) else {
+                    return skipped("the device takes no WGSL");
+                };
+                let burn = by_operators(q.clone(), k.clone(), v.clone(), &causality, scoring);
+                let worst: f32 = (kernel - burn).abs().max().into_scalar();
+                assert!(worst < 1e-5, "{queries} queries, {causality:?}: {worst}");
             }
         }
     }

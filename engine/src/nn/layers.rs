@@ -105,7 +105,9 @@ impl Norm {
     /// Norms the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Rms(norm) => norm.forward(x),
+            Self::Rms(norm) => {
+                kernels::rms_norm(&x, &norm.gamma.val(), norm.epsilon).unwrap_or_else(|| norm.forward(x))
+            }
             Self::Layer(norm) => norm.forward(x),
         }
     }

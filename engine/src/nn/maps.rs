@@ -1,6 +1,7 @@
 //! Linear maps and tables of vectors, in full or in blocks of few bits.
 //!
-//! In full they are burn's own, with gradients. In blocks they lie in the memory of the CPU and are computed there.
+//! In full they are burn's own, with gradients. In blocks they lie, packed, in the memory of the CPU or of a GPU that
+//! takes our kernels, and are computed there.
 
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::layers::{embedding, export_embedding, export_linear, linear};
 use super::params::{ParamSink, Params};
-use super::quant::{Blocks, product};
+use super::quant::{Bits, Blocks, product};
 use crate::Result;
+use kernels::Packed;
 
 /// How checkpoints store a map's weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,8 +30,93 @@ pub enum Stored {
 pub enum LinearMap {
     /// float32 on any device.
     Full(Linear),
-    /// Blocks on the CPU.
+    /// Blocks on the CPU, or on a GPU.
     Blocks(BlockMap),
+}
+
+/// A matrix in blocks, where it is computed.
+#[derive(Debug, Clone)]
+enum Held {
+    /// In the memory of the CPU.
+    Host(Arc<Blocks>),
+    /// In the memory of a GPU.
+    Device(Arc<Packed>, Device),
+}
+
+impl Held {
+    /// Brings `blocks` to `device`; with `bias`, where it is a GPU.
+    fn new(blocks: Blocks, bias: Option<&[f32]>, device: &Device) -> Self {
+        let (dims, bits) = ([blocks.rows(), blocks.columns()], usize::from(u8::from(blocks.bits())));
+        match Packed::new(device, dims, bits, blocks.numbers(), blocks.scales(), bias) {
+            Some(packed) => Self::Device(Arc::new(packed), device.clone()),
+            None => Self::Host(Arc::new(blocks)),
+        }
+    }
+
+    fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Host(blocks) => [blocks.rows(), blocks.columns()],
+            Self::Device(packed, _) => packed.dims(),
+        }
+    }
+
+    /// The device that it is computed on.
+    fn device(&self) -> Device {
+        match self {
+            Self::Host(_) => Device::flex(),
+            Self::Device(_, device) => device.clone(),
+        }
+    }
+
+    /// All of it as float32, row by row. A GPU that gives nothing back gives no number that could be taken for one.
+    fn values(&self) -> Vec<f32> {
+        match self {
+            Self::Host(blocks) => blocks.values(),
+            Self::Device(packed, _) => {
+                let [rows, columns] = packed.dims();
+                let bits = if packed.bits() == 4 { Bits::Four } else { Bits::Eight };
+                packed
+                    .read()
+                    .and_then(|(numbers, scales)| Blocks::from_parts(rows, columns, bits, numbers, scales))
+                    .map_or_else(|| vec![f32::NAN; rows * columns], |blocks| blocks.values())
+            }
+        }
+    }
+
+    /// `x` `[batch, tokens, columns]` times the matrix turned round, plus `bias`, the one it was brought with:
+    /// `[batch, tokens, rows]`.
+    fn product(&self, x: Tensor<3>, bias: Option<&[f32]>) -> Tensor<3> {
+        let ([batch, tokens, _], device) = (x.dims(), x.device());
+        match self {
+            Self::Host(blocks) => {
+                let mut out = product(blocks, &host_values(x));
+                if let Some(bias) = bias {
+                    for row in out.chunks_exact_mut(bias.len().max(1)) {
+                        for (value, bias) in row.iter_mut().zip(bias) {
+                            *value += bias;
+                        }
+                    }
+                }
+                Tensor::from_data(TensorData::new(out, [batch, tokens, blocks.rows()]), &device)
+            }
+            Self::Device(packed, _) => packed.product(&x).unwrap_or_else(|| {
+                // Vectors that the kernels do not take, of another device or with gradients.
+                full_map(self, bias, &device).forward(x)
+            }),
+        }
+    }
+}
+
+/// `weight` and `bias` in full.
+fn full_map(weight: &Held, bias: Option<&[f32]>, device: &Device) -> Linear {
+    let [rows, columns] = weight.dims();
+    let turned =
+        Tensor::<2>::from_data(TensorData::new(weight.values(), [rows, columns]), device).transpose();
+    let mut layer = LinearConfig::new(columns, rows).with_bias(false).init(device);
+    layer.weight = Param::from_tensor(turned);
+    layer.bias = bias
+        .map(|bias| Param::from_tensor(Tensor::from_data(TensorData::new(bias.to_vec(), [rows]), device)));
+    layer
 }
 
 /// A linear map in blocks.
@@ -37,7 +124,7 @@ pub enum LinearMap {
 pub struct BlockMap {
     /// `[output, input]`.
     #[module(skip)]
-    weight: Arc<Blocks>,
+    weight: Held,
     #[module(skip)]
     bias: Option<Arc<Vec<f32>>>,
 }
@@ -61,7 +148,8 @@ impl LinearMap {
             } else {
                 None
             };
-            return Ok(Self::Blocks(BlockMap { weight: Arc::new(blocks), bias }));
+            let weight = Held::new(blocks, bias.as_ref().map(|bias| bias.as_slice()), params.device());
+            return Ok(Self::Blocks(BlockMap { weight, bias }));
         }
         if stored == Stored::OutputFirst {
             return linear(params, name, input, output, bias).map(Self::Full);
@@ -97,32 +185,17 @@ impl LinearMap {
 }
 
 impl BlockMap {
+    fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_ref().map(|bias| bias.as_slice())
+    }
+
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, _] = x.dims();
-        let device = x.device();
-        let mut out = product(&self.weight, &host_values(x));
-        if let Some(bias) = &self.bias {
-            for row in out.chunks_exact_mut(bias.len().max(1)) {
-                for (value, bias) in row.iter_mut().zip(bias.iter()) {
-                    *value += bias;
-                }
-            }
-        }
-        Tensor::from_data(TensorData::new(out, [batch, tokens, self.weight.rows()]), &device)
+        self.weight.product(x, self.bias())
     }
 
     /// The same in full.
     fn unpacked(&self) -> LinearMap {
-        let device = Device::flex();
-        let shape = [self.weight.rows(), self.weight.columns()];
-        let turned =
-            Tensor::<2>::from_data(TensorData::new(self.weight.values(), shape), &device).transpose();
-        let mut layer = LinearConfig::new(shape[1], shape[0]).with_bias(false).init(&device);
-        layer.weight = Param::from_tensor(turned);
-        layer.bias = self.bias.as_ref().map(|bias| {
-            Param::from_tensor(Tensor::from_data(TensorData::new(bias.to_vec(), [shape[0]]), &device))
-        });
-        LinearMap::Full(layer)
+        LinearMap::Full(full_map(&self.weight, self.bias(), &Device::flex()))
     }
 }
 
@@ -137,7 +210,7 @@ fn host_values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
 pub enum Table {
     /// float32 on any device.
     Full(Embedding),
-    /// Blocks on the CPU.
+    /// Blocks on the CPU, or on a GPU.
     Blocks(BlockTable),
 }
 
@@ -145,7 +218,7 @@ pub enum Table {
 #[derive(Module, Debug)]
 pub struct BlockTable {
     #[module(skip)]
-    rows: Arc<Blocks>,
+    rows: Held,
 }
 
 impl Table {
@@ -155,7 +228,7 @@ impl Table {
     /// As [`LinearMap::read`].
     pub fn read(params: &mut Params<'_>, name: &str, rows: usize, width: usize) -> Result<Self> {
         match params.table_blocks(&format!("{name}.weight"), [rows, width])? {
-            Some(blocks) => Ok(Self::Blocks(BlockTable { rows: Arc::new(blocks) })),
+            Some(blocks) => Ok(Self::Blocks(BlockTable { rows: Held::new(blocks, None, params.device()) })),
             None => embedding(params, name, rows, width).map(Self::Full),
         }
     }
@@ -171,7 +244,7 @@ impl Table {
     pub fn dims(&self) -> [usize; 2] {
         match self {
             Self::Full(table) => table.weight.dims(),
-            Self::Blocks(table) => [table.rows.rows(), table.rows.columns()],
+            Self::Blocks(table) => table.rows.dims(),
         }
     }
 
@@ -179,7 +252,7 @@ impl Table {
     pub fn device(&self) -> Device {
         match self {
             Self::Full(table) => table.weight.val().device(),
-            Self::Blocks(_) => Device::flex(),
+            Self::Blocks(table) => table.rows.device(),
         }
     }
 
@@ -187,18 +260,25 @@ impl Table {
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         match self {
             Self::Full(table) => table.forward(tokens),
-            Self::Blocks(table) => {
+            Self::Blocks(BlockTable { rows: Held::Host(rows) }) => {
                 let [batch, n] = tokens.dims();
-                let (device, width) = (tokens.device(), table.rows.columns());
+                let (device, width) = (tokens.device(), rows.columns());
                 let ids = tokens.try_into_vec_as::<i64>().unwrap_or_else(|_| vec![-1; batch * n]);
                 let mut out = vec![0f32; batch * n * width];
                 for (id, out) in ids.into_iter().zip(out.chunks_exact_mut(width.max(1))) {
                     match usize::try_from(id) {
-                        Ok(row) => table.rows.read_row(row, out),
+                        Ok(row) => rows.read_row(row, out),
                         Err(_) => out.fill(f32::NAN),
                     }
                 }
                 Tensor::from_data(TensorData::new(out, [batch, n, width]), &device)
+            }
+            Self::Blocks(BlockTable { rows: rows @ Held::Device(packed, _) }) => {
+                packed.rows(&tokens).unwrap_or_else(|| {
+                    // Tokens of another device: the table in full, there.
+                    let full = Self::of(rows.values(), rows.dims(), &tokens.device());
+                    full.forward(tokens)
+                })
             }
         }
     }
@@ -219,11 +299,7 @@ impl Table {
                     hidden.matmul(table.transpose().unsqueeze())
                 }
             }
-            Self::Blocks(table) => {
-                let device = hidden.device();
-                let out = product(&table.rows, &host_values(hidden));
-                Tensor::from_data(TensorData::new(out, [batch, tokens, table.rows.rows()]), &device)
-            }
+            Self::Blocks(table) => table.rows.product(hidden, None),
         }
     }
 
@@ -247,8 +323,19 @@ mod tests {
     use burn::tensor::Distribution;
 
     use super::super::quant::Bits;
-    use super::super::{Named, WeightFiles, write_safetensors};
+    use super::super::{DevicePreference, Named, WeightFiles, choose_device, write_safetensors};
     use super::*;
+    use crate::test_support::skipped;
+
+    /// The CPU, and wgpu where an adapter is there.
+    fn devices() -> Vec<Device> {
+        let mut all = vec![Device::flex()];
+        match choose_device(DevicePreference::Wgpu) {
+            Ok(chosen) => all.push(chosen.device),
+            Err(e) => skipped(&format!("on wgpu: {e}")),
+        }
+        all
+    }
 
     fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
         x.try_into_vec_as().unwrap()
@@ -261,9 +348,12 @@ mod tests {
 
     #[test]
     fn a_map_in_blocks_computes_what_the_full_one_does_and_is_written_alike() {
+        devices().iter().for_each(a_map_in_blocks_is_as_the_full_one);
+    }
+
+    fn a_map_in_blocks_is_as_the_full_one(device: &Device) {
         let folder = tempfile::tempdir().unwrap();
-        let device = Device::flex();
-        let random = |shape: [usize; 2]| values(Tensor::<2>::random(shape, Distribution::Default, &device));
+        let random = |shape: [usize; 2]| values(Tensor::<2>::random(shape, Distribution::Default, device));
         let named = |name: &str, shape: &[usize], values: Vec<f32>| Named {
             name: name.to_owned(),
             shape: shape.to_vec(),
@@ -279,16 +369,17 @@ mod tests {
         let files = WeightFiles::open_folder(folder.path()).unwrap();
         for (name, stored) in [("m", Stored::OutputFirst), ("t", Stored::InputFirst)] {
             let read = |bits: Option<Bits>| {
-                let mut params = Params::from_files(&files, "", &device);
+                let mut params = Params::from_files(&files, "", device);
                 if let Some(bits) = bits {
                     params = params.quantised(bits);
                 }
                 LinearMap::read(&mut params, name, [70, 48], true, stored).unwrap()
             };
             let (full, blocks) = (read(None), read(Some(Bits::Eight)));
-            assert!(matches!(blocks, LinearMap::Blocks(_)));
+            let LinearMap::Blocks(map) = &blocks else { panic!("{blocks:?}") };
+            assert_eq!(map.weight.device(), *device);
             for tokens in [1, 5] {
-                let x = Tensor::<3>::random([2, tokens, 70], Distribution::Normal(0.0, 1.0), &device);
+                let x = Tensor::<3>::random([2, tokens, 70], Distribution::Normal(0.0, 1.0), device);
                 let apart = worst(&values(full.forward(x.clone())), &values(blocks.forward(x)));
                 assert!(apart < 0.12, "{name}: {apart}");
             }
@@ -306,9 +397,12 @@ mod tests {
 
     #[test]
     fn a_table_in_blocks_gives_rows_and_scores() {
-        let device = Device::flex();
-        let full = Table::of((0..64 * 33).map(|i| (i % 17) as f32).collect(), [33, 64], &device);
-        let rows = Arc::new(Blocks::quantise(
+        devices().iter().for_each(a_table_in_blocks_is_as_the_full_one);
+    }
+
+    fn a_table_in_blocks_is_as_the_full_one(device: &Device) {
+        let full = Table::of((0..64 * 33).map(|i| (i % 17) as f32).collect(), [33, 64], device);
+        let rows = Blocks::quantise(
             &values(match &full {
                 Table::Full(table) => table.weight.val(),
                 Table::Blocks(_) => unreachable!(),
@@ -316,10 +410,11 @@ mod tests {
             33,
             64,
             Bits::Eight,
-        ));
-        let blocks = Table::Blocks(BlockTable { rows });
+        );
+        let blocks = Table::Blocks(BlockTable { rows: Held::new(rows, None, device) });
+        assert_eq!(blocks.device(), *device);
         assert_eq!(full.dims(), blocks.dims());
-        let tokens = Tensor::<2, Int>::from_data(TensorData::new(vec![0i64, 32, 7], [1, 3]), &device);
+        let tokens = Tensor::<2, Int>::from_data(TensorData::new(vec![0i64, 32, 7], [1, 3]), device);
         let (a, b) = (full.forward(tokens.clone()), blocks.forward(tokens));
         assert!(worst(&values(a.clone()), &values(b)) < 0.1);
         let (a, b) = (values(full.scores(a.clone())), values(blocks.scores(a)));

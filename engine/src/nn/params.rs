@@ -121,7 +121,8 @@ impl<'a> Params<'a> {
     }
 
     /// The same parameters, with maps and tables brought to `bits` as they are read; tables of tokens to 8 bits at
-    /// least. Only the CPU computes with them: for another device, and for learning, they stay as they are.
+    /// least. The CPU and GPUs that take our kernels compute with them: for another device, and for learning, they stay
+    /// as they are.
     #[must_use]
     pub fn quantised(mut self, bits: Bits) -> Self {
         self.bits = Some(bits);
@@ -281,9 +282,11 @@ impl<'a> Params<'a> {
         Ok(false)
     }
 
-    /// Whether the device computes with blocks: the CPU does, without gradients.
+    /// Whether the device computes with blocks: the CPU does, and a GPU that takes our kernels, without gradients.
     fn computes_blocks(&self) -> bool {
-        !self.checking && !self.device.is_autodiff() && self.device == Device::flex()
+        !self.checking
+            && !self.device.is_autodiff()
+            && (self.device == Device::flex() || kernels::available(&self.device))
     }
 
     pub(super) fn values(&mut self, name: &str, shape: &[usize], fill: Option<f32>) -> Result<Vec<f32>> {

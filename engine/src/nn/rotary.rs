@@ -108,11 +108,15 @@ impl Rotary {
     /// Rotates queries or keys `[batch, heads, tokens, head_dim]` whose first token stands at `start`. What is wider than
     /// the tables keeps its rest as it is.
     pub fn apply(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
+        kernels::rotary(&x, &self.cos, &self.sin, start).unwrap_or_else(|| self.by_operators(x, start))
+    }
+
+    fn by_operators(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
         let [_, _, tokens, whole] = x.dims();
         let [_, _, _, width] = self.cos.dims();
         if width < whole {
             let rest = x.clone().narrow(3, width, whole - width);
-            return Tensor::cat(vec![self.apply(x.narrow(3, 0, width), start), rest], 3);
+            return Tensor::cat(vec![self.by_operators(x.narrow(3, 0, width), start), rest], 3);
         }
         let cos = self.cos.clone().narrow(2, start, tokens);
         let sin = self.sin.clone().narrow(2, start, tokens);

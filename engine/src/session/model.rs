@@ -337,8 +337,10 @@ fn annotate(
     let run = ready.run(settings);
     let earlier = ready.open.described_alone(cells, &run);
     let mut on_batch = |telling: Telling, descriptions: Vec<Arc<Description>>| {
-        ready.keep(&descriptions, &run);
-        ctx.emit_done(Event::Annotated { job: ctx.id, telling, descriptions })?;
+        if !descriptions.is_empty() {
+            ready.keep(&descriptions, &run);
+            ctx.emit_done(Event::Annotated { job: ctx.id, telling, descriptions })?;
+        }
         // Who clicks on a cell meanwhile should not wait for the whole data set.
         while let Some(job) = queue.next_description(ctx.epoch) {
             shared.hub.run(job, |ctx, command| match command {

@@ -22,13 +22,13 @@ const FRAME_SECS: f32 = 0.05;
 /// The window under test.
 pub struct Window(pub Harness<'static, App>);
 
-/// A window that remembers nothing, with the model on the CPU.
+/// A window with the model on the CPU, that remembers only where it is given a file for it.
 pub fn window(options: WindowOptions) -> Window {
     let settings = Settings { device: DevicePreference::Cpu, ..options.settings.clone() };
     let session = Session::start(settings.clone()).unwrap();
     // The harness sets the theme after the app did.
     let theme = if options.theme == Some(ThemeChoice::Dark) { Theme::Dark } else { Theme::Light };
-    let options = WindowOptions { remember: false, settings, ..options };
+    let options = WindowOptions { remember: options.state_file.is_some(), settings, ..options };
     let harness = Harness::builder()
         .with_size([1280.0, 800.0])
         .with_theme(theme)
@@ -211,6 +211,21 @@ impl Window {
         self.0.drag_at(place);
         self.0.drop_at(place);
         self.0.step();
+    }
+
+    /// Takes what is at `from` to `to` with the pointer.
+    #[track_caller]
+    pub fn drag(&mut self, from: Pos2, to: Pos2) {
+        self.0.hover_at(from);
+        self.0.step();
+        self.0.drag_at(from);
+        self.0.step();
+        for share in [0.25, 0.5, 0.75, 1.0, 1.0] {
+            self.0.hover_at(from.lerp(to, share));
+            self.0.step();
+        }
+        self.0.drop_at(to);
+        self.settle();
     }
 
     /// The colour on the screen at a place, as sRGB.

@@ -1,7 +1,9 @@
 //! What one does every day: annotate all and stop, another matrix, a file held over the window, larger text, files
 //! opened before, copying a description, a cell of another species.
 
-use app::window::{Action, Command, WindowOptions};
+use app::window::{
+    Action, ColourBy, Combine, Command, Edit, Layout, Pane, PlotSettings, ThemeChoice, WindowOptions,
+};
 use eframe::egui::{HoveredFile, Key, OutputCommand, Role};
 use egui_kittest::kittest::Queryable as _;
 use engine::anndata::MatrixKey;
@@ -208,4 +210,73 @@ fn at_twice_the_size_the_map_keeps_a_third_of_the_window() {
     let map = window.map_rect();
     let width = window.0.ctx.content_rect().width();
     assert!(map.width() > 0.30 * width, "{map:?} of {width}");
+}
+
+#[test]
+fn a_panel_is_taken_by_its_tab_to_another_place() {
+    let mut window = sample();
+    window.run(Command::ShowViolin);
+    window.run(Command::ShowHeatmap);
+    let in_front = |window: &Window| window.app().saved().dock.in_front();
+    assert_eq!(in_front(&window), [Pane::Map, Pane::Heatmap].into(), "the violin plot is behind it");
+    let tab = window.0.get_by_role_and_label(Role::Button, "Heatmap").rect().center();
+    let map = window.map_rect();
+    window.drag(tab, map.center_bottom() - eframe::egui::vec2(0.0, 12.0));
+    assert_eq!(in_front(&window), [Pane::Map, Pane::Heatmap, Pane::Violin].into());
+    let tab = window.0.get_by_role_and_label(Role::Button, "Heatmap").rect();
+    assert!(window.map_rect().bottom() <= tab.top() && window.map_rect().height() < map.height());
+    assert!(tab.center().x < map.right(), "it lies below the map, {tab:?}");
+    // And back into the tabs it came from.
+    let violin = window.0.get_by_role_and_label(Role::Button, "Violin plot").rect();
+    window.drag(tab.center(), violin.center());
+    assert_eq!(in_front(&window).len(), 2);
+    assert_eq!(window.app().saved().dock.panes().len(), 3);
+}
+
+#[test]
+fn what_was_set_is_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cells.h5ad");
+    std::fs::write(&file, engine::assets::SAMPLE_H5AD).unwrap();
+    let state_file = folder.path().join("state").join("window.json");
+    let options = || WindowOptions {
+        open: Some(DataSource::File(file.clone())),
+        state_file: Some(state_file.clone()),
+        autosave: Some(folder.path().join("autosaved")),
+        ..WindowOptions::default()
+    };
+    let mut first = window(options());
+    first.run(Command::ThemeDark);
+    first.run(Command::LargerText);
+    first.run(Command::ToggleDataPanel);
+    first.run(Command::ShowDotPlot);
+    first.act(Action::ColourBy(ColourBy::Column("phase".into())));
+    first.act(Action::SetPlots(Box::new(PlotSettings {
+        genes: vec!["LYZ".into(), "NKG7".into()],
+        ..PlotSettings::default()
+    })));
+    first.look_at(12);
+    first.act(Action::SelectCategory(0));
+    first.act(Action::Edit(Edit::SaveSet("mine".into())));
+    // It is written some seconds after the last change, beside the window.
+    let until = first.0.ctx.time() + 4.0;
+    first.step_while(|w| w.0.ctx.time() < until || !state_file.is_file());
+    let (saved, view) = (first.app().saved().clone(), first.app().view().clone());
+    let chosen = first.app().sets().current.len();
+    assert!(chosen > 0);
+    drop(first);
+
+    let mut second = window(options());
+    let again = second.app().saved();
+    assert_eq!((again.theme, again.data_panel_open), (ThemeChoice::Dark, false));
+    assert_eq!(again.dock, saved.dock);
+    assert!(again.dock.shows(Pane::Map) && again.dock.shows(Pane::DotPlot));
+    assert!((second.0.ctx.zoom_factor() - 1.1).abs() < 1e-3);
+    assert_eq!(second.app().view().colour_by, view.colour_by);
+    assert_eq!(second.app().view().plots, view.plots);
+    assert_eq!(second.app().view().layout, Layout::Map);
+    assert_eq!(second.app().view().camera, view.camera);
+    // The set was saved by itself with the labels.
+    second.act(Action::SelectSet(0, Combine::Replace));
+    assert_eq!(second.app().sets().current.len(), chosen);
 }

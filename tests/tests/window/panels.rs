@@ -432,3 +432,35 @@ fn pictures_of_panels_for_the_eye() {
         }
     }
 }
+
+#[test]
+fn small_maps_have_a_table_of_all_cells_or_of_the_selected_ones() {
+    let mut window = sample();
+    window.act(Action::SetPlots(Box::new(PlotSettings {
+        genes: vec!["LYZ".into(), "NKG7".into()],
+        map_columns: vec!["bulk_labels".into()],
+        ..PlotSettings::default()
+    })));
+    window.run(Command::ShowGeneMaps);
+    window.press("Table");
+    window.assert_shows(&["700 cells", "Cell, bulk_labels, LYZ, NKG7"]);
+    // Read with anndata: the first cell, its label, and raw.X of both genes: 2.812 and 0.
+    window.assert_shows(&["AAAGCCTGGCTAAC-1, CD14+ Monocyte, 2.81, 0"]);
+    window.act(Action::SelectCategory(6));
+    let chosen = selected(&window).len();
+    window.assert_shows(&[&format!("{chosen} selected cells")]);
+    let rows = |window: &Window| {
+        let words = window.words().into_iter();
+        words.filter(|w| w.matches(", ").count() == 3 && w.contains("-")).collect::<Vec<_>>()
+    };
+    let shown = rows(&window);
+    assert!(shown.len() > 5 && shown.iter().all(|row| row.contains(", CD19+ B, ")), "{shown:?}");
+    window.press(&shown[2]);
+    let name = shown[2].split(", ").next().unwrap().to_owned();
+    let cell = window.data().obs.index.iter().position(|n| *n == name);
+    assert_eq!(window.app().selected_cell(), cell);
+    // The graph of its type has a table, too.
+    window.run(Command::ToggleOntology);
+    window.press("Table");
+    assert!(window.names(Role::Image).iter().any(|n| n.starts_with("Map of LYZ")));
+}

@@ -40,6 +40,16 @@ fn compare(window: &mut Window, name: &str) {
     }
 }
 
+/// Compares the window with its pictures in light and in dark, and leaves it light.
+#[track_caller]
+fn compare_both(window: &mut Window, name: &str) {
+    window.run(Command::ThemeLight);
+    compare(window, &format!("{name}_light"));
+    window.run(Command::ThemeDark);
+    compare(window, &format!("{name}_dark"));
+    window.run(Command::ThemeLight);
+}
+
 /// A window on the sample that has no model, so that it says nothing that a model said.
 fn without_model(theme: ThemeChoice) -> Window {
     window(WindowOptions {
@@ -53,15 +63,13 @@ fn without_model(theme: ThemeChoice) -> Window {
 #[test]
 fn pictures_of_the_first_page() {
     let mut window = window(WindowOptions { theme: Some(ThemeChoice::Light), ..WindowOptions::default() });
-    compare(&mut window, "welcome_light");
+    compare_both(&mut window, "welcome");
 }
 
 #[test]
 fn pictures_of_the_sample_light_and_dark() {
     let mut window = without_model(ThemeChoice::Light);
-    compare(&mut window, "sample_light");
-    window.run(Command::ThemeDark);
-    compare(&mut window, "sample_dark");
+    compare_both(&mut window, "sample");
 }
 
 #[test]
@@ -74,7 +82,7 @@ fn pictures_of_a_cell_its_record_and_a_term_of_the_ontology() {
     window.act(Action::SelectCell(cell));
     window.press("Dismiss");
     window.act(Action::ShowTerm("CL:0000576".into()));
-    compare(&mut window, "cell_light");
+    compare_both(&mut window, "cell");
 }
 
 #[test]
@@ -106,18 +114,17 @@ fn pictures_of_a_selection_its_sets_and_labels_by_hand() {
     window.act(Action::ColourBy(ColourBy::Labels("cell_type_by_hand".into())));
     window.run(Command::LabelCells);
     window.type_in("natural k");
-    compare(&mut window, "labels_dark");
-    window.run(Command::ThemeLight);
+    compare_both(&mut window, "labels");
     window.run(Command::ShowHistory);
-    compare(&mut window, "history_light");
+    compare_both(&mut window, "history");
 }
 
 #[test]
 fn pictures_of_a_file_that_cannot_be_opened() {
-    let mut window = without_model(ThemeChoice::Dark);
+    let mut window = without_model(ThemeChoice::Light);
     // A relative path: the message must not depend on where the repository lies.
     window.drop_file("tests/window/notes.h5ad");
-    compare(&mut window, "error_dark");
+    compare_both(&mut window, "error");
 }
 
 #[test]
@@ -132,17 +139,16 @@ fn pictures_of_plots_and_a_comparison_beside_the_map() {
         ..PlotSettings::default()
     })));
     window.run(Command::ShowDotPlot);
-    compare(&mut window, "dots_light");
-    window.run(Command::ThemeDark);
+    compare_both(&mut window, "dots");
     window.run(Command::ShowViolin);
-    compare(&mut window, "violin_dark");
-    window.run(Command::ThemeLight);
+    compare_both(&mut window, "violin");
+    window.run(Command::ShowGeneMaps);
+    compare_both(&mut window, "small_maps");
     window.act(Action::ColourBy(ColourBy::Quality(QualityFigure::Genes)));
     window.act(Action::SelectRange(300.0, 5_000.0));
     window.run(Command::ShowScatter);
-    compare(&mut window, "scatter_light");
+    compare_both(&mut window, "scatter");
     window.key(Key::D);
-    window.run(Command::ThemeDark);
     let side = |name: &str| CompareSide::Category { column: "bulk_labels".into(), name: name.into() };
     window.act(Action::SetComparison(CompareSpec {
         a: side("CD19+ B"),
@@ -151,7 +157,7 @@ fn pictures_of_plots_and_a_comparison_beside_the_map() {
     }));
     window.run(Command::ShowComparison);
     window.act(Action::Compare);
-    compare(&mut window, "comparison_dark");
+    compare_both(&mut window, "comparison");
 }
 
 #[test]
@@ -160,9 +166,7 @@ fn pictures_of_a_hundred_terms_of_the_ontology() {
     // A fibroblast has some forty kinds, and as many cells stand beside it.
     window.act(Action::ShowTerm("CL:0000057".into()));
     window.run(Command::WholeOntology);
-    compare(&mut window, "ontology_light");
-    window.run(Command::ThemeDark);
-    compare(&mut window, "ontology_dark");
+    compare_both(&mut window, "ontology");
 }
 
 #[test]
@@ -171,7 +175,7 @@ fn pictures_of_the_models_to_choose_from() {
     let models = choosing::lay_out(root.path());
     std::fs::create_dir_all(models.join("broken")).unwrap();
     std::fs::write(models.join("broken/cell2text.toml"), "format = 1").unwrap();
-    let mut window = choosing::with_models(&models, ThemeChoice::Light, Saved::default());
+    let mut window = choosing::with_models(&models, ThemeChoice::Light, &Saved::default());
     window.run(Command::ShowModels);
     compare(&mut window, "models_light");
     window.press("Close");
@@ -190,4 +194,18 @@ fn pictures_of_twice_the_size_in_a_small_window() {
     window.run(Command::ThemeDark);
     window.run(Command::ShowHistogram);
     compare(&mut window, "large_dark");
+}
+
+#[test]
+fn pictures_of_the_list_the_palette_and_the_shortcuts() {
+    let mut window = without_model(ThemeChoice::Light);
+    window.act(Action::ColourBy(ColourBy::Column("bulk_labels".into())));
+    window.key(Key::L);
+    compare_both(&mut window, "list");
+    window.run(Command::ShowPalette);
+    window.type_in("sel");
+    compare_both(&mut window, "palette");
+    window.key(Key::Escape);
+    window.key(Key::F1);
+    compare_both(&mut window, "shortcuts");
 }

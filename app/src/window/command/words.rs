@@ -11,7 +11,7 @@ impl Command {
             Self::ExportCsv => "Export CSV…",
             Self::ExportLabels => "Export labels…",
             Self::WriteCopy => "Write annotations into a copy…",
-            Self::OpenFolder => "Open 10x folder…",
+            Self::OpenFolder => "Open 10x or Zarr folder…",
             Self::OpenSession => "Open session…",
             Self::SaveSession => "Save session…",
             Self::Undo => "Undo",

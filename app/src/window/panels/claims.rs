@@ -95,7 +95,11 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
 /// What the cells most like this one say of its type, where they were asked.
 fn around_ui(ui: &mut Ui, description: &Description) {
     let Some(around) = &description.around else { return };
-    let agree = format!("{} of the {} cells most like it agree", around.agreeing, around.cells);
+    let mut agree = format!("{} of the {} cells most like it agree", around.agreeing, around.cells);
+    if around.cells_of_cluster > 1 {
+        let counts = [around.agreeing_of_cluster, around.cells_of_cluster].map(|n| grouped(n as i64));
+        agree += &format!(", and {} of the {} of its cluster", counts[0], counts[1]);
+    }
     let words = match &around.alone {
         Some(alone) => {
             format!("{agree}. By itself: {alone}, {:.0} %.", around.alone_probability * 100.0)
@@ -105,8 +109,8 @@ fn around_ui(ui: &mut Ui, description: &Description) {
     note_ui(
         ui,
         words,
-        "Cells of one type lie together. Where many cells are described at once, the 15 nearest by their genes, itself \
-         among them, vote on the type of each; the probability is that of the vote.",
+        "Cells of one type lie together. Where many cells are described at once, the cells of its cluster and the 15 \
+         nearest by their genes, itself among them, vote on the type of each; the probability is that of the vote.",
     );
 }
 

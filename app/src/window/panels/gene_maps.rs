@@ -21,6 +21,7 @@ use super::super::palette;
 use super::super::selection::CellSet;
 use super::super::state::ColourBy;
 use super::super::theme::Tokens;
+use super::maps_table::{MapColumn, MapValues, maps_table_ui};
 use super::plots::PlotSettings;
 use super::plots::draw::discs;
 use super::plots::picker::{genes_menu_ui, stays_open};
@@ -257,17 +258,22 @@ pub fn gene_maps_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
     ui.painter().rect_filled(ui.max_rect(), 0.0, t.canvas);
     let before = &scope.view.plots;
     let mut settings = before.clone();
+    let mut as_table = false;
     Frame::new().fill(t.panel).inner_margin(Margin::symmetric(10, 6)).show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.horizontal(|ui| {
             genes_menu_ui(ui, scope, local, Pane::GeneMaps.title(), &mut settings);
             columns_menu_ui(ui, scope, &mut settings);
+            let about = "Show the values of these maps, one row a cell";
+            as_table = local.plots.as_table_ui(ui, Pane::GeneMaps, about);
             let selected = scope.work.sets.current.len();
-            if selected > 0 {
-                muted(ui, format!("{} selected cells stand out", grouped(selected as i64)));
+            let words = if selected > 0 {
+                format!("{} selected cells stand out", grouped(selected as i64))
             } else {
-                muted(ui, "One camera for all: drag to move, Ctrl and scroll to zoom");
-            }
+                "One camera for all: drag to move, Ctrl and scroll to zoom".to_owned()
+            };
+            // Cut where there is no room: a bar that is wider than the pane would make the maps so, too.
+            ui.add(egui::Label::new(egui::RichText::new(words).small().color(t.text_muted)).truncate());
         });
     });
     if settings != *before {
@@ -278,15 +284,22 @@ pub fn gene_maps_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
         no_genes_ui(ui, Pane::GeneMaps, scope, local, &settings, out);
         return;
     }
-    let Some(bounds) = scene.bounds() else {
-        empty_state(ui, "No cell has a place here", "This embedding holds no numbers. Choose another.");
-        return;
-    };
     let genes = wanted_genes(Pane::GeneMaps, &settings, scope.work).into_iter().map(Shown::Gene);
     // A view of another file may name columns that this one has not.
     let columns = settings.map_columns.iter().filter(|name| scene.dataset().obs.column(name).is_some());
     let rows: Vec<Shown> = columns.take(MOST_COLUMNS).cloned().map(Shown::Column).chain(genes).collect();
     local.gene_maps.maps.retain(|shown, _| rows.contains(shown));
+    if as_table {
+        let columns: Vec<MapColumn> = rows.iter().map(|shown| table_column(shown, scope)).collect();
+        Frame::new().inner_margin(Margin::symmetric(12, 4)).show(ui, |ui| {
+            maps_table_ui(ui, scope, local, &columns, out);
+        });
+        return;
+    }
+    let Some(bounds) = scene.bounds() else {
+        empty_state(ui, "No cell has a place here", "This embedding holds no numbers. Choose another.");
+        return;
+    };
     let room = ui.available_size() - vec2(12.0, 4.0);
     let columns = ((room.x / NARROWEST) as usize).clamp(1, rows.len().max(1));
     let width = room.x / columns as f32;
@@ -308,6 +321,19 @@ pub fn gene_maps_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<
     });
     if let Some(camera) = wanted_camera {
         out.push(Action::SetCamera(camera));
+    }
+}
+
+/// What the table says of a small map.
+fn table_column(shown: &Shown, scope: &Scope<'_>) -> MapColumn {
+    match shown {
+        Shown::Column(name) => MapColumn { name: name.clone(), values: MapValues::Column },
+        Shown::Gene(gene) => {
+            let names = scope.work.dataset.as_ref().map(|dataset| &dataset.genes);
+            let name = names.and_then(|names| names.get(*gene)).cloned().unwrap_or_default();
+            let read = scope.work.genes.get(gene).map(|read| read.values.clone());
+            MapColumn { name, values: MapValues::Gene(read) }
+        }
     }
 }
 

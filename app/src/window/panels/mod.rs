@@ -17,6 +17,7 @@ mod graph_layout;
 mod history;
 mod labels;
 mod legend;
+mod maps_table;
 mod menu;
 mod models;
 mod ontology;

@@ -80,6 +80,8 @@ pub fn entries(ctx: &egui::Context, scope: &Scope<'_>, state: &mut PaletteState)
     // between the two, so that "cd" finds CD genes before "Copy description".
     let (mut found, scattered): (Vec<Entry>, Vec<Entry>) =
         ranked.into_iter().partition(|e| begins_word(&e.text, query.trim()));
+    // Enter takes the first: one that can be done.
+    found.sort_by_key(|e| !e.enabled);
     if let Some(dataset) = scope.work.dataset.as_ref().filter(|_| query.trim().len() > 1) {
         if state.genes.0 != query {
             let names = &scope.work.gene_names;

@@ -100,18 +100,33 @@ pub fn embed(values: &LogNormalised<'_>, settings: &EmbedSettings, watch: &Watch
     })
 }
 
-/// The nearest neighbours of each cell along the principal components of the most variable genes: the first half of
-/// what [`embed`] does.
+/// Which cells are alike.
+#[derive(Debug, Clone)]
+pub struct Alike {
+    /// Of each cell the nearest ones, itself the first.
+    pub nearest: Neighbours,
+    /// For each resolution that was asked for the cluster of each cell, `[resolutions][n_obs]`.
+    pub clusters: Vec<Vec<u32>>,
+}
+
+/// Finds the cells that are alike: the nearest neighbours along the principal components of the most variable genes, and
+/// their clusters at each of `resolutions` (in place of that of `settings`). It is what [`embed`] does without the map.
 ///
 /// # Errors
 /// As [`embed`].
-pub fn nearest_cells(
+pub fn alike_cells(
     values: &LogNormalised<'_>,
     settings: &EmbedSettings,
+    resolutions: &[f64],
     watch: &Watch,
-) -> Result<Neighbours> {
+) -> Result<Alike> {
     let (_, pca::Pca { scores, .. }) = components(values, settings, watch)?;
-    neighbours::neighbours(&scores, settings.n_neighbours, settings.seed, watch)
+    let nearest = neighbours::neighbours(&scores, settings.n_neighbours, settings.seed, watch)?;
+    drop(scores);
+    let graph = graph::fuzzy_union(&nearest);
+    let at = |resolution: &f64| clusters::leiden(&graph, *resolution, settings.seed, watch);
+    let clusters = resolutions.iter().map(|resolution| Ok(at(resolution)?.of)).collect::<Result<Vec<_>>>()?;
+    Ok(Alike { nearest, clusters })
 }
 
 /// The most variable genes, and the principal components of their values.

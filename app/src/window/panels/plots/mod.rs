@@ -289,10 +289,23 @@ fn buttons_ui(ui: &mut Ui, pane: Pane, outcome: &Outcome, tables: &mut BTreeSet<
     if quiet_button(ui, "Copy CSV").on_hover_text("Copy the numbers of this plot as CSV").clicked() {
         out.push(Action::Copy(numbers.table().csv()));
     }
+    table_button_ui(ui, pane, tables, "Show the numbers of this plot");
+}
+
+/// The button that shows the numbers of a pane as a table in its place, or the pane again.
+fn table_button_ui(ui: &mut Ui, pane: Pane, tables: &mut BTreeSet<Pane>, about: &str) {
     let shown = tables.contains(&pane);
     let button = egui::Button::selectable(shown, egui::RichText::new("Table").small());
-    if ui.add(button).on_hover_text("Show the numbers of this plot").clicked() && !tables.remove(&pane) {
+    if ui.add(button).on_hover_text(about).clicked() && !tables.remove(&pane) {
         tables.insert(pane);
+    }
+}
+
+impl Plots {
+    /// The button that turns a pane which is no plot of this module into its table and back. Whether it is a table now.
+    pub fn as_table_ui(&mut self, ui: &mut Ui, pane: Pane, about: &str) -> bool {
+        table_button_ui(ui, pane, &mut self.tables, about);
+        self.tables.contains(&pane)
     }
 }
 

@@ -58,7 +58,7 @@ pub fn stays_open<R>(
     contents: impl FnOnce(&mut Ui) -> R,
 ) -> Option<R> {
     let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
-    let button = Button::new(text).right_text("▼").truncate();
+    let button = Button::new(text).right_text(RichText::new("▼").size(8.0)).truncate();
     let (response, inner) = MenuButton::from_button(button).config(config).ui(ui, contents);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
     inner.map(|inner| inner.inner)

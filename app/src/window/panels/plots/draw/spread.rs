@@ -115,7 +115,7 @@ pub fn violin(
     let turn = must_turn(groups.iter().map(|g| g.name.as_str()), slot);
     let names = || groups.iter().map(|g| g.name.as_str());
     let bottom = if turn { turned_height(names()) + 6.0 } else { 28.0 };
-    let row = ((size[1] - top - bottom - 18.0) / genes.len().max(1) as f32).clamp(104.0, 240.0);
+    let row = ((size[1] - top - bottom - 18.0) / genes.len().max(1) as f32).clamp(80.0, 240.0);
     // Turned names reach to the left of their slot.
     let (left, slot) = if turn {
         let reach = |(i, g): (usize, &Group)| {
