@@ -87,7 +87,7 @@ impl ModelsArgs {
                 "{place:<24} {} {bits:>6}  {:>9} stored  {:>9} in memory  {} ({})",
                 model.id,
                 size(model.bytes),
-                size(model.needs_on_cpu()),
+                size(model.needs()),
                 model.name,
                 model.licence
             ))?;

@@ -79,10 +79,7 @@ impl App {
         options: WindowOptions,
     ) -> Self {
         let state_file = options.state_file.or_else(state::default_path).filter(|_| options.remember);
-        let mut saved = match options.saved {
-            Some(saved) => *saved,
-            None => state_file.as_deref().map_or_else(Saved::default, state::load),
-        };
+        let mut saved = state_file.as_deref().map_or_else(Saved::default, state::load);
         if let Some(theme) = options.theme {
             saved.theme = theme;
         }
@@ -221,11 +218,6 @@ impl App {
     /// How the colours are chosen and explained.
     pub fn colour_style(&self) -> ColourStyle {
         self.saved.colours
-    }
-
-    /// What is kept for the next time.
-    pub fn saved(&self) -> &Saved {
-        &self.saved
     }
 
     /// The view of the data set.

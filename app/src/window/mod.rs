@@ -80,14 +80,12 @@ pub struct WindowOptions {
     pub software: bool,
     /// Why the graphics card is not used, where it failed: said to the user at the start.
     pub graphics_failure: Option<String>,
-    /// When the program was started: the log says how long the first frame and the first map took.
-    pub started: Instant,
     /// Where models lie; the user's folder of models where it is `None` and the window remembers, else nowhere.
     pub models: Option<PathBuf>,
     /// Bytes of memory taken as free, in place of what the system says. For tests.
     pub free_memory: Option<u64>,
-    /// What is remembered of the last time, in place of what was saved. For tests.
-    pub saved: Option<Box<Saved>>,
+    /// When the program was started: the log says how long the first frame and the first map took.
+    pub started: Instant,
 }
 
 impl Default for WindowOptions {
@@ -102,10 +100,9 @@ impl Default for WindowOptions {
             autosave: None,
             software: false,
             graphics_failure: None,
-            started: Instant::now(),
             models: None,
             free_memory: None,
-            saved: None,
+            started: Instant::now(),
         }
     }
 }

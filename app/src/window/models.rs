@@ -44,15 +44,10 @@ pub enum Fit {
 }
 
 impl Found {
-    /// Bytes that `model` needs where models compute.
-    pub fn need(&self, model: &InstalledModel) -> u64 {
-        if self.on_gpu { model.needs_on_gpu() } else { model.needs_on_cpu() }
-    }
-
     /// Whether `model` fits into what is free. The one in use has its memory already.
     pub fn fit(&self, model: &InstalledModel) -> Fit {
         match self.free_bytes.filter(|_| !self.on_gpu) {
-            Some(free) if self.need(model) > free => Fit::TooLarge,
+            Some(free) if model.needs() > free => Fit::TooLarge,
             Some(_) => Fit::Fits,
             None => Fit::Unknown,
         }
@@ -159,7 +154,7 @@ mod tests {
     #[test]
     fn a_model_is_held_against_the_memory_that_is_free_and_on_a_gpu_against_none() {
         let model = InstalledModel::of(&Bundle::builtin().unwrap(), None).unwrap();
-        let need = model.needs_on_cpu();
+        let need = model.needs();
         let found = |free_bytes, on_gpu| Found { free_bytes, on_gpu, ..Found::default() };
         assert_eq!(found(Some(need), false).fit(&model), Fit::Fits);
         assert_eq!(found(Some(need - 1), false).fit(&model), Fit::TooLarge);

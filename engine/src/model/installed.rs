@@ -28,7 +28,7 @@ pub struct InstalledModel {
     pub parameters: u64,
     /// Bytes of its weights as they are stored.
     pub bytes: u64,
-    /// Bytes that they take in memory on the CPU.
+    /// Bytes that they take in memory: blocks stay as they are, all else becomes float32.
     pub bytes_in_memory: u64,
     /// Bytes of keys and values that the decoder keeps of one cell, at the longest prompt and text.
     pub cache_bytes: u64,
@@ -68,14 +68,9 @@ impl InstalledModel {
         })
     }
 
-    /// Bytes of memory that describing a cell takes on the CPU.
-    pub fn needs_on_cpu(&self) -> u64 {
+    /// Bytes of memory that describing a cell takes, of the machine or of the GPU that computes.
+    pub fn needs(&self) -> u64 {
         self.bytes_in_memory.saturating_add(self.cache_bytes)
-    }
-
-    /// The same on a GPU, where all weights are float32.
-    pub fn needs_on_gpu(&self) -> u64 {
-        self.parameters.saturating_mul(4).saturating_add(self.cache_bytes)
     }
 
     /// The model in `folder`.
@@ -118,7 +113,7 @@ mod tests {
         // float16 as stored, float32 in memory.
         assert!(full.bytes_in_memory > full.bytes * 3 / 2);
         assert_eq!(full.bytes_in_memory, 4 * full.parameters);
-        assert_eq!(full.needs_on_gpu(), full.needs_on_cpu());
+        assert_eq!(full.needs(), full.bytes_in_memory + full.cache_bytes);
         // Keys and values in float32, of every layer, for prompt, genes and text.
         let config: crate::model::DecoderConfig = bundle.files.json("decoder/config.json").unwrap();
         let a_token =
@@ -134,7 +129,7 @@ mod tests {
         assert_eq!((small.bits, small.folder.as_deref()), (Some(Bits::Eight), Some(&*models.join("a"))));
         assert!(small.bytes_in_memory < full.bytes_in_memory / 2, "{small:?} {full:?}");
         assert_eq!((small.parameters, small.cache_bytes), (full.parameters, full.cache_bytes));
-        assert!(!small.reads_sentences && small.needs_on_gpu() == full.needs_on_gpu());
+        assert!(!small.reads_sentences);
         assert!(found[1].1.as_ref().unwrap_err().to_string().contains("cell2text.toml"));
     }
 }

@@ -143,19 +143,23 @@ fn far_too_large(folder: &Path) {
 }
 
 /// A window on the sample with these models, on a machine with a known amount of free memory.
-pub fn with_models(models: &Path, theme: ThemeChoice, saved: Saved) -> Window {
+pub fn with_models(models: &Path, theme: ThemeChoice, saved: &Saved) -> Window {
+    let own = models.join("window");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("window.json"), saved.to_json()).unwrap();
     window(WindowOptions {
         open: Some(DataSource::Sample),
         models: Some(models.to_path_buf()),
         free_memory: Some(FREE_BYTES),
         theme: Some(theme),
-        saved: Some(Box::new(saved)),
+        state_file: Some(own.join("window.json")),
+        autosave: Some(own),
         ..WindowOptions::default()
     })
 }
 
 fn sample_with(models: &Path) -> Window {
-    with_models(models, ThemeChoice::Light, Saved::default())
+    with_models(models, ThemeChoice::Light, &Saved::default())
 }
 
 fn built_in() -> String {
@@ -217,7 +221,7 @@ fn a_chosen_model_is_loaded_describes_the_next_cell_and_is_there_the_next_time()
     // The next time it is there before anything is loaded, and loaded by the first description.
     let saved = window.app().saved().clone();
     drop(window);
-    let mut window = with_models(&models, ThemeChoice::Light, saved);
+    let mut window = with_models(&models, ThemeChoice::Light, &saved);
     window.assert_hides(&["Cell sentences, small"]);
     window.act(Action::SelectCell(cell));
     assert_eq!(window.app().description(cell).unwrap().text, "natural killer cell.");
@@ -251,7 +255,7 @@ fn a_model_that_fails_to_load_is_told_and_the_one_in_use_stays() {
 fn a_model_that_is_gone_gives_way_to_the_built_in_one_with_a_word() {
     let root = tempfile::tempdir().unwrap();
     let saved = Saved { model: Some(root.path().join("gone")), ..Saved::default() };
-    let mut window = with_models(root.path(), ThemeChoice::Light, saved);
+    let mut window = with_models(root.path(), ThemeChoice::Light, &saved);
     window.assert_shows(&[
         "The model chosen last cannot be used",
         "The built-in model describes cells instead.",

@@ -175,7 +175,7 @@ fn pictures_of_the_models_to_choose_from() {
     let models = choosing::lay_out(root.path());
     std::fs::create_dir_all(models.join("broken")).unwrap();
     std::fs::write(models.join("broken/cell2text.toml"), "format = 1").unwrap();
-    let mut window = choosing::with_models(&models, ThemeChoice::Light, Saved::default());
+    let mut window = choosing::with_models(&models, ThemeChoice::Light, &Saved::default());
     window.run(Command::ShowModels);
     compare(&mut window, "models_light");
     window.press("Close");

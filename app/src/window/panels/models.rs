@@ -159,7 +159,7 @@ fn facts(model: &InstalledModel) -> String {
 /// What memory it needs, and whether that is there.
 fn need_ui(ui: &mut Ui, model: &InstalledModel, found: &Found, loaded: bool) {
     let t = Tokens::of(ui);
-    let need = found.need(model);
+    let need = model.needs();
     let of = if found.on_gpu { "of the graphics card's memory" } else { "of memory" };
     let parts = format!(
         "{} of weights, {} while it reads and writes a cell",
