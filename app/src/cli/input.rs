@@ -42,7 +42,7 @@ impl InputArgs {
 /// Where and with what to compute.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EngineArgs {
-    /// Where the model computes: auto, wgpu or cpu
+    /// Where the model computes: auto, wgpu, cuda or cpu
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: DevicePreference,
     /// A model: its name in `cell2text models`, or its folder; the built-in one otherwise

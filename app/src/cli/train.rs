@@ -33,7 +33,7 @@ pub struct TrainArgs {
     /// Stop after this many steps in all, to try a recipe
     #[arg(long, value_name = "N", value_parser = at_least_one_u64)]
     max_steps: Option<u64>,
-    /// Where to compute: auto, wgpu or cpu
+    /// Where to compute: auto, wgpu, cuda or cpu
     #[arg(long, default_value_t, value_name = "DEVICE")]
     device: DevicePreference,
     /// Print one JSON object when done

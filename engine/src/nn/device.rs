@@ -19,6 +19,8 @@ pub enum DevicePreference {
     Auto,
     /// The GPU through wgpu, even one in software.
     Wgpu,
+    /// An NVIDIA GPU through CUDA, in a program that was built with the feature `cuda`.
+    Cuda,
     /// The CPU.
     Cpu,
 }
@@ -30,11 +32,12 @@ impl FromStr for DevicePreference {
         match text {
             "auto" => Ok(Self::Auto),
             "wgpu" => Ok(Self::Wgpu),
+            "cuda" => Ok(Self::Cuda),
             "cpu" => Ok(Self::Cpu),
             other => Err(Error::request(Problem::new(
                 "--device",
                 other,
-                "auto, wgpu or cpu",
+                "auto, wgpu, cuda or cpu",
                 "Name one of these.",
             ))),
         }
@@ -46,6 +49,7 @@ impl fmt::Display for DevicePreference {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
             Self::Cpu => "cpu",
         })
     }
@@ -89,6 +93,11 @@ pub struct DeviceInfo {
 pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
     match preference {
         DevicePreference::Cpu => Ok(cpu("asked for by --device cpu")),
+        DevicePreference::Cuda => cuda_devices()?
+            .into_iter()
+            .map(|(device, name)| ChosenDevice { device, name, reason: "asked for by --device cuda".to_owned() })
+            .next()
+            .ok_or_else(|| no_cuda("no NVIDIA GPU that answers", "Install NVIDIA's driver, or use --device auto.")),
         DevicePreference::Auto => match first_gpu() {
             Some((device, name)) => {
                 Ok(ChosenDevice { device, name, reason: "the first real GPU found".to_owned() })
@@ -126,6 +135,10 @@ pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
 pub fn choose_devices(preference: DevicePreference) -> Result<Vec<ChosenDevice>> {
     let gpus: Vec<ChosenDevice> = match preference {
         DevicePreference::Cpu => Vec::new(),
+        DevicePreference::Cuda => cuda_devices()?
+            .into_iter()
+            .map(|(device, name)| ChosenDevice { device, name, reason: "a GPU with CUDA".to_owned() })
+            .collect(),
         DevicePreference::Auto | DevicePreference::Wgpu => real_gpus()
             .map(|(device, name)| ChosenDevice { device, name, reason: "a real GPU".to_owned() })
             .collect(),
@@ -154,6 +167,13 @@ pub fn devices() -> Vec<DeviceInfo> {
             found.push(info);
         }
     }
+    let with_cuda = cuda_devices().unwrap_or_default().into_iter().map(|(_, name)| DeviceInfo {
+        preference: DevicePreference::Cuda,
+        name,
+        accelerated: true,
+        note: "real GPU".to_owned(),
+    });
+    found.extend(with_cuda);
     found.sort_by_key(|d| !d.accelerated);
     let cpu = cpu("");
     let note = "always works".to_owned();
@@ -191,6 +211,35 @@ fn gpu_is_possible() -> bool {
     named("/dev/dri", "renderD") || named("/dev", "nvidia") || named("/dev", "dxg")
 }
 
+/// The GPUs that CUDA works on, with their names.
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> Result<Vec<(Device, String)>> {
+    // A library of CUDA that is missing panics where it is asked.
+    let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).into_vec());
+    let found = found.map_err(|_| {
+        no_cuda("that CUDA's libraries cannot be used", "Install NVIDIA's driver and NVRTC, or use --device auto.")
+    })?;
+    let named = |device: Device| {
+        let name = device.identity().map_or_else(|| "GPU".to_owned(), |identity| identity.name.to_string());
+        (device, format!("{name} (CUDA)"))
+    };
+    Ok(found.into_iter().map(named).collect())
+}
+
+/// There is none in a program without CUDA.
+///
+/// # Errors
+/// Always: how such a program is built.
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> Result<Vec<(Device, String)>> {
+    let remedy = "Use --device wgpu, which runs on NVIDIA's GPUs too, or build with --features cuda (docs/building.md).";
+    Err(no_cuda("a program that was built without CUDA", remedy))
+}
+
+fn no_cuda(found: &str, remedy: &str) -> Error {
+    Error::device(Problem::new("cuda", found, "a GPU of NVIDIA and its driver", remedy))
+}
+
 fn first_gpu() -> Option<(Device, String)> {
     real_gpus().next()
 }
@@ -225,6 +274,19 @@ mod tests {
         let all = devices();
         assert_eq!(all.last().unwrap().preference, DevicePreference::Cpu);
         assert!(choose_device(DevicePreference::Cpu).unwrap().name.starts_with("CPU"));
+    }
+
+    #[test]
+    fn cuda_is_chosen_by_name_alone_and_says_what_it_lacks() {
+        assert_eq!("cuda".parse::<DevicePreference>().unwrap().to_string(), "cuda");
+        match choose_device(DevicePreference::Cuda) {
+            Ok(chosen) => assert!(chosen.name.ends_with("(CUDA)")),
+            Err(e) => {
+                let text = e.to_string();
+                let remedy = if cfg!(feature = "cuda") { "NVIDIA's driver" } else { "--features cuda" };
+                assert!(text.contains(remedy), "{text}");
+            }
+        }
     }
 
     #[test]
