@@ -225,6 +225,11 @@ impl App {
         &self.view
     }
 
+    /// What is kept from one start to the next.
+    pub fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
     /// The selection, the named sets, the labels and the colours of the user.
     pub fn document(&self) -> Document {
         self.work.document()
