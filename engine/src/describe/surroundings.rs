@@ -203,14 +203,14 @@ mod tests {
 
     #[test]
     fn a_cluster_outvotes_the_nearest_cells() {
-        // The cells 0 to 2 err alike and are each other's nearest; the cluster of seven says otherwise.
-        let claims = [1, 1, 1, 2, 2, 2, 2].map(|of| Some((of, 0.8))).to_vec();
-        let agreed = agree(&claims, &line(7, &[&[0; 7], &[0; 7]]));
+        // The cells 0 to 2 err alike and are each other's nearest; the cluster of nine says otherwise.
+        let claims = [1, 1, 1, 2, 2, 2, 2, 2, 2].map(|of| Some((of, 0.8))).to_vec();
+        let agreed = agree(&claims, &line(9, &[&[0; 9], &[0; 9]]));
         let second = agreed[1].unwrap();
         assert_eq!(second.cell_type, 2);
-        assert_eq!((second.nearest.agreeing, second.cluster), (0, Count { cells: 7, agreeing: 4 }));
-        // Two clusters gave 4/7 each, the nearest nothing.
-        let share = (2.0 * 4.0 / 7.0) / 2.5;
+        assert_eq!((second.nearest.agreeing, second.cluster), (0, Count { cells: 9, agreeing: 6 }));
+        // Two clusters gave 6/9 each, the nearest nothing.
+        let share = (2.0 * 6.0 / 9.0) / 2.5;
         assert!((f64::from(second.probability) - f64::sqrt(share) * 0.8_f64.powf(0.25)).abs() < 1e-6);
     }
 
