@@ -95,9 +95,15 @@ pub fn choose_device(preference: DevicePreference) -> Result<ChosenDevice> {
         DevicePreference::Cpu => Ok(cpu("asked for by --device cpu")),
         DevicePreference::Cuda => cuda_devices()?
             .into_iter()
-            .map(|(device, name)| ChosenDevice { device, name, reason: "asked for by --device cuda".to_owned() })
+            .map(|(device, name)| ChosenDevice {
+                device,
+                name,
+                reason: "asked for by --device cuda".to_owned(),
+            })
             .next()
-            .ok_or_else(|| no_cuda("no NVIDIA GPU that answers", "Install NVIDIA's driver, or use --device auto.")),
+            .ok_or_else(|| {
+                no_cuda("no NVIDIA GPU that answers", "Install NVIDIA's driver, or use --device auto.")
+            }),
         DevicePreference::Auto => match first_gpu() {
             Some((device, name)) => {
                 Ok(ChosenDevice { device, name, reason: "the first real GPU found".to_owned() })
@@ -217,7 +223,10 @@ fn cuda_devices() -> Result<Vec<(Device, String)>> {
     // A library of CUDA that is missing panics where it is asked.
     let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).into_vec());
     let found = found.map_err(|_| {
-        no_cuda("that CUDA's libraries cannot be used", "Install NVIDIA's driver and NVRTC, or use --device auto.")
+        no_cuda(
+            "that CUDA's libraries cannot be used",
+            "Install NVIDIA's driver and NVRTC, or use --device auto.",
+        )
     })?;
     let named = |device: Device| {
         let name = device.identity().map_or_else(|| "GPU".to_owned(), |identity| identity.name.to_string());
