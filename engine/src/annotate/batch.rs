@@ -143,6 +143,8 @@ fn empty(cell: usize) -> Description {
         n_context_cells: 0,
         duration_secs: 0.0,
         around: None,
+        type_weights: Vec::new(),
+        other_types: Vec::new(),
     }
 }
 

@@ -32,8 +32,19 @@ pub struct LabelledCell {
 #[derive(Debug, Clone)]
 struct Verdict {
     text: Generated,
-    decision: std::ops::Range<usize>,
+    /// The words that decide it; `None` where its alternatives were weighed.
+    decision: Option<std::ops::Range<usize>>,
     right: bool,
+}
+
+impl Verdict {
+    /// The probability of the claim with its scores divided by `temperature`.
+    fn probability(&self, temperature: f64) -> f32 {
+        match &self.decision {
+            Some(decision) => self.text.probability_among_known(decision, temperature),
+            None => self.text.weights_at(temperature).first().map_or(0.0, |(_, likeliest)| *likeliest),
+        }
+    }
 }
 
 /// Claims on cells whose truth is known. Studies weigh alike, however many cells they have.
@@ -83,7 +94,9 @@ impl Calibration {
                         },
                         _ => continue,
                     };
-                    let verdict = Verdict { text: text.clone(), decision: said.decision, right };
+                    let weighed = said.kind == ClaimKind::CellType && !text.weights.is_empty();
+                    let decision = (!weighed).then_some(said.decision);
+                    let verdict = Verdict { text: text.clone(), decision, right };
                     study.entry(said.kind.name()).or_default().push(verdict);
                 }
             }
@@ -112,7 +125,7 @@ fn best_temperature(studies: &[&Vec<Verdict>]) -> f64 {
             let sum: f64 = study
                 .iter()
                 .map(|v| {
-                    let p = f64::from(v.text.probability_among_known(&v.decision, temperature));
+                    let p = f64::from(v.probability(temperature));
                     let of_truth = if v.right { p } else { 1.0 - p };
                     -of_truth.max(LEAST_PROBABILITY).ln()
                 })
@@ -140,8 +153,9 @@ mod tests {
             choices: vec![vec![margin, 0.0]],
             spans: std::iter::once(0..1).collect(),
             ended: true,
+            ..Generated::default()
         };
-        Verdict { text, decision: 0..1, right }
+        Verdict { text, decision: Some(0..1), right }
     }
 
     #[test]
@@ -151,6 +165,14 @@ mod tests {
         let t = best_temperature(&[&study]);
         let p = study[0].text.probability_among_known(&(0..1), t);
         assert!((p - 0.75).abs() < 0.02 && (t - 4.0 / 3f64.ln()).abs() < 0.2, "{t}: {p}");
+    }
+
+    #[test]
+    fn a_claim_whose_alternatives_were_weighed_is_as_sure_as_the_likeliest_of_them() {
+        let text = Generated { weights: vec![(3, 0.8), (0, 0.2)], ..Generated::default() };
+        let verdict = Verdict { text, decision: None, right: true };
+        assert!((verdict.probability(1.0) - 0.8).abs() < 1e-6);
+        assert!((verdict.probability(2.0) - 2.0 / 3.0).abs() < 1e-6);
     }
 
     #[test]

@@ -89,6 +89,23 @@ pub struct Description {
     pub duration_secs: f32,
     /// What the cells around it said of its type, where they were asked.
     pub around: Option<Surroundings>,
+    /// The types that it may be by its own genes, as places among those that the model can name, each with its
+    /// probability: the likeliest first, and no more than matter. Cells vote with these.
+    #[serde(skip)]
+    pub type_weights: Vec<(u16, f32)>,
+    /// The likeliest types beside the one that it claims, the likeliest first.
+    pub other_types: Vec<OtherType>,
+}
+
+/// A type that a cell may be, beside the one that it claims.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OtherType {
+    /// Its name.
+    pub name: String,
+    /// Its ontology term, where the ontology knows it.
+    pub term: Option<String>,
+    /// Its probability, 0 to 1, on the same scale as that of the claim.
+    pub probability: f32,
 }
 
 impl Description {

@@ -10,10 +10,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::claims::{ClaimKind, Description};
+use super::parse::read_type;
 use super::surroundings::TypeClaim;
 use super::template::{ORIGIN_CLAUSE, TYPE_CLAUSE};
 use crate::error::Problem;
 use crate::model::{Grammar, Leaning};
+use crate::ontology::Ontology;
 use crate::{Error, Result};
 
 /// Cells spread over a data set that its context is found from, where it holds as many.
@@ -24,8 +26,6 @@ pub(super) const LEAST_CONTEXT_CELLS: usize = 48;
 const TAUGHT_SHARE: f64 = 0.02;
 /// Tissues of smaller shares are not told.
 const LEAST_SHARE_TOLD: f64 = 0.01;
-/// Weight of a text that is not to be told: no score of a model makes up for it.
-const BARRED: f64 = 1e-20;
 /// Rounds of expectation maximisation; it settles in far fewer.
 const ROUNDS: usize = 100;
 
@@ -45,9 +45,17 @@ pub struct Taught {
 pub(super) struct TaughtTexts {
     taught: Taught,
     cell_types: Vec<String>,
+    named_types: Vec<NamedType>,
     tissues: Vec<String>,
     /// Share of each tissue.
     of_tissue: Vec<f64>,
+}
+
+/// A cell type by its name and its term, where the ontology knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedType {
+    pub(super) name: String,
+    pub(super) term: Option<String>,
 }
 
 /// What is known of the cells of a data set before their genes are looked at.
@@ -84,7 +92,7 @@ impl TaughtTexts {
     ///
     /// # Errors
     /// [`Error::Model`] when they do not fit.
-    pub(super) fn new(taught: Taught, slots: &[Vec<String>]) -> Result<Self> {
+    pub(super) fn new(taught: Taught, slots: &[Vec<String>], ontology: &Ontology) -> Result<Self> {
         let wrong = |found: String| {
             Error::model(Problem::new(
                 "the shares that the model was taught",
@@ -107,7 +115,8 @@ impl TaughtTexts {
         if of_tissue.iter().all(|share| *share == 0.0) {
             return Err(wrong("no share".to_owned()));
         }
-        Ok(Self { taught, cell_types, tissues, of_tissue })
+        let named_types = cell_types.iter().map(|text| named(text, ontology)).collect();
+        Ok(Self { taught, cell_types, named_types, tissues, of_tissue })
     }
 
     /// The context of the data set that `descriptions`, made without any, are of.
@@ -120,18 +129,26 @@ impl TaughtTexts {
         Context { tissues, n_cells: cells.len(), leaning }
     }
 
+    /// The slot of the grammar that tells the cell type.
+    pub(super) fn cell_type_slot(&self) -> usize {
+        self.taught.cell_type_slot
+    }
+
+    /// The type at `place` among those that the model can name.
+    pub(super) fn cell_type(&self, place: usize) -> Option<&NamedType> {
+        self.named_types.get(place)
+    }
+
+    /// The terms of the types that the model can name, by their places.
+    pub(super) fn terms(&self) -> Vec<Option<&str>> {
+        self.named_types.iter().map(|named| named.term.as_deref()).collect()
+    }
+
     /// The type that a description claims, as its place among those that the model can name.
     pub(super) fn type_claim(&self, description: &Description) -> Option<TypeClaim> {
         let claim = description.claims.iter().find(|c| c.kind == ClaimKind::CellType)?;
         let place = place_of(&self.cell_types, description.text.strip_prefix(TYPE_CLAUSE)?, ORIGIN_CLAUSE)?;
         Some((place, claim.probability))
-    }
-
-    /// What makes a text tell the type at `place`.
-    pub(super) fn told_as(&self, place: usize, grammar: &Grammar) -> Leaning {
-        let n = self.cell_types.len();
-        let weights: Vec<f64> = (0..n).map(|at| if at == place { 1.0 } else { BARRED }).collect();
-        grammar.leaning(self.taught.cell_type_slot, &self.cell_types, &vec![1.0; n], &weights)
     }
 
     /// How likely each tissue is for one cell as described alone: what the claim leaves over goes to the other tissues
@@ -195,6 +212,16 @@ impl TaughtTexts {
     }
 }
 
+/// The type of a text of the grammar, as "B cell" of "a B cell, lymphocyte that…".
+fn named(text: &str, ontology: &Ontology) -> NamedType {
+    let whole = format!("{TYPE_CLAUSE}{text}{ORIGIN_CLAUSE}");
+    let mut statements = read_type(&whole, ontology).into_iter();
+    match statements.find(|said| said.kind == ClaimKind::CellType) {
+        Some(said) => NamedType { name: whole.get(said.span).unwrap_or(text).to_owned(), term: said.term },
+        None => NamedType { name: text.to_owned(), term: None },
+    }
+}
+
 /// The tissue of a text of the grammar, as "bone marrow" of " the bone marrow of".
 fn in_words(text: &str) -> &str {
     let text = text.trim();
@@ -228,9 +255,13 @@ mod tests {
         ]
     }
 
+    fn ontology() -> &'static Ontology {
+        Ontology::builtin().unwrap()
+    }
+
     fn texts() -> TaughtTexts {
         let shares = vec![(0, 0, 0.2), (0, 1, 0.1), (0, 2, 0.1), (1, 1, 0.3), (2, 2, 0.3)];
-        TaughtTexts::new(Taught { cell_type_slot: 1, tissue_slot: 3, shares }, &slots()).unwrap()
+        TaughtTexts::new(Taught { cell_type_slot: 1, tissue_slot: 3, shares }, &slots(), ontology()).unwrap()
     }
 
     fn described(cell_type: &str, tissue: &str, probability: f32) -> Description {
@@ -255,6 +286,8 @@ mod tests {
             n_context_cells: 0,
             duration_secs: 0.0,
             around: None,
+            type_weights: Vec::new(),
+            other_types: Vec::new(),
         }
     }
 
@@ -304,7 +337,7 @@ mod tests {
         let mut cell = described("a hepatocyte", "liver", 0.9);
         cell.claims[0].kind = ClaimKind::CellType;
         assert_eq!(texts.type_claim(&cell), Some((1, 0.9)));
-        let leaning = texts.told_as(2, &grammar);
+        let leaning = grammar.told(texts.cell_type_slot(), 2);
         let towards = |text: &str| {
             leaning
                 .towards(&grammar.after(&grammar.start(), format!("{TYPE_CLAUSE}{text}").as_bytes()).unwrap())
@@ -314,13 +347,25 @@ mod tests {
     }
 
     #[test]
+    fn types_are_named_without_article_and_definition() {
+        let texts = texts();
+        let first = texts.cell_type(0).unwrap();
+        assert_eq!((first.name.as_str(), first.term.as_deref()), ("B cell", Some("CL:0000236")));
+        let long = named("a CD4-positive, alpha-beta T cell, T cell that helps others", ontology());
+        assert_eq!(
+            (long.name.as_str(), long.term.as_deref()),
+            ("CD4-positive, alpha-beta T cell", Some("CL:0000624"))
+        );
+        assert_eq!(texts.cell_type(3), None);
+    }
+
+    #[test]
     fn shares_that_do_not_fit_the_grammar_are_refused() {
         for shares in [vec![], vec![(9, 0, 1.0)], vec![(0, 0, f64::NAN)], vec![(0, 9, 1.0)]] {
-            assert!(
-                TaughtTexts::new(Taught { cell_type_slot: 1, tissue_slot: 3, shares }, &slots()).is_err()
-            );
+            let taught = Taught { cell_type_slot: 1, tissue_slot: 3, shares };
+            assert!(TaughtTexts::new(taught, &slots(), ontology()).is_err());
         }
         let taught = Taught { cell_type_slot: 1, tissue_slot: 9, shares: vec![(0, 0, 1.0)] };
-        assert!(TaughtTexts::new(taught, &slots()).is_err());
+        assert!(TaughtTexts::new(taught, &slots(), ontology()).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::claims::{Claim, ClaimKind, Description};
+use super::claims::{Claim, ClaimKind, Description, OtherType};
 use super::context::{CONTEXT_CELLS, Context, LEAST_CONTEXT_CELLS, TaughtTexts};
 use super::evidence::{Evidence, EvidenceReader, RankedCell, Signatures};
 use super::parse::{read_description, read_name};
@@ -11,7 +11,8 @@ use super::template::Phrases;
 use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
 use crate::model::{
-    Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Input, Leaning, SentencePrompter, TokenGrammar,
+    Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Guidance, Input, Leaning, SentencePrompter,
+    TokenGrammar,
 };
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
@@ -67,6 +68,13 @@ enum CellForm {
 /// Cells of a context described at once.
 const CONTEXT_BATCH: usize = 32;
 
+/// Types beside the claimed one that are told at most, and the probability below which they are not.
+const MOST_TOLD: usize = 3;
+const LEAST_TOLD: f32 = 0.05;
+/// Types that a cell votes for at most, and the probability below which it does not.
+const MOST_WEIGHTS: usize = 12;
+const LEAST_WEIGHT: f32 = 0.005;
+
 /// A data set that is being looked over. Work that was stopped half way goes on from where it was.
 #[derive(Debug)]
 pub struct LookOver {
@@ -102,7 +110,7 @@ impl Describer {
         let taught = match (&bundle.manifest.taught, &bundle.manifest.grammar) {
             (Some(taught), Some(grammar)) => {
                 let slots: Vec<Vec<String>> = bundle.files.json(grammar)?;
-                Some(TaughtTexts::new(bundle.files.json(taught)?, &slots)?)
+                Some(TaughtTexts::new(bundle.files.json(taught)?, &slots, Ontology::builtin()?)?)
             }
             _ => None,
         };
@@ -177,13 +185,18 @@ impl Describer {
         let texts = self.model.generate(
             &[&read.tokens],
             &[cell as u64],
-            context.map(|context| &context.leaning),
+            self.guidance(context.map(|context| &context.leaning)),
             settings,
             watch,
             &mut |piece| on_text(&piece.text),
         )?;
         let text = texts.into_iter().next().unwrap_or_default();
         Ok(self.conclude(reader, &read, text, context, started.elapsed().as_secs_f32()))
+    }
+
+    /// Texts that lean as told, their types weighed against each other where the model says which it can name.
+    fn guidance<'a>(&self, leaning: Option<&'a Leaning>) -> Guidance<'a> {
+        Guidance { leaning, weighed_slot: self.taught.as_ref().map(TaughtTexts::cell_type_slot) }
     }
 
     /// Cells to describe at once at most: no more than keys and values of a gigabyte come to.
@@ -205,17 +218,18 @@ impl Describer {
         watch: &Watch,
     ) -> Result<Vec<Description>> {
         let context = reader.context_for(settings);
-        self.describe_batch_in(reader, cells, context, context.map(|c| &c.leaning), settings, watch)
+        let guidance = self.guidance(context.map(|context| &context.leaning));
+        self.describe_batch_in(reader, cells, context, guidance, settings, watch)
     }
 
     /// [`Describer::describe_batch`] with what is known of the cells beside their genes: what other cells of the data set
-    /// say, and how the texts lean.
+    /// say, and what guides the texts.
     pub(super) fn describe_batch_in(
         &self,
         reader: &CellReader,
         cells: &[(usize, SparseRow)],
         context: Option<&Context>,
-        leaning: Option<&Leaning>,
+        guidance: Guidance<'_>,
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Description>> {
@@ -223,7 +237,7 @@ impl Describer {
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
-        let texts = self.model.generate(&tokens, &streams, leaning, settings, watch, &mut |_| {})?;
+        let texts = self.model.generate(&tokens, &streams, guidance, settings, watch, &mut |_| {})?;
         let share = started.elapsed().as_secs_f32() / cells.len().max(1) as f32;
         Ok(read
             .iter()
@@ -284,7 +298,14 @@ impl Describer {
         while let Some(rest) = begun.cells.get(begun.alone.len()..).filter(|rest| !rest.is_empty()) {
             watch.step("Looking over the data set", begun.alone.len() as u64, total)?;
             let batch = rest.get(..at_once.max(1)).unwrap_or(rest);
-            begun.alone.extend(self.describe_batch_in(reader, batch, None, None, &settings, &quiet)?);
+            begun.alone.extend(self.describe_batch_in(
+                reader,
+                batch,
+                None,
+                self.guidance(None),
+                &settings,
+                &quiet,
+            )?);
         }
         reader.context = Some(taught.context(&begun.alone, grammar.grammar()));
         Ok(())
@@ -300,7 +321,8 @@ impl Describer {
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
-        self.model.generate(&tokens, &streams, None, &GenerationSettings::default(), watch, &mut |_| {})
+        let settings = GenerationSettings::default();
+        self.model.generate(&tokens, &streams, self.guidance(None), &settings, watch, &mut |_| {})
     }
 
     /// What the model was taught, where its bundle says so.
@@ -347,6 +369,9 @@ impl Describer {
             CellForm::Sentence { .. } => read_name(&text.text, self.ontology),
         };
         let cell = RankedCell { columns: &read.ranked, row: &read.linear };
+        let temperature_of =
+            |kind: ClaimKind| self.bundle.manifest.temperatures.get(kind.name()).copied().unwrap_or(1.0);
+        let weights = text.weights_at(temperature_of(ClaimKind::CellType));
         let claims = reading
             .statements
             .into_iter()
@@ -363,12 +388,10 @@ impl Describer {
                     }
                     _ => Evidence { genes: Vec::new(), supported: None },
                 };
-                let temperature =
-                    self.bundle.manifest.temperatures.get(s.kind.name()).copied().unwrap_or(1.0);
-                let probability = if text.choices.is_empty() {
-                    text.probability(&s.span)
-                } else {
-                    text.probability_among_known(&s.decision, temperature)
+                let probability = match weights.first() {
+                    Some(&(_, likeliest)) if s.kind == ClaimKind::CellType => likeliest,
+                    _ if text.choices.is_empty() => text.probability(&s.span),
+                    _ => text.probability_among_known(&s.decision, temperature_of(s.kind)),
                 };
                 Claim {
                     kind: s.kind,
@@ -391,7 +414,24 @@ impl Describer {
             n_context_cells: context.map_or(0, |context| context.n_cells),
             duration_secs,
             around: None,
+            other_types: self.other_types(weights.get(1..).unwrap_or_default()),
+            type_weights: weights
+                .into_iter()
+                .take(MOST_WEIGHTS)
+                .filter(|(_, probability)| *probability >= LEAST_WEIGHT)
+                .filter_map(|(place, probability)| Some((u16::try_from(place).ok()?, probability)))
+                .collect(),
         }
+    }
+
+    /// Those of `others`, the likeliest first, that are likely enough to be told.
+    pub(super) fn other_types(&self, others: &[(usize, f32)]) -> Vec<OtherType> {
+        let told = others.iter().take_while(|(_, p)| *p >= LEAST_TOLD).take(MOST_TOLD);
+        told.filter_map(|&(place, probability)| {
+            let named = self.taught.as_ref()?.cell_type(place)?;
+            Some(OtherType { name: named.name.clone(), term: named.term.clone(), probability })
+        })
+        .collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod claims;
 mod context;
 mod describer;
 mod evidence;
+mod kinship;
 mod parse;
 #[cfg(test)]
 mod sentence_tests;
@@ -16,7 +17,7 @@ mod together;
 
 pub use crate::model::{GenerationSettings, TextForm};
 pub use calibrate::{Calibration, LabelledCell};
-pub use claims::{Claim, ClaimKind, Description, EvidenceGene};
+pub use claims::{Claim, ClaimKind, Description, EvidenceGene, OtherType};
 pub use context::{Context, Taught};
 pub use describer::{CellReader, Describer, DescriberReport, LookOver};
 pub use evidence::Signatures;

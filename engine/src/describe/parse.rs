@@ -45,6 +45,13 @@ pub(super) fn read_description(text: &str, ontology: &Ontology, phrases: &Phrase
     Reading { statements: reader.statements, well_formed }
 }
 
+/// Reads the first clause of `text`, which tells the type.
+pub(super) fn read_type(text: &str, ontology: &Ontology) -> Vec<Statement> {
+    let mut reader = Reader { text, statements: Vec::new() };
+    reader.read_type(text.find(ORIGIN_CLAUSE).unwrap_or(text.len()), ontology);
+    reader.statements
+}
+
 /// Reads `text` as the name of a cell type alone, as models that read sentences write it.
 pub(super) fn read_name(text: &str, ontology: &Ontology) -> Reading {
     let line = text.trim_start();

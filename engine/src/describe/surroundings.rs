@@ -6,8 +6,11 @@
 //! itself, not in what the model makes of it: there its errors would be neighbours too. docs/evaluation.md has what each
 //! part is worth.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::kinship::Kinship;
 use crate::analysis::Alike;
 
 /// Cells that are asked about one, itself among them.
@@ -20,6 +23,8 @@ const WEIGHT_OF_NEAREST: f64 = 0.5;
 const UNANIMOUS: f64 = 0.9;
 /// Fewer nearest cells than this agree too easily.
 const FEWEST_UNANIMOUS: usize = 10;
+/// Types behind the first that are kept of a vote.
+const OTHERS_KEPT: usize = 4;
 /// How fine the clusters are that vote, beside the nearest cells: coarse ones settle errors that a part of a type shares.
 pub(super) const RESOLUTIONS: [f64; 2] = [0.5, 1.0];
 /// Fewer than this tell nothing that the cell did not.
@@ -52,13 +57,24 @@ pub(super) fn cells_asked(n: usize) -> Option<usize> {
 /// A type that a cell claims: its place among those that the model can name, and the claim's probability.
 pub(super) type TypeClaim = (usize, f32);
 
+/// What a cell says of its type.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Votes {
+    /// The type that it claims.
+    pub own: TypeClaim,
+    /// The types that it may be, each with its probability; the claimed one alone where no other is known.
+    pub types: Vec<TypeClaim>,
+}
+
 /// What the cells around one agree on.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Agreement {
     /// The place of the type among those that the model can name.
     pub cell_type: usize,
     /// How sure they are, 0 to 1.
     pub probability: f32,
+    /// The types that got the next highest shares, the highest first, on the same scale.
+    pub others: Vec<TypeClaim>,
     /// The nearest cells.
     pub nearest: Count,
     /// The cells of the finest cluster.
@@ -74,112 +90,123 @@ pub(super) struct Count {
     pub agreeing: usize,
 }
 
-/// The votes of a group of cells: each votes for its type with the probability of its claim.
+/// The votes of a group of cells: each votes for the types that it may be with their probabilities.
 #[derive(Debug, Clone, Default)]
 struct Ballot {
     /// Cells that voted.
     cells: usize,
     /// Sum of all probabilities.
     sum: f64,
-    /// Type, sum of probabilities, cells; in the order of the first vote for each.
-    votes: Vec<(usize, f64, usize)>,
+    /// Of each type the sum of its probabilities.
+    shares: BTreeMap<usize, f64>,
+    /// Of each type how many cells claim it.
+    claims: BTreeMap<usize, usize>,
 }
 
 impl Ballot {
-    fn add(&mut self, (cell_type, probability): TypeClaim) {
-        let probability = f64::from(probability);
+    fn add(&mut self, votes: &Votes) {
         self.cells += 1;
-        self.sum += probability;
-        match self.votes.iter_mut().find(|(of, ..)| *of == cell_type) {
-            Some((_, sum, n)) => (*sum, *n) = (*sum + probability, *n + 1),
-            None => self.votes.push((cell_type, probability, 1)),
+        *self.claims.entry(votes.own.0).or_default() += 1;
+        for &(cell_type, probability) in &votes.types {
+            self.sum += f64::from(probability);
+            *self.shares.entry(cell_type).or_default() += f64::from(probability);
         }
     }
 
-    /// The mean probability of the claims.
-    fn mean(&self) -> f64 {
-        if self.cells == 0 { 0.0 } else { self.sum / self.cells as f64 }
-    }
-
-    /// The type that nearly all votes are for, where there are enough to say so.
+    /// The type that nearly all cells claim, where there are enough to say so.
     fn unanimous(&self) -> Option<usize> {
-        let (of, ..) = self.votes.iter().find(|(_, sum, _)| *sum >= UNANIMOUS * self.sum)?;
+        let (of, _) = self.claims.iter().find(|(_, n)| **n as f64 >= UNANIMOUS * self.cells as f64)?;
         (self.cells >= FEWEST_UNANIMOUS).then_some(*of)
     }
 
     fn count(&self, cell_type: usize) -> Count {
-        let agreeing = self.votes.iter().find(|(of, ..)| *of == cell_type).map_or(0, |(_, _, n)| *n);
-        Count { cells: self.cells, agreeing }
+        Count { cells: self.cells, agreeing: self.claims.get(&cell_type).copied().unwrap_or(0) }
     }
 }
 
 /// For each cell the type that the cells around it agree on: the shares that types got in its clusters and among its
-/// nearest cells are added up, and of equal sums that wins which the cell claims itself. `claims` and `alike` are in the
-/// same order; a cell that claims nothing gets none.
-pub(super) fn agree(claims: &[Option<TypeClaim>], alike: &Alike) -> Vec<Option<Agreement>> {
-    let claim_of = |cell: usize| claims.get(cell).copied().flatten();
+/// nearest cells are added up, and each type is backed by its own share and, less, by those of its kin: the type is chosen
+/// that is nearest to the truth in the mean. Of equal backing that wins which the cell claims itself. `votes` and `alike`
+/// are in the same order; a cell that claims nothing gets none.
+pub(super) fn agree(votes: &[Option<Votes>], alike: &Alike, kinship: &Kinship) -> Vec<Option<Agreement>> {
+    let votes_of = |cell: usize| votes.get(cell).and_then(Option::as_ref);
     let of_clusters = alike.clusters.iter().map(|of| {
         let mut ballots = vec![Ballot::default(); of.iter().max().map_or(0, |last| *last as usize + 1)];
         for (cell, cluster) in of.iter().enumerate() {
-            if let (Some(claim), Some(ballot)) = (claim_of(cell), ballots.get_mut(*cluster as usize)) {
-                ballot.add(claim);
+            if let (Some(votes), Some(ballot)) = (votes_of(cell), ballots.get_mut(*cluster as usize)) {
+                ballot.add(votes);
             }
         }
         (of, ballots)
     });
     let of_clusters = of_clusters.collect::<Vec<_>>();
     let of_cell = |cell: usize| {
-        let own = claim_of(cell)?;
+        let own = votes_of(cell)?;
         let mut nearest = Ballot::default();
-        alike
-            .nearest
-            .of(cell)
-            .iter()
-            .filter_map(|id| claim_of(*id as usize))
-            .for_each(|claim| nearest.add(claim));
+        let ids = alike.nearest.of(cell).iter();
+        ids.filter_map(|id| votes_of(*id as usize)).for_each(|votes| nearest.add(votes));
         let clusters = of_clusters.iter().filter_map(|(of, ballots)| ballots.get(*of.get(cell)? as usize));
         let clusters = clusters.collect::<Vec<_>>();
         let ballots = || clusters.iter().map(|ballot| (1.0, *ballot)).chain([(WEIGHT_OF_NEAREST, &nearest)]);
-        let weight = ballots().map(|(weight, _)| weight).sum::<f64>();
-        // Its own type stands first, and only a higher share takes its place.
-        let mut shares = vec![(own.0, 0.0)];
+        let all = ballots().map(|(weight, _)| weight).sum::<f64>();
+        let mut shares: BTreeMap<usize, f64> = BTreeMap::new();
         for (weight, ballot) in ballots() {
-            for (cell_type, sum, _) in &ballot.votes {
-                let share = weight * sum / ballot.sum.max(f64::MIN_POSITIVE);
-                match shares.iter_mut().find(|(of, _)| of == cell_type) {
-                    Some((_, all)) => *all += share,
-                    None => shares.push((*cell_type, share)),
-                }
+            for (cell_type, sum) in &ballot.shares {
+                *shares.entry(*cell_type).or_default() +=
+                    weight / all * sum / ballot.sum.max(f64::MIN_POSITIVE);
             }
         }
-        let &(cell_type, share) =
-            shares.iter().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        let mean = ballots().map(|(weight, ballot)| weight * ballot.mean()).sum::<f64>();
-        let (cell_type, probability) = match nearest.unanimous().filter(|of| *of != cell_type) {
-            Some(of) => (of, surety(UNANIMOUS, nearest.mean())),
-            None => (cell_type, surety(share / weight, mean / weight)),
+        let backing = |of: usize| -> f64 {
+            shares.iter().map(|(voted, share)| share * f64::from(kinship.of(of, *voted))).sum()
         };
+        // Its own type stands before others of the same backing.
+        let first = shares.keys().map(|&of| (of, backing(of))).reduce(|best, next| {
+            let more = next.1 > best.1 || (next.1 >= best.1 && next.0 == own.own.0);
+            if more { next } else { best }
+        });
+        let cell_type = nearest.unanimous().or(first.map(|(of, _)| of))?;
+        let share = shares.get(&cell_type).copied().unwrap_or(0.0);
+        let probability = surety(match nearest.unanimous() {
+            Some(of) => nearest.shares.get(&of).map_or(0.0, |sum| sum / nearest.sum),
+            None => share,
+        });
         Some(Agreement {
             cell_type,
             probability,
             nearest: nearest.count(cell_type),
             cluster: clusters.last().map_or_else(Count::default, |ballot| ballot.count(cell_type)),
+            others: others(shares, cell_type, probability),
         })
     };
-    (0..claims.len()).map(of_cell).collect()
+    (0..votes.len()).map(of_cell).collect()
 }
 
-/// How sure cells are of a type that got `share` of their votes, when the probabilities of their claims are `mean` in the
-/// mean. The share knows how far they agree and is too low where a type is told by halves as its sister; the mean knows how
-/// sure they were and not that they agree. The powers are those that suited the studies of docs/evaluation.md best.
-fn surety(share: f64, mean: f64) -> f32 {
-    (share.max(0.0).sqrt() * mean.max(0.0).powf(0.25)).clamp(0.0, 1.0) as f32
+/// How sure cells are of a type that got `share` of their votes. Votes are spread over sister types that one could not tell
+/// apart, so that the share is too low a figure; its root suited `pbmc3k` and did no worse than others elsewhere
+/// (docs/evaluation.md).
+fn surety(share: f64) -> f32 {
+    share.clamp(0.0, 1.0).sqrt() as f32
+}
+
+/// The types beside `chosen` that got the highest shares, as likely as what `probability` leaves over is divided among all
+/// others by theirs.
+fn others(shares: BTreeMap<usize, f64>, chosen: usize, probability: f32) -> Vec<TypeClaim> {
+    let mut rest: Vec<(usize, f64)> = shares.into_iter().filter(|(of, _)| *of != chosen).collect();
+    let all: f64 = rest.iter().map(|(_, share)| share).sum();
+    rest.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let left = f64::from(1.0 - probability) / all.max(f64::MIN_POSITIVE);
+    rest.into_iter().take(OTHERS_KEPT).map(|(of, share)| (of, (share * left) as f32)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::analysis::Neighbours;
+
+    /// A cell that says nothing but its claim.
+    fn sure(own: TypeClaim) -> Option<Votes> {
+        Some(Votes { own, types: vec![own] })
+    }
 
     /// Cells on a line, each with the one before and the one after it, in the clusters that are given.
     fn line(n: u32, clusters: &[&[u32]]) -> Alike {
@@ -192,33 +219,35 @@ mod tests {
 
     #[test]
     fn a_cell_is_overruled_by_surer_cells_around_it() {
-        let claims = vec![Some((7, 0.9)), Some((3, 0.6)), Some((7, 0.8)), Some((7, 0.9))];
-        let agreed = agree(&claims, &line(4, &[]));
-        let second = agreed[1].unwrap();
+        let claims = [(7, 0.9), (3, 0.6), (7, 0.8), (7, 0.9)].map(sure).to_vec();
+        let agreed = agree(&claims, &line(4, &[]), &Kinship::none());
+        let second = agreed[1].clone().unwrap();
         assert_eq!((second.cell_type, second.nearest), (7, Count { cells: 3, agreeing: 2 }));
-        let (share, mean): (f64, f64) = (1.7 / 2.3, 2.3 / 3.0);
-        assert!((f64::from(second.probability) - share.sqrt() * mean.powf(0.25)).abs() < 1e-6);
-        assert!(agreed.iter().all(|agreement| agreement.unwrap().cell_type == 7));
+        let share: f64 = 1.7 / 2.3;
+        assert!((f64::from(second.probability) - share.sqrt()).abs() < 1e-6);
+        let &[(3, other)] = second.others.as_slice() else { panic!("{:?}", second.others) };
+        assert!((f64::from(other) - (1.0 - share.sqrt())).abs() < 1e-6);
+        assert!(agreed.iter().all(|agreement| agreement.as_ref().unwrap().cell_type == 7));
     }
 
     #[test]
     fn a_cluster_outvotes_the_nearest_cells() {
         // The cells 0 to 2 err alike and are each other's nearest; the cluster of nine says otherwise.
-        let claims = [1, 1, 1, 2, 2, 2, 2, 2, 2].map(|of| Some((of, 0.8))).to_vec();
-        let agreed = agree(&claims, &line(9, &[&[0; 9], &[0; 9]]));
-        let second = agreed[1].unwrap();
+        let claims = [1, 1, 1, 2, 2, 2, 2, 2, 2].map(|of| sure((of, 0.8))).to_vec();
+        let agreed = agree(&claims, &line(9, &[&[0; 9], &[0; 9]]), &Kinship::none());
+        let second = agreed[1].clone().unwrap();
         assert_eq!(second.cell_type, 2);
         assert_eq!((second.nearest.agreeing, second.cluster), (0, Count { cells: 9, agreeing: 6 }));
         // Two clusters gave 6/9 each, the nearest nothing.
         let share = (2.0 * 6.0 / 9.0) / 2.5;
-        assert!((f64::from(second.probability) - f64::sqrt(share) * 0.8_f64.powf(0.25)).abs() < 1e-6);
+        assert!((f64::from(second.probability) - f64::sqrt(share)).abs() < 1e-6);
     }
 
     #[test]
     fn a_small_group_keeps_its_type_where_the_finer_clusters_part_it_from_the_large_one() {
-        let claims = [1, 1, 1, 2, 2, 2, 2].map(|of| Some((of, 0.8))).to_vec();
-        let agreed = agree(&claims, &line(7, &[&[0; 7], &[1, 1, 1, 0, 0, 0, 0]]));
-        assert_eq!(agreed[1].unwrap().cell_type, 1);
+        let claims = [1, 1, 1, 2, 2, 2, 2].map(|of| sure((of, 0.8))).to_vec();
+        let agreed = agree(&claims, &line(7, &[&[0; 7], &[1, 1, 1, 0, 0, 0, 0]]), &Kinship::none());
+        assert_eq!(agreed[1].clone().unwrap().cell_type, 1);
     }
 
     #[test]
@@ -234,33 +263,56 @@ mod tests {
         });
         let alike =
             Alike { nearest: Neighbours::from_ids(10, lists.collect()), clusters: vec![vec![0; 40]; 2] };
-        let mut claims = vec![Some((2, 0.9)); 40];
-        claims[..10].fill(Some((1, 0.6)));
-        let agreed = agree(&claims, &alike);
-        assert!(agreed[..10].iter().all(|agreement| agreement.unwrap().cell_type == 1));
-        let surety = agreed[0].unwrap().probability;
-        assert!((f64::from(surety) - 0.9_f64.sqrt() * 0.6_f64.powf(0.25)).abs() < 1e-6);
+        let mut claims = vec![sure((2, 0.9)); 40];
+        claims[..10].fill(sure((1, 0.6)));
+        let agreed = agree(&claims, &alike, &Kinship::none());
+        assert!(agreed[..10].iter().all(|agreement| agreement.as_ref().unwrap().cell_type == 1));
+        assert_eq!(agreed[0].clone().unwrap().probability, 1.0, "all of the nearest agree");
         // One of ten may say otherwise, two may not.
-        claims[3] = Some((2, 0.6));
-        assert_eq!(agree(&claims, &alike)[0].unwrap().cell_type, 1);
-        claims[4] = Some((2, 0.6));
-        assert_eq!(agree(&claims, &alike)[0].unwrap().cell_type, 2, "the cluster decides again");
+        claims[3] = sure((2, 0.6));
+        assert_eq!(agree(&claims, &alike, &Kinship::none())[0].clone().unwrap().cell_type, 1);
+        claims[4] = sure((2, 0.6));
+        assert_eq!(
+            agree(&claims, &alike, &Kinship::none())[0].clone().unwrap().cell_type,
+            2,
+            "the cluster decides again"
+        );
+    }
+
+    #[test]
+    fn types_that_are_kin_back_each_other() {
+        // Two halves of the cells are told as sister types 0 and 1, the rest as a stranger.
+        let claims = [0, 0, 0, 1, 1, 1, 2, 2, 2, 2].map(|of| sure((of, 0.5))).to_vec();
+        let kinship = Kinship::given(3, &[1.0, 0.6, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        let alike = line(10, &[&[0; 10], &[0; 10]]);
+        let agreed = agree(&claims, &alike, &kinship);
+        assert_eq!(agreed[1].clone().unwrap().cell_type, 0);
+        assert_eq!(agree(&claims, &alike, &Kinship::none())[8].clone().unwrap().cell_type, 2);
+    }
+
+    #[test]
+    fn a_cell_votes_for_all_types_that_it_may_be() {
+        // Each cell claims its own type and holds type 9 for nearly as likely.
+        let votes = |of: usize| Some(Votes { own: (of, 0.5), types: vec![(of, 0.5), (9, 0.45)] });
+        let agreed = agree(&[1, 2, 3, 4].map(votes), &line(4, &[&[0; 4]]), &Kinship::none());
+        assert!(agreed.iter().all(|agreement| agreement.as_ref().unwrap().cell_type == 9));
+        assert_eq!(agreed[0].as_ref().unwrap().nearest.agreeing, 0, "none claims it");
     }
 
     #[test]
     fn of_equal_votes_a_cell_keeps_its_own_type() {
-        let claims = vec![Some((1, 0.5)), Some((2, 0.5)), Some((3, 0.5))];
-        let agreed = agree(&claims, &line(3, &[&[0; 3]]));
+        let claims = [(1, 0.5), (2, 0.5), (3, 0.5)].map(sure).to_vec();
+        let agreed = agree(&claims, &line(3, &[&[0; 3]]), &Kinship::none());
         let types: Vec<usize> = agreed.into_iter().map(|a| a.unwrap().cell_type).collect();
         assert_eq!(types, [1, 2, 3]);
     }
 
     #[test]
     fn cells_without_a_type_are_not_asked_and_get_none() {
-        let claims = vec![Some((1, 0.5)), None, Some((2, 0.9)), Some((2, 0.9))];
-        let agreed = agree(&claims, &line(4, &[&[0; 4]]));
+        let claims = vec![sure((1, 0.5)), None, sure((2, 0.9)), sure((2, 0.9))];
+        let agreed = agree(&claims, &line(4, &[&[0; 4]]), &Kinship::none());
         assert_eq!(agreed[1], None);
-        let first = agreed[0].unwrap();
+        let first = agreed[0].clone().unwrap();
         assert_eq!((first.cell_type, first.nearest.cells, first.cluster.cells), (2, 2, 3));
     }
 

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::claims::{ClaimKind, Description};
+use super::claims::{ClaimKind, Description, OtherType};
+use super::context::TaughtTexts;
 use super::describer::{CellReader, Describer};
-use super::surroundings::{Agreement, RESOLUTIONS, Surroundings, agree, cells_asked};
+use super::kinship::Kinship;
+use super::surroundings::{Agreement, RESOLUTIONS, Surroundings, TypeClaim, Votes, agree, cells_asked};
 use crate::analysis::{EmbedSettings, LogNormalised, alike_cells};
 use crate::anndata::Matrix;
-use crate::model::{GenerationSettings, TextForm};
+use crate::model::{GenerationSettings, Guidance, TextForm};
+use crate::ontology::PageRankSimilarity;
 use crate::progress::Watch;
 use crate::{Error, Result};
 
@@ -44,7 +47,7 @@ impl Describer {
         let (Some(taught), Some(grammar)) = (self.taught(), self.grammar()) else { return Ok(()) };
         let claimed: Vec<_> = described
             .iter()
-            .filter_map(|description| Some((description, taught.type_claim(description)?)))
+            .filter_map(|description| Some((description, votes(taught, description)?)))
             .collect();
         let Some(asked) = cells_asked(claimed.len()).filter(|_| settings.form == TextForm::Known) else {
             return Ok(());
@@ -62,15 +65,18 @@ impl Describer {
             Err(Error::Request(_)) => return Ok(()),
             alike => alike?,
         };
-        let claims: Vec<_> = claimed.iter().map(|(_, claim)| Some(*claim)).collect();
+        let (claimed, votes): (Vec<_>, Vec<_>) =
+            claimed.into_iter().map(|(description, votes)| ((description, votes.own.0), Some(votes))).unzip();
+        let kinship = Kinship::new(&taught.terms(), PageRankSimilarity::builtin()?);
         let mut kept = Vec::new();
         let mut anew: BTreeMap<usize, Vec<(usize, Agreement)>> = BTreeMap::new();
-        for (at, agreement) in agree(&claims, &alike).into_iter().enumerate() {
-            let (Some(agreement), Some((description, claim))) = (agreement, claimed.get(at)) else {
+        for (at, agreement) in agree(&votes, &alike, &kinship).into_iter().enumerate() {
+            let (Some(agreement), Some((description, own))) = (agreement, claimed.get(at)) else {
                 continue;
             };
-            if agreement.cell_type == claim.0 {
-                kept.push(Arc::new(judged(Description::clone(description), agreement, None)));
+            if agreement.cell_type == *own {
+                let others = self.other_types(&agreement.others);
+                kept.push(Arc::new(judged(Description::clone(description), &agreement, others, None)));
             } else {
                 anew.entry(agreement.cell_type).or_default().push((at, agreement));
             }
@@ -82,7 +88,7 @@ impl Describer {
         let (total, mut done) = (anew.values().map(Vec::len).sum::<usize>() as u64, 0);
         let quiet = watch.quiet();
         for (cell_type, members) in anew {
-            let mut leaning = taught.told_as(cell_type, grammar);
+            let mut leaning = grammar.told(taught.cell_type_slot(), cell_type);
             let context = reader.context_for(settings);
             if let Some(context) = context {
                 leaning = leaning.with(&context.leaning);
@@ -92,11 +98,12 @@ impl Describer {
                 let numbers: Vec<usize> =
                     batch.iter().filter_map(|(at, _)| cells.get(*at).copied()).collect();
                 let rows = matrix.rows_at(&numbers, &quiet)?;
-                let told =
-                    self.describe_batch_in(reader, &rows, context, Some(&leaning), settings, &quiet)?;
+                let guidance = Guidance { leaning: Some(&leaning), weighed_slot: None };
+                let told = self.describe_batch_in(reader, &rows, context, guidance, settings, &quiet)?;
                 let told = told.into_iter().zip(batch).map(|(description, (at, agreement))| {
                     let alone = claimed.get(*at).map(|(alone, _)| &***alone);
-                    Arc::new(judged(description, *agreement, alone))
+                    let others = self.other_types(&agreement.others);
+                    Arc::new(judged(description, agreement, others, alone))
                 });
                 on_told(told.collect())?;
                 done += batch.len() as u64;
@@ -125,8 +132,22 @@ fn beside<T: Send>(
     })
 }
 
-/// `description` as sure of its type as the cells around it are; `alone` is what it was before, where it tells another type.
-fn judged(mut description: Description, agreement: Agreement, alone: Option<&Description>) -> Description {
+/// What `description` votes for, where it claims a type that the model can name.
+fn votes(taught: &TaughtTexts, description: &Description) -> Option<Votes> {
+    let own = taught.type_claim(description)?;
+    let types: Vec<TypeClaim> =
+        description.type_weights.iter().map(|&(place, weight)| (usize::from(place), weight)).collect();
+    Some(Votes { own, types: if types.is_empty() { vec![own] } else { types } })
+}
+
+/// `description` as sure of its type as the cells around it are, with the `others` that they find likely; `alone` is what it
+/// was before, where it tells another type.
+fn judged(
+    mut description: Description,
+    agreement: &Agreement,
+    others: Vec<OtherType>,
+    alone: Option<&Description>,
+) -> Description {
     let of_type =
         |d: &Description| d.claim(ClaimKind::CellType).map(|claim| (claim.value.clone(), claim.probability));
     let (value, alone_probability) = alone.map_or_else(|| of_type(&description), of_type).unwrap_or_default();
@@ -138,6 +159,7 @@ fn judged(mut description: Description, agreement: Agreement, alone: Option<&Des
         alone: alone.map(|_| value),
         alone_probability,
     });
+    description.other_types = others;
     if let Some(claim) = description.claims.iter_mut().find(|claim| claim.kind == ClaimKind::CellType) {
         claim.probability = agreement.probability;
     }

@@ -1,6 +1,5 @@
 //! The whole model: genes in, words out.
 
-use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -10,11 +9,14 @@ use super::bundle::{Bundle, CellInput, GenesEntry, Prompt};
 use super::decoder::{Decoder, DecoderConfig};
 use super::decoder_folder::DecoderFolder;
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
-use super::grammar::{Grammar, Leaning, Place, TokenGrammar};
+use super::generated::{Generated, Piece};
+use super::grammar::{Grammar, Leaning, TokenGrammar};
 use super::lora::Lora;
-use super::sampler::{Choice, GenerationSettings, Sampler, TextForm};
+use super::sampler::{GenerationSettings, Sampler, TextForm};
 use super::sentence::SentencePrompter;
-use super::text::{TextTokenizer, Utf8Stream, render_chat};
+use super::text::{TextTokenizer, render_chat};
+use super::weigh::weigh_slot;
+use super::writer::Writer;
 use crate::error::Problem;
 use crate::nn::Params;
 use crate::progress::Watch;
@@ -64,58 +66,14 @@ pub struct VectorInput {
     pub prompter: Prompter,
 }
 
-/// A piece of text as it is made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
-    /// Which of the cells asked for.
-    pub cell: usize,
-    /// Whole characters; may be empty.
-    pub text: String,
-}
-
-/// A generated text with the probability of each of its tokens.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Generated {
-    /// The text.
-    pub text: String,
-    /// Tokens, the end token left out.
-    pub tokens: Vec<u32>,
-    /// Natural log probability of each token given all before it.
-    pub log_probabilities: Vec<f32>,
-    /// Scores of the tokens that each was chosen from, its own first; none where there was no choice, and none at all
-    /// for a text that was written freely.
-    pub choices: Vec<Vec<f32>>,
-    /// Bytes of [`Generated::text`] that each token added.
-    pub spans: Vec<Range<usize>>,
-    /// Whether the model ended the text itself, rather than the limit on new tokens.
-    pub ended: bool,
-}
-
-impl Generated {
-    /// Probability of the tokens that touch `span` of the text.
-    pub fn probability(&self, span: &Range<usize>) -> f32 {
-        let touches = |s: &Range<usize>| s.start < span.end && s.end > span.start;
-        let sum: f32 =
-            self.spans.iter().zip(&self.log_probabilities).filter(|(s, _)| touches(s)).map(|(_, p)| p).sum();
-        sum.exp().clamp(0.0, 1.0)
-    }
-
-    /// Probability of what stands at `span` among the texts that could stand there, the scores divided by
-    /// `temperature`. Where the text was written freely, this is [`Generated::probability`].
-    pub fn probability_among_known(&self, span: &Range<usize>, temperature: f64) -> f32 {
-        if self.choices.is_empty() {
-            return self.probability(span);
-        }
-        let touches = |s: &Range<usize>| s.start < span.end && s.end > span.start;
-        let log = |scores: &[f32]| -> f64 {
-            let Some(&own) = scores.first() else { return 0.0 };
-            let sum: f64 = scores.iter().map(|&s| (f64::from(s - own) / temperature).exp()).sum();
-            -sum.ln()
-        };
-        let sum: f64 =
-            self.spans.iter().zip(&self.choices).filter(|(s, _)| touches(s)).map(|(_, c)| log(c)).sum();
-        (sum.exp() as f32).clamp(0.0, 1.0)
-    }
+/// What is known of cells beside their genes, and wanted beside their texts. It counts for texts that keep to the grammar.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Guidance<'a> {
+    /// How the texts lean.
+    pub leaning: Option<&'a Leaning>,
+    /// The slot whose every alternative is weighed ([`Generated::weights`]). Unless texts are sampled, each then takes the
+    /// alternative that is likeliest on the whole.
+    pub weighed_slot: Option<usize>,
 }
 
 impl Cell2Text {
@@ -210,8 +168,7 @@ impl Cell2Text {
 
     /// Writes a text for each of `cells` (rank value encodings, or prompts of cell sentences), all in one batch per prompt
     /// length; `on_piece` gets the text as it comes. `streams` number the texts for sampling, so that a cell's text does
-    /// not depend on its batch. `leaning` is what is known of the cells beside their genes, for texts that keep to the
-    /// grammar.
+    /// not depend on its batch.
     ///
     /// # Errors
     /// [`Error::Model`], [`Error::Device`] or [`Error::Cancelled`].
@@ -219,7 +176,7 @@ impl Cell2Text {
         &self,
         cells: &[&[u32]],
         streams: &[u64],
-        leaning: Option<&Leaning>,
+        guidance: Guidance<'_>,
         settings: &GenerationSettings,
         watch: &Watch,
         on_piece: &mut dyn FnMut(Piece),
@@ -242,16 +199,29 @@ impl Cell2Text {
                 Input::Sentence(_) => self.words(&members),
             };
             let grammar = self.grammar.as_ref().filter(|_| settings.form == TextForm::Known);
+            let weights = match grammar.zip(guidance.weighed_slot) {
+                Some((grammar, slot)) => weigh_slot(self, grammar, slot, prompt.clone(), watch)?,
+                None => vec![Vec::new(); group.len()],
+            };
+            let told = weights.iter().map(|weights| {
+                let (grammar, slot) = grammar.zip(guidance.weighed_slot)?;
+                let &(likeliest, _) = weights.first().filter(|_| settings.temperature == 0.0)?;
+                let told = grammar.grammar().told(slot, likeliest);
+                Some(guidance.leaning.cloned().unwrap_or_default().with(&told))
+            });
+            let leanings: Vec<Option<Leaning>> = told.collect();
             let mut writers: Vec<Writer<'_>> = group
                 .iter()
-                .map(|&i| {
+                .zip(&leanings)
+                .map(|(&i, own)| {
                     let sampler = Sampler::new(settings, streams.get(i).copied().unwrap_or(0));
+                    let leaning = own.as_ref().or(guidance.leaning);
                     Writer::new(i, sampler, grammar.map(|g| g.grammar().start()), leaning)
                 })
                 .collect();
             self.write(prompt, &mut writers, settings, watch, on_piece)?;
-            for writer in writers {
-                results[writer.cell] = writer.text;
+            for (writer, weights) in writers.into_iter().zip(weights) {
+                results[writer.cell] = Generated { weights, ..writer.text };
             }
         }
         Ok(results)
@@ -287,14 +257,7 @@ impl Cell2Text {
             watch.check()?;
             let [_, n, width] = hidden.dims();
             let last = hidden.narrow(1, n - 1, 1).reshape([batch, 1, width]);
-            let logits = self.decoder.logits(last).try_into_vec_as::<f32>().map_err(|e| {
-                Error::device(Problem::new(
-                    "logits",
-                    e.to_string(),
-                    "values read back from the device",
-                    "Try --device cpu.",
-                ))
-            })?;
+            let logits = read_scores(self.decoder.logits(last))?;
             let vocab = logits.len() / batch;
             let mut next = Vec::with_capacity(batch);
             for (writer, row) in writers.iter_mut().zip(logits.chunks_exact(vocab)) {
@@ -363,6 +326,18 @@ impl VectorInput {
             .collect::<Vec<_>>();
         read_vectors(Tensor::cat(rows, 0))
     }
+}
+
+/// The scores of all tokens, `[rows, 1, vocabulary]`, row after row.
+pub(super) fn read_scores(logits: Tensor<3>) -> Result<Vec<f32>> {
+    logits.try_into_vec_as::<f32>().map_err(|e| {
+        Error::device(Problem::new(
+            "logits",
+            e.to_string(),
+            "values read back from the device",
+            "Try --device cpu.",
+        ))
+    })
 }
 
 /// The rows of `[rows, 1, width]`.
@@ -466,117 +441,4 @@ pub fn pad_tokens(rows: &[&[u32]], pad: u32, device: &Device) -> (Tensor<2, Int>
     }
     let tokens = Tensor::from_data(TensorData::new(ids, [rows.len(), longest]), device);
     (tokens, rows.iter().map(|r| r.len()).collect())
-}
-
-/// One text being written.
-struct Writer<'a> {
-    cell: usize,
-    sampler: Sampler,
-    stream: Utf8Stream,
-    bytes: usize,
-    text: Generated,
-    /// Where it stands in the model's grammar, if it keeps to it.
-    place: Option<Place>,
-    leaning: Option<&'a Leaning>,
-    done: bool,
-}
-
-impl<'a> Writer<'a> {
-    fn new(cell: usize, sampler: Sampler, place: Option<Place>, leaning: Option<&'a Leaning>) -> Self {
-        Self {
-            cell,
-            sampler,
-            stream: Utf8Stream::default(),
-            bytes: 0,
-            text: Generated::default(),
-            place,
-            leaning,
-            done: false,
-        }
-    }
-
-    /// Chooses the next token from `logits`, passes its text on, and returns it to be read by the model.
-    fn take(&mut self, logits: &[f32], model: &Cell2Text, on_piece: &mut dyn FnMut(Piece)) -> u32 {
-        if self.done {
-            return 0;
-        }
-        let choice = match (&model.grammar, self.place.take()) {
-            (Some(grammar), Some(place)) => {
-                let (choice, scores) = self.choose_known(logits, model, grammar, &place);
-                self.place = grammar.grammar().after(&place, model.tokenizer.bytes(choice.token));
-                if !model.decoder_config.eos_token_id.contains(choice.token) {
-                    self.text.choices.push(scores);
-                }
-                choice
-            }
-            _ => self.sampler.choose(logits),
-        };
-        if model.decoder_config.eos_token_id.contains(choice.token) {
-            self.text.ended = true;
-            self.finish(on_piece);
-            return choice.token;
-        }
-        let bytes = model.tokenizer.bytes(choice.token);
-        self.text.tokens.push(choice.token);
-        self.text.log_probabilities.push(choice.log_probability);
-        self.text.spans.push(self.bytes..self.bytes + bytes.len());
-        self.bytes += bytes.len();
-        let text = self.stream.push(bytes);
-        self.pass_on(text, on_piece);
-        choice.token
-    }
-
-    /// Chooses among the tokens that keep to the grammar; gives their scores too, the chosen first, if there are several.
-    fn choose_known(
-        &mut self,
-        logits: &[f32],
-        model: &Cell2Text,
-        grammar: &TokenGrammar,
-        place: &Place,
-    ) -> (Choice, Vec<f32>) {
-        let mut allowed = grammar.allowed(place, &model.tokenizer);
-        if grammar.grammar().may_end(place) {
-            allowed.extend(model.decoder_config.eos_token_id.iter());
-        }
-        let leans = |token: u32| match self.leaning {
-            Some(leaning) => grammar
-                .grammar()
-                .after(place, model.tokenizer.bytes(token))
-                .map_or(0.0, |next| leaning.towards(&next)),
-            None => 0.0,
-        };
-        let score =
-            |token: u32| logits.get(token as usize).map_or(f32::NEG_INFINITY, |score| score + leans(token));
-        match allowed.as_slice() {
-            // A tokenizer that cannot spell the text: it goes on as the model likes.
-            [] => (self.sampler.choose(logits), Vec::new()),
-            [only] => (Choice { token: *only, log_probability: 0.0 }, Vec::new()),
-            several => {
-                let mut masked = vec![f32::NEG_INFINITY; logits.len()];
-                for &token in several {
-                    if let Some(slot) = masked.get_mut(token as usize) {
-                        *slot = score(token);
-                    }
-                }
-                let choice = self.sampler.choose(&masked);
-                let others = several.iter().filter(|&&t| t != choice.token).map(|&t| score(t));
-                (choice, std::iter::once(score(choice.token)).chain(others).collect())
-            }
-        }
-    }
-
-    fn finish(&mut self, on_piece: &mut dyn FnMut(Piece)) {
-        if !self.done {
-            self.done = true;
-            let rest = self.stream.finish();
-            self.pass_on(rest, on_piece);
-        }
-    }
-
-    fn pass_on(&mut self, text: String, on_piece: &mut dyn FnMut(Piece)) {
-        if !text.is_empty() {
-            self.text.text.push_str(&text);
-            on_piece(Piece { cell: self.cell, text });
-        }
-    }
 }

@@ -10,6 +10,9 @@ use super::text::TextTokenizer;
 use crate::error::Problem;
 use crate::{Error, Result};
 
+/// Weight of a text that is not to be told: no score of a model makes up for it.
+const BARRED: f64 = 1e-20;
+
 /// A trie of bytes.
 #[derive(Debug, Clone, Default)]
 struct Node {
@@ -22,6 +25,8 @@ struct Node {
 #[derive(Debug, Clone)]
 pub struct Grammar {
     slots: Vec<Vec<Node>>,
+    /// The same as they were given.
+    texts: Vec<Vec<String>>,
 }
 
 /// How far a text has come: every place in the pattern that it may be at.
@@ -67,6 +72,7 @@ impl Grammar {
                 "Get the model again.",
             )));
         }
+        let texts = slots.iter().map(|of| of.iter().map(|text| text.as_ref().to_owned()).collect()).collect();
         let slots = slots
             .iter()
             .map(|texts| {
@@ -85,7 +91,7 @@ impl Grammar {
                 nodes
             })
             .collect();
-        Ok(Self { slots })
+        Ok(Self { slots, texts })
     }
 
     /// Reads a JSON list of slots, each a list of texts.
@@ -151,6 +157,35 @@ impl Grammar {
         }
         let log = |(b, a): (&f64, &f64)| if *b > 0.0 && *a > 0.0 { (a / b).ln() as f32 } else { 0.0 };
         Leaning { slots: BTreeMap::from([(slot, before.iter().zip(&after).map(log).collect())]) }
+    }
+
+    /// Makes a text tell the alternative at `place` of `slot`, whatever its writer's scores are.
+    pub fn told(&self, slot: usize, place: usize) -> Leaning {
+        let texts = self.texts.get(slot).map_or(&[][..], Vec::as_slice);
+        let weights: Vec<f64> = (0..texts.len()).map(|at| if at == place { 1.0 } else { BARRED }).collect();
+        self.leaning(slot, texts, &vec![1.0; texts.len()], &weights)
+    }
+
+    /// What every text begins with up to `slot`; `None` where texts differ before it.
+    pub fn text_before(&self, slot: usize) -> Option<Vec<u8>> {
+        let one = |texts: &Vec<String>| match texts.as_slice() {
+            [only] => Some(only.as_bytes().to_vec()),
+            _ => None,
+        };
+        Some(self.texts.get(..slot)?.iter().map(one).collect::<Option<Vec<_>>>()?.concat())
+    }
+
+    /// The places of the alternatives of `slot` that a text which begins with `text` tells or may still tell. `before` is
+    /// [`Grammar::text_before`] of the slot.
+    pub fn alternatives_of(&self, slot: usize, before: &[u8], text: &[u8]) -> Vec<usize> {
+        let texts = self.texts.get(slot).map_or(&[][..], Vec::as_slice);
+        let Some(begun) = text.strip_prefix(before) else { return (0..texts.len()).collect() };
+        let follows = |rest: &[u8]| self.after(&self.closed(vec![(slot + 1, 0)]), rest).is_some();
+        let may_be_told = |alternative: &[u8]| {
+            alternative.starts_with(begun) || begun.strip_prefix(alternative).is_some_and(follows)
+        };
+        let told = texts.iter().enumerate().filter(|(_, text)| may_be_told(text.as_bytes()));
+        told.map(|(place, _)| place).collect()
     }
 
     fn child(&self, slot: usize, node: usize, byte: u8) -> Option<usize> {
@@ -286,6 +321,31 @@ mod tests {
         close(at("It is a B cell, n"), 3.0);
         close(at("It is a mast"), 0.1);
         assert_eq!((at("It is a "), at("It is a mast cell of")), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_text_tells_which_alternatives_it_leaves() {
+        let g = grammar();
+        let before = g.text_before(1).unwrap();
+        let left = |text: &str| g.alternatives_of(1, &before, text.as_bytes());
+        assert_eq!(before, b"It is a ");
+        assert_eq!((left("It i"), left("It is a ")), (vec![0, 1, 2], vec![0, 1, 2]));
+        assert_eq!(left("It is a B cell"), [0, 1]);
+        // What follows the name shows that the name has ended.
+        assert_eq!(
+            (left("It is a B cell of"), left("It is a B cell, n"), left("It is a m")),
+            (vec![0], vec![1], vec![2])
+        );
+        assert_eq!(g.text_before(2), None, "texts differ before it");
+        assert_eq!(g.text_before(9), None);
+    }
+
+    #[test]
+    fn a_text_can_be_made_to_tell_one_alternative() {
+        let g = grammar();
+        let told = g.told(1, 2);
+        let at = |text: &str| told.towards(&g.after(&g.start(), text.as_bytes()).unwrap());
+        assert!(at("It is a m") - at("It is a B") > 40.0);
     }
 
     #[test]

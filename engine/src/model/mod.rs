@@ -8,6 +8,7 @@ mod checkpoint_tests;
 mod decoder;
 mod decoder_folder;
 mod encoder;
+mod generated;
 mod gguf;
 mod grammar;
 mod import;
@@ -24,15 +25,18 @@ mod sentence;
 #[cfg(test)]
 mod speed_tests;
 mod text;
+mod weigh;
+mod writer;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterKind};
 pub use bundle::{
     AdapterEntry, Bundle, CellInput, DecoderEntry, EncoderEntry, GenesEntry, Manifest, ModelFiles, Prompt,
 };
-pub use cell2text::{Cell2Text, Generated, Input, Piece, Prompter, VectorInput, pad_tokens};
+pub use cell2text::{Cell2Text, Guidance, Input, Prompter, VectorInput, pad_tokens};
 pub use decoder::{Decoder, DecoderConfig, EosTokens, Positions, RopeEntry, RopeParameters};
 pub use decoder_folder::DecoderFolder;
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
+pub use generated::{Generated, Piece};
 pub use gguf::GgufDecoder;
 pub use grammar::{Grammar, Leaning, Place, TokenGrammar};
 pub use import::{ImportReport, ImportRequest, PromptStyle, import};
@@ -43,6 +47,7 @@ pub use quantise::{QuantiseReport, quantise};
 pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
 pub use sentence::{CELL_TYPE_PROMPT, SentenceEntry, SentencePrompter};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};
+pub use weigh::Weights;
 
 /// The error of a `config.json` whose entries do not fit each other.
 fn wrong_config<T>(element: &str, found: String, expected: &str) -> crate::Result<T> {

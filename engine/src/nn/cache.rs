@@ -1,6 +1,6 @@
 //! The KV cache: keys and values of the tokens already read, in buffers allocated once.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::Problem;
 use crate::{Error, Result};
@@ -84,6 +84,24 @@ impl KvCache {
         cache.keys.inplace(|t| t.slice_assign(region.clone(), keys));
         cache.values.inplace(|t| t.slice_assign(region, values));
         (cache.keys.clone().narrow(2, 0, end), cache.values.clone().narrow(2, 0, end))
+    }
+
+    /// A cache of the texts `rows` of this one, in their order; one may stand several times, to be gone on with in several
+    /// ways.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let chosen = |from: &Tensor<4>| {
+            let rows: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+            let n = rows.len();
+            let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n]), &from.device());
+            from.clone().select(0, rows)
+        };
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| LayerCache { keys: chosen(&layer.keys), values: chosen(&layer.values) })
+            .collect();
+        Self { layers, capacity: self.capacity, len: self.len }
     }
 
     /// Counts `tokens` as read by every layer.

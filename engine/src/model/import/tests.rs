@@ -2,7 +2,7 @@ use serde_json::json;
 use tokenizers::Tokenizer;
 
 use super::*;
-use crate::model::{CELL_TYPE_PROMPT, Cell2Text, SentenceImport, import_sentence};
+use crate::model::{CELL_TYPE_PROMPT, Cell2Text, Guidance, SentenceImport, import_sentence};
 use crate::nn::{Named, ParamSink, write_safetensors};
 use burn::tensor::Device;
 
@@ -123,7 +123,9 @@ fn published_parts_become_a_bundle_that_loads_and_writes() {
     let cell: &[u32] = &[2, 4, 5, 3];
     let mut streamed = String::new();
     let said = model
-        .generate(&[cell], &[0], None, &settings, &silent, &mut |piece| streamed.push_str(&piece.text))
+        .generate(&[cell], &[0], Guidance::default(), &settings, &silent, &mut |piece| {
+            streamed.push_str(&piece.text)
+        })
         .unwrap();
     assert_eq!(said[0].text, streamed);
     // The same at 8 bits, the adapter merged.
@@ -209,7 +211,8 @@ fn a_decoder_alone_becomes_a_bundle_that_reads_sentences() {
     let crate::model::Input::Sentence(prompter) = &model.input else { panic!("no sentence") };
     let tokens = prompter.tokens("CD3D CD8A", 2).unwrap();
     let settings = crate::model::GenerationSettings { max_new_tokens: 3, ..Default::default() };
-    let said = model.generate(&[&tokens], &[0], None, &settings, &silent, &mut |_| {}).unwrap();
+    let said =
+        model.generate(&[&tokens], &[0], Guidance::default(), &settings, &silent, &mut |_| {}).unwrap();
     assert!(said[0].tokens.len() <= 3);
     assert_eq!(model.cell_vectors(&[&tokens], &silent).unwrap()[0].len(), 32);
     let wrong = SentenceImport { prompt: "no place".into(), out: root.path().join("other"), ..request };

@@ -1,0 +1,125 @@
+//! One text being written: token after token chosen, spelt out and passed on.
+
+use super::cell2text::Cell2Text;
+use super::generated::{Generated, Piece};
+use super::grammar::{Leaning, Place, TokenGrammar};
+use super::sampler::{Choice, Sampler};
+use super::text::Utf8Stream;
+
+/// One text being written.
+pub(super) struct Writer<'a> {
+    pub(super) cell: usize,
+    sampler: Sampler,
+    stream: Utf8Stream,
+    bytes: usize,
+    pub(super) text: Generated,
+    /// Where it stands in the model's grammar, if it keeps to it.
+    place: Option<Place>,
+    leaning: Option<&'a Leaning>,
+    pub(super) done: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        cell: usize,
+        sampler: Sampler,
+        place: Option<Place>,
+        leaning: Option<&'a Leaning>,
+    ) -> Self {
+        Self {
+            cell,
+            sampler,
+            stream: Utf8Stream::default(),
+            bytes: 0,
+            text: Generated::default(),
+            place,
+            leaning,
+            done: false,
+        }
+    }
+
+    /// Chooses the next token from `logits`, passes its text on, and returns it to be read by the model.
+    pub(super) fn take(&mut self, logits: &[f32], model: &Cell2Text, on_piece: &mut dyn FnMut(Piece)) -> u32 {
+        if self.done {
+            return 0;
+        }
+        let choice = match (&model.grammar, self.place.take()) {
+            (Some(grammar), Some(place)) => {
+                let (choice, scores) = self.choose_known(logits, model, grammar, &place);
+                self.place = grammar.grammar().after(&place, model.tokenizer.bytes(choice.token));
+                if !model.decoder_config.eos_token_id.contains(choice.token) {
+                    self.text.choices.push(scores);
+                }
+                choice
+            }
+            _ => self.sampler.choose(logits),
+        };
+        if model.decoder_config.eos_token_id.contains(choice.token) {
+            self.text.ended = true;
+            self.finish(on_piece);
+            return choice.token;
+        }
+        let bytes = model.tokenizer.bytes(choice.token);
+        self.text.tokens.push(choice.token);
+        self.text.log_probabilities.push(choice.log_probability);
+        self.text.spans.push(self.bytes..self.bytes + bytes.len());
+        self.bytes += bytes.len();
+        let text = self.stream.push(bytes);
+        self.pass_on(text, on_piece);
+        choice.token
+    }
+
+    /// Chooses among the tokens that keep to the grammar; gives their scores too, the chosen first, if there are several.
+    fn choose_known(
+        &mut self,
+        logits: &[f32],
+        model: &Cell2Text,
+        grammar: &TokenGrammar,
+        place: &Place,
+    ) -> (Choice, Vec<f32>) {
+        let mut allowed = grammar.allowed(place, &model.tokenizer);
+        if grammar.grammar().may_end(place) {
+            allowed.extend(model.decoder_config.eos_token_id.iter());
+        }
+        let leans = |token: u32| match self.leaning {
+            Some(leaning) => grammar
+                .grammar()
+                .after(place, model.tokenizer.bytes(token))
+                .map_or(0.0, |next| leaning.towards(&next)),
+            None => 0.0,
+        };
+        let score =
+            |token: u32| logits.get(token as usize).map_or(f32::NEG_INFINITY, |score| score + leans(token));
+        match allowed.as_slice() {
+            // A tokenizer that cannot spell the text: it goes on as the model likes.
+            [] => (self.sampler.choose(logits), Vec::new()),
+            [only] => (Choice { token: *only, log_probability: 0.0 }, Vec::new()),
+            several => {
+                let mut masked = vec![f32::NEG_INFINITY; logits.len()];
+                for &token in several {
+                    if let Some(slot) = masked.get_mut(token as usize) {
+                        *slot = score(token);
+                    }
+                }
+                let choice = self.sampler.choose(&masked);
+                let others = several.iter().filter(|&&t| t != choice.token).map(|&t| score(t));
+                (choice, std::iter::once(score(choice.token)).chain(others).collect())
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self, on_piece: &mut dyn FnMut(Piece)) {
+        if !self.done {
+            self.done = true;
+            let rest = self.stream.finish();
+            self.pass_on(rest, on_piece);
+        }
+    }
+
+    fn pass_on(&mut self, text: String, on_piece: &mut dyn FnMut(Piece)) {
+        if !text.is_empty() {
+            self.text.text.push_str(&text);
+            on_piece(Piece { cell: self.cell, text });
+        }
+    }
+}
