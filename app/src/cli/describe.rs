@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use engine::describe::{Claim, ClaimKind, Description, GenerationSettings};
+use engine::describe::{Claim, ClaimKind, Description, GenerationSettings, OtherType};
 use engine::session::{Dataset, ModelReport};
 use serde_json::json;
 
@@ -85,6 +85,11 @@ pub(super) fn stream(
     out.line(title.unwrap_or_default())?;
     for claim in &description.claims {
         out.line(format_args!("  {}", claim_line(claim)))?;
+        if let Some(line) =
+            others_line(&description.other_types).filter(|_| claim.kind == ClaimKind::CellType)
+        {
+            out.line(format_args!("  {line}"))?;
+        }
     }
     out.line(format_args!("  {}", summary(&description, client.model().as_ref())))?;
     out.line("")?;
@@ -114,6 +119,13 @@ fn claim_line(claim: &Claim) -> String {
         line += "  not supported by this cell's genes";
     }
     line
+}
+
+/// What else the cell may be, as `or          naive B cell  0.21, plasmablast  0.08`.
+fn others_line(others: &[OtherType]) -> Option<String> {
+    let others: Vec<String> =
+        others.iter().map(|other| format!("{}  {:.2}", other.name, other.probability)).collect();
+    (!others.is_empty()).then(|| format!("{:10}  {}", "or", others.join(", ")))
 }
 
 fn summary(description: &Description, model: Option<&ModelReport>) -> String {
@@ -152,5 +164,13 @@ mod tests {
         claim.term = None;
         claim.supported = Some(false);
         assert_eq!(claim_line(&claim), "cell type   monocyte  0.93  not supported by this cell's genes");
+    }
+
+    #[test]
+    fn other_types_stand_in_one_line_and_only_where_there_are_any() {
+        assert_eq!(others_line(&[]), None);
+        let other = |name: &str, probability| OtherType { name: name.to_owned(), term: None, probability };
+        let line = others_line(&[other("naive B cell", 0.214), other("plasmablast", 0.08)]).unwrap();
+        assert_eq!(line, "or          naive B cell  0.21, plasmablast  0.08");
     }
 }

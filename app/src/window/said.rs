@@ -96,6 +96,8 @@ mod tests {
             n_context_cells: 0,
             duration_secs: 0.0,
             around: None,
+            type_weights: Vec::new(),
+            other_types: Vec::new(),
         };
         (cell, Arc::new(description))
     }

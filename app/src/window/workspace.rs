@@ -513,6 +513,8 @@ mod tests {
             n_context_cells: 0,
             duration_secs: 0.1,
             around: None,
+            type_weights: Vec::new(),
+            other_types: Vec::new(),
         })
     }
 

@@ -7,10 +7,11 @@ use crate::describe::{ClaimKind, Description};
 use crate::ontology::Ontology;
 
 /// The columns after the index.
-pub(super) const COLUMNS: [&str; 12] = [
+pub(super) const COLUMNS: [&str; 13] = [
     "c2t_cell_type",
     "c2t_cell_type_ontology_term_id",
     "c2t_cell_type_score",
+    "c2t_other_cell_types",
     "c2t_tissue",
     "c2t_disease",
     "c2t_stage",
@@ -60,7 +61,7 @@ pub(super) fn entries(
     data_flags: &[&str],
     run_id: &str,
     ontology: &Ontology,
-) -> [Entry; 12] {
+) -> [Entry; 13] {
     let description = &*annotation.description;
     let value = |kind| description.claim(kind).map_or(UNKNOWN, |claim| label(&claim.value, UNKNOWN));
     let cell_type = description.claim(ClaimKind::CellType);
@@ -74,6 +75,15 @@ pub(super) fn entries(
     let (of_type, of_others): (Vec<_>, Vec<_>) =
         description.claims.iter().partition(|claim| claim.kind == ClaimKind::CellType);
     let genes = of_type.iter().chain(&of_others).flat_map(|claim| &claim.evidence).map(|gene| &*gene.symbol);
+    let others = description.other_types.iter().map(|other| {
+        let name = other
+            .term
+            .as_deref()
+            .and_then(|term| ontology.term(term))
+            .map_or(&other.name, |term| &term.label);
+        format!("{name} ({:.2})", other.probability)
+    });
+    let others: Vec<String> = others.collect();
     let text = |text: &str| Entry::Text(text.to_owned());
     [
         text(recognised.map_or(UNASSIGNED, |(claim, term)| {
@@ -83,6 +93,7 @@ pub(super) fn entries(
         })),
         text(recognised.map_or(UNKNOWN, |(_, term)| term)),
         Entry::Score(cell_type.map(|claim| claim.probability)),
+        Entry::Text(list(others.iter().map(String::as_str))),
         text(value(ClaimKind::Tissue)),
         text(value(ClaimKind::Disease)),
         text(value(ClaimKind::Stage)),

@@ -220,7 +220,7 @@ impl Draft {
 mod tests {
     use super::*;
     use crate::anndata::{MatrixChoice, MatrixKey, Scale};
-    use crate::describe::{Claim, ClaimKind, EvidenceGene, GenerationSettings};
+    use crate::describe::{Claim, ClaimKind, EvidenceGene, GenerationSettings, OtherType};
 
     fn run(seed: u64) -> Arc<Run> {
         Arc::new(Run {
@@ -264,6 +264,8 @@ mod tests {
             n_context_cells: 0,
             duration_secs: 0.1,
             around: None,
+            type_weights: Vec::new(),
+            other_types: Vec::new(),
         };
         (cell, Annotation { description: Arc::new(description), run: run.clone() })
     }
@@ -296,10 +298,15 @@ mod tests {
             claim(ClaimKind::Tissue, "blood", None, &[]),
         ];
         let odd = vec![claim(ClaimKind::CellType, "thing", None, &[])];
-        let annotations = BTreeMap::from([
-            annotation(2, "line\nbreak, \"q\"", odd, &run),
-            annotation(0, "A monocyte.", claims, &run),
-        ]);
+        let (cell, mut monocyte) = annotation(0, "A monocyte.", claims, &run);
+        let other = |name: &str, term: Option<&str>, probability| OtherType {
+            name: name.to_owned(),
+            term: term.map(str::to_owned),
+            probability,
+        };
+        Arc::make_mut(&mut monocyte.description).other_types =
+            vec![other("B cells, naive", Some("CL:0000788"), 0.121), other("plasmablast", None, 0.06)];
+        let annotations = BTreeMap::from([annotation(2, "line\nbreak, \"q\"", odd, &run), (cell, monocyte)]);
         let (text, provenance) = write(folder.path(), &annotations).unwrap();
         let runs = provenance["runs"].as_object().unwrap();
         let id = runs.keys().next().unwrap();
@@ -308,9 +315,10 @@ mod tests {
             text,
             format!(
                 "\"index\",{}\n\
-                 \"AAAC-1\",\"monocyte\",\"CL:0000576\",0.8125,\"blood\",\"unknown\",\"unknown\",\"HALLMARK_A\",\
+                 \"AAAC-1\",\"monocyte\",\"CL:0000576\",0.8125,\"naive B cell (0.12)|plasmablast (0.06)\",\
+                 \"blood\",\"unknown\",\"unknown\",\"HALLMARK_A\",\
                  \"A monocyte.\",\"CD14|LYZ|STAT1\",\"species_mismatch\",\"m0\",\"{id}\"\n\
-                 \"1e5\",\"unassigned\",\"unknown\",0.8125,\"unknown\",\"unknown\",\"unknown\",\"\",\
+                 \"1e5\",\"unassigned\",\"unknown\",0.8125,\"\",\"unknown\",\"unknown\",\"unknown\",\"\",\
                  \"line\nbreak, \"\"q\"\"\",\"\",\"species_mismatch\",\"m0\",\"{id}\"\n",
                 COLUMNS.map(quoted).join(",")
             )

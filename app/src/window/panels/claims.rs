@@ -32,7 +32,10 @@ pub fn claims_ui(ui: &mut Ui, scope: &Scope<'_>, description: &Description, out:
     for claim in claims {
         claim_ui(ui, scope, claim, out);
         match claim.kind {
-            ClaimKind::CellType => around_ui(ui, description),
+            ClaimKind::CellType => {
+                others_ui(ui, description);
+                around_ui(ui, description);
+            }
             ClaimKind::Tissue => context_ui(ui, scope, description),
             _ => {}
         }
@@ -89,6 +92,20 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
             let layout = Layout::left_to_right(Align::Center).with_main_wrap(true);
             ui.allocate_ui_with_layout(size, layout, |ui| chips_ui(ui, scope, claim, out));
         });
+    }
+}
+
+/// What else the cell may be.
+fn others_ui(ui: &mut Ui, description: &Description) {
+    let others = description.other_types.iter();
+    let others: Vec<String> =
+        others.map(|other| format!("{} {:.0} %", other.name, other.probability * 100.0)).collect();
+    if !others.is_empty() {
+        note_ui(
+            ui,
+            format!("It may also be: {}.", others.join(", ")),
+            "The next likeliest of all types that the model can name, where they are likelier than one in twenty.",
+        );
     }
 }
 
