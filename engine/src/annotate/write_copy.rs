@@ -20,7 +20,7 @@ use crate::progress::Watch;
 use crate::{Error, Result};
 
 /// Columns of long or mostly different texts.
-const LONG: [&str; 3] = ["c2t_pathways", "c2t_description", "c2t_evidence_genes"];
+const LONG: [&str; 4] = ["c2t_other_cell_types", "c2t_pathways", "c2t_description", "c2t_evidence_genes"];
 
 /// A column of labels given by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
