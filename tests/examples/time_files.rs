@@ -20,6 +20,7 @@ fn main() {
     let mut next = || args.next().expect("STEP FILE FOLDER");
     let (step, file, folder) = (next(), PathBuf::from(next()), PathBuf::from(next()));
     match step.to_str() {
+        Some("look") => look(&file),
         Some("open") => open_and_colour(&file),
         Some("build") => build(&file, &folder),
         Some("cached") => cached(&file, &folder),
@@ -65,13 +66,42 @@ fn timed(session: &Session, command: Command) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-fn open_and_colour(file: &Path) {
+/// Until the places of all cells and the labels that colour them are in the hands of whoever draws them, and until all of
+/// the data set is.
+fn look(file: &Path) {
     let begun = Instant::now();
+    let session = Session::start(Settings::default()).expect("the engine starts");
+    let mut seen = None;
+    let mut opened = None;
+    finish(&session, session.send(Command::Open(DataSource::File(file.to_path_buf()))), |event| {
+        let now = (begun.elapsed().as_secs_f64(), cpu_secs());
+        match event {
+            Event::FirstLook { look, .. } => {
+                let column = look.column.as_ref().expect("a column");
+                assert!(look.embedding.positions.len() == look.n_obs && column.len() == look.n_obs);
+                seen = Some(now);
+            }
+            Event::Opened { dataset, .. } => {
+                assert!(!dataset.embeddings.is_empty() && !dataset.obs.columns.is_empty());
+                opened = Some(now);
+            }
+            _ => {}
+        }
+    });
+    // A file without a first look is drawn when it is open.
+    let opened = opened.expect("the file opens");
+    let seen = seen.unwrap_or(opened);
+    for (name, value) in
+        [("look", seen.0), ("look_cpu", seen.1), ("open", opened.0), ("open_cpu", opened.1)]
+    {
+        print(name, value);
+    }
+}
+
+fn open_and_colour(file: &Path) {
     let session = Session::start(Settings::default()).expect("the engine starts");
     let dataset = open(&session, file);
     assert!(!dataset.embeddings.is_empty() && !dataset.obs.columns.is_empty());
-    print("open", begun.elapsed().as_secs_f64());
-    print("open_cpu", cpu_secs());
     print("cell", timed(&session, Command::ReadCell { cell: dataset.n_obs * 2 / 3 }));
     print("next_cell", timed(&session, Command::ReadCell { cell: dataset.n_obs / 3 }));
     let (begun, cpu) = (Instant::now(), cpu_secs());
@@ -128,7 +158,7 @@ fn write(file: &Path, folder: &Path) {
     std::fs::create_dir_all(folder).expect("the folder is made");
     let (plain, copy) = (folder.join("plain.h5ad"), folder.join("copy.h5ad"));
     let (mut plain_times, mut copy_times) = (Vec::new(), Vec::new());
-    for _ in 0..3 {
+    for _ in 0..5 {
         let begun = Instant::now();
         std::fs::copy(file, &plain).expect("a copy");
         std::fs::File::open(&plain).and_then(|f| f.sync_all()).expect("a copy on disk");
@@ -138,9 +168,8 @@ fn write(file: &Path, folder: &Path) {
         copy_times.push(timed(&session, command));
         std::fs::remove_file(&copy).expect("it goes again");
     }
-    for (name, mut times) in [("plain_copy", plain_times), ("write", copy_times)] {
-        times.sort_by(f64::total_cmp);
-        print(name, times.get(1).copied().unwrap_or(f64::NAN));
+    for (name, times) in [("plain_copy", plain_times), ("write", copy_times)] {
+        print(name, times.into_iter().fold(f64::INFINITY, f64::min));
     }
 }
 

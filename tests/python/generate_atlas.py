@@ -1,6 +1,6 @@
 """Writes a large h5ad file of made-up counts, stored by cells and packed with gzip as those of CELLxGENE are.
 
-python generate_atlas.py FILE CELLS [GENES] [VALUES A CELL]
+python generate_atlas.py FILE CELLS [GENES] [VALUES A CELL] [plain]        "plain": not packed
 """
 
 import sys
@@ -11,6 +11,7 @@ import numpy as np
 path, n_cells = sys.argv[1], int(sys.argv[2])
 n_genes = int(sys.argv[3]) if len(sys.argv) > 3 else 20_000
 n_values = int(sys.argv[4]) if len(sys.argv) > 4 else 1_500
+packing = None if sys.argv[5:] == ["plain"] else "gzip"
 rng = np.random.default_rng(7)
 text = h5py.string_dtype()
 
@@ -49,8 +50,8 @@ with h5py.File(path, "w") as file:
     x.attrs["shape"] = [n_cells, n_genes]
     array(x, "indptr", np.arange(n_cells + 1, dtype=np.int64) * n_values)
     total = n_cells * n_values
-    data = x.create_dataset("data", shape=(total,), dtype=np.float32, chunks=True, compression="gzip")
-    indices = x.create_dataset("indices", shape=(total,), dtype=np.int32, chunks=True, compression="gzip")
+    data = x.create_dataset("data", shape=(total,), dtype=np.float32, chunks=True, compression=packing)
+    indices = x.create_dataset("indices", shape=(total,), dtype=np.int32, chunks=True, compression=packing)
     encode(data, "array", "0.2.0")
     encode(indices, "array", "0.2.0")
     sums = np.empty(n_cells)

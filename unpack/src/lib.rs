@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod blosc;
+pub mod blocks;
 pub mod entries;
 mod filters;
 pub mod numbers;

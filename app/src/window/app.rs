@@ -2,6 +2,7 @@
 
 mod actions;
 mod editing;
+mod first_look;
 mod graphics;
 mod models;
 mod panes;
@@ -45,6 +46,8 @@ pub struct App {
     view: View,
     work: Workspace,
     map: Map,
+    /// The map of the data set on its way, until that is open.
+    first: Option<Map>,
     /// Descriptions that the colours show, and when they were drawn.
     said_drawn: (usize, f64),
     /// A file that the window writes itself: what to say of it, or why it failed.
@@ -110,6 +113,7 @@ impl App {
             view: View::default(),
             work: Workspace::default(),
             map: Map::new(render_state.map_or(usize::MAX, map::cells_while_moving)),
+            first: None,
             said_drawn: (0, 0.0),
             writing: None,
             terms: Terms::default(),
@@ -162,6 +166,7 @@ impl App {
         self.actions.is_empty()
             && self.work.outstanding.is_empty()
             && !self.map.is_busy()
+            && self.first.is_none()
             && !self.terms.is_working()
             && self.writing.is_none()
             && self.dialog.is_none()
@@ -264,6 +269,7 @@ impl App {
     pub fn update(&mut self, ctx: &egui::Context) {
         while let Some(event) = self.session.try_next() {
             match self.work.apply(event) {
+                Some(Change::FirstLook(look)) => self.look_first(ctx, &look),
                 Some(Change::Opened { fresh }) => self.opened(ctx, fresh),
                 Some(Change::GeneRead) => self.recolour(ctx),
                 Some(Change::Extended { embedding }) => self.extended(ctx, embedding),
@@ -277,6 +283,7 @@ impl App {
             }
         }
         self.map.update();
+        self.update_first();
         self.tell_graphics_error();
         self.update_panes(ctx);
         self.terms.update(ctx, &self.work);
@@ -329,7 +336,7 @@ impl App {
     /// One frame: takes up events, paints everything, runs the actions.
     pub fn frame_ui(&mut self, ui: &mut egui::Ui) {
         let ctx = ui.ctx().clone();
-        self.startup.note(self.map.scene().is_some());
+        self.startup.note(self.map.scene().is_some() || self.first_map().is_some());
         self.update(&ctx);
         self.take_dropped(&ctx);
         self.take_shortcuts(&ctx);
@@ -337,6 +344,7 @@ impl App {
         let look = self.look();
         self.map.update_table(&look, tokens);
         self.map.update_selection(&self.work.sets.current);
+        self.style_first(look, tokens);
         self.panels_ui(ui);
         self.run_actions(&ctx);
         if !ctx.input(|i| i.pointer.any_down()) {
@@ -367,7 +375,9 @@ impl App {
             (scope.saved.data_panel_width, scope.saved.cell_panel_width, scope.saved.ontology_height);
         panels::top_bar_ui(ui, &scope, out);
         panels::status_bar_ui(ui, &scope, out);
-        let has_data = scope.work.dataset.is_some();
+        let first = self.first.as_ref().filter(|map| map.scene().is_some());
+        // What is on its way takes the place of what is open, of which nothing can be asked any more.
+        let has_data = scope.work.dataset.is_some() && first.is_none();
         let whole = has_data && local.ontology.whole;
         if has_data && !whole {
             if scope.saved.data_panel_open {
@@ -382,6 +392,8 @@ impl App {
         egui::CentralPanel::no_frame().show(ui, |ui| {
             if whole {
                 panels::whole_ontology_ui(ui, &scope, local, out);
+            } else if let Some(first) = first {
+                panels::first_map_ui(ui, &scope, first);
             } else if has_data {
                 sizes.2 = panels::centre_ui(ui, &scope, local, &mut dock, out);
             } else {

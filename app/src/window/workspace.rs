@@ -8,7 +8,8 @@ use engine::analysis::{Comparison, Quality};
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{
-    Annotations, CellRecord, ContextReport, DataSource, Dataset, Event, GeneColour, JobId, ModelReport,
+    Annotations, CellRecord, ContextReport, DataSource, Dataset, Event, FirstLook, GeneColour, JobId,
+    ModelReport,
 };
 
 use super::annotating::LabelColumn;
@@ -117,8 +118,10 @@ pub struct Notice {
 }
 
 /// What followed from an event, for the app to act on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Change {
+    /// A first look at the data set on its way.
+    FirstLook(Arc<FirstLook>),
     /// A data set was opened; `fresh` unless only its matrix was changed.
     Opened {
         /// Whether it is another data set than before.
@@ -239,6 +242,10 @@ impl Workspace {
                     running.progress = Some(progress);
                 }
                 None
+            }
+            Event::FirstLook { job, look } => {
+                let wanted = self.opening.as_ref().is_some_and(|(opening, _)| *opening == job);
+                wanted.then_some(Change::FirstLook(look))
             }
             Event::Opened { job, dataset } => {
                 let is_open_job = self.opening.as_ref().is_some_and(|(opening, _)| *opening == job);

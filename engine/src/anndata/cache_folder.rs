@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::gene_cache::GeneCache;
+use super::gene_cache::{GeneCache, is_of_another_version};
 use super::matrix::Matrix;
 use crate::error::Problem;
 use crate::files::write_atomically;
@@ -162,6 +162,17 @@ impl CacheFolder {
         Ok(built)
     }
 
+    /// Removes twins of other versions of this program, which nobody reads any more.
+    fn remove_outdated(&self) {
+        for found in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = found.path();
+            if path.extension().is_some_and(|e| e == EXTENSION) && is_of_another_version(&path) {
+                let _ = std::fs::remove_file(path.with_extension("json"));
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+
     fn file(&self, key: &[u8; 32]) -> PathBuf {
         let name: String = key.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         self.folder.join(name).with_extension(EXTENSION)
@@ -186,6 +197,7 @@ impl CacheFolder {
                 .in_file(&self.folder),
             ));
         }
+        self.remove_outdated();
         let entries = self.entries();
         // What the one that stays has already is part of what it wants.
         let others = || entries.iter().filter(|entry| keep != Some(&*entry.path));

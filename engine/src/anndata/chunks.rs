@@ -261,6 +261,21 @@ impl Chunks {
         Ok(())
     }
 
+    /// The values from `start` on that lie in one chunk, at most up to `end`.
+    pub(super) fn from(&self, start: usize, end: usize) -> Range<usize> {
+        let whole = self.range(start / self.chunk);
+        start..whole.end.min(end).max(start + 1)
+    }
+
+    /// The values `here` of one chunk as they lie there, and what they are.
+    pub(super) fn raw<'h>(&self, here: &Range<usize>, handle: &'h mut Handle) -> Result<(&'h [u8], Number)> {
+        let chunk = here.start / self.chunk;
+        let first = self.range(chunk).start;
+        let within = (here.start - first) * self.width..(here.end - first) * self.width;
+        let bytes = self.bytes(chunk, handle)?.get(within);
+        Ok((bytes.ok_or_else(|| self.damaged(chunk, "is shorter than it claims"))?, self.number))
+    }
+
     /// Calls `work` for each chunk that holds some of `range`: its number, how many of its values lie before the range,
     /// and where in the range those within it lie.
     pub(super) fn each_in(

@@ -11,19 +11,22 @@ pub(super) fn read_colours(store: &Store, notes: &mut Vec<Note>) -> BTreeMap<Str
     let mut colours = BTreeMap::new();
     for name in store.members("uns") {
         let Some(column) = name.strip_suffix("_colors") else { continue };
-        let element = format!("uns/{name}");
-        if store.kind(&element) != Kind::Dataset {
-            continue;
-        }
-        match read_list(store, &element) {
-            Ok(list) if list.is_empty() => {}
-            Ok(list) => {
+        match read_colours_of(store, column) {
+            None => {}
+            Some(Ok(list)) if list.is_empty() => {}
+            Some(Ok(list)) => {
                 colours.insert(column.to_owned(), list);
             }
-            Err(message) => notes.push(Note { element, message }),
+            Some(Err(message)) => notes.push(Note { element: format!("uns/{name}"), message }),
         }
     }
     colours
+}
+
+/// The colours of one column; `None` where it has none, and why they are not used where they cannot be read.
+pub(super) fn read_colours_of(store: &Store, column: &str) -> Option<Result<Vec<[u8; 3]>, String>> {
+    let element = format!("uns/{column}_colors");
+    (store.kind(&element) == Kind::Dataset).then(|| read_list(store, &element))
 }
 
 fn read_list(store: &Store, element: &str) -> Result<Vec<[u8; 3]>, String> {

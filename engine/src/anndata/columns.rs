@@ -74,7 +74,7 @@ pub(super) fn left_out(error: &Error) -> String {
 }
 
 /// The name of the dataset that holds the names of the rows.
-fn index_name(store: &Store, element: &str) -> Result<String> {
+pub(super) fn index_name(store: &Store, element: &str) -> Result<String> {
     let named = store.attr_text(element, "_index");
     let usual = ["_index", "index"].map(str::to_owned);
     for name in named.iter().chain(&usual) {
@@ -92,7 +92,7 @@ fn index_name(store: &Store, element: &str) -> Result<String> {
 
 /// A column of a frame, and a remark on it. In files of anndata 0.7 a column of codes points to its labels by an
 /// attribute; the labels lie in `__categories`.
-fn read_frame_column(
+pub(super) fn read_frame_column(
     store: &Store,
     frame: &str,
     name: &str,

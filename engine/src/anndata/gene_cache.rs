@@ -5,43 +5,32 @@
 //!
 //! ```text
 //! head    "C2TGENES", version, key of the content, cells, genes
-//! parts   each: first and last row, bytes, where each gene begins, the genes' entries, the sum of each row
+//! parts   each: first and last row, blocks, bytes, how each block lies, where each gene begins, the genes' entries,
+//!         the sum of each row
 //! ```
 //!
 //! A part holds some thousands of cells, as many as the memory budget allows, with their entries ordered by gene. A
 //! gene's column is its run in every part, one after the other. A part is whole or it is not there: after a stop or
-//! a crash the next build goes on behind the last whole one.
-//! How a run lies is said in [`unpack::runs`]. Each core makes a part of its own.
+//! a crash the next build goes on behind the last whole one. How a run and its blocks of cells lie is said in
+//! [`unpack::runs`]; [`super::gene_build`] makes them.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-use unpack::entries::{ByGene, finite_sum};
-use unpack::runs::decode;
+use unpack::runs::{BlockHead, decode};
 
-use super::compressed::Compressed;
-use super::scan;
 use crate::error::Problem;
-use crate::progress::Watch;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"C2TGENES";
-const VERSION: u32 = 2;
-const HEAD_BYTES: u64 = 8 + 4 + 32 + 8 + 8;
-const PART_MAGIC: &[u8; 8] = b"PARTHEAD";
-const PART_END: &[u8; 8] = b"PART-END";
-const PART_HEAD_BYTES: u64 = 8 + 8 + 8 + 8;
-/// Memory for one entry while a part is made: index and value, and its place in a run, of which another waits to be
-/// written while this one is made.
-const BYTES_PER_ENTRY: usize = 20;
-/// A run is at most this long: 32 bits count its bytes.
-const MOST_PART_ENTRIES: usize = 1 << 26;
-/// A part holds this many chunks of the matrix where the budget allows: chunks that parts share are unpacked twice.
-const CHUNKS_PER_PART: usize = 16;
+const VERSION: u32 = 3;
+pub(super) const HEAD_BYTES: u64 = 8 + 4 + 32 + 8 + 8;
+pub(super) const PART_MAGIC: &[u8; 8] = b"PARTHEAD";
+pub(super) const PART_END: &[u8; 8] = b"PART-END";
+pub(super) const PART_HEAD_BYTES: u64 = 8 + 8 + 8 + 8 + 8;
 
 /// Names the content that a cache was made of.
 pub type CacheKey = [u8; 32];
@@ -49,11 +38,11 @@ pub type CacheKey = [u8; 32];
 /// A matrix ordered by gene, open for reading.
 #[derive(Debug)]
 pub struct GeneCache {
-    path: PathBuf,
-    file: Mutex<File>,
-    n_cells: usize,
-    n_genes: usize,
-    parts: Vec<Part>,
+    pub(super) path: PathBuf,
+    pub(super) file: Mutex<File>,
+    pub(super) n_cells: usize,
+    pub(super) n_genes: usize,
+    pub(super) parts: Vec<Part>,
 }
 
 /// How far a cache is.
@@ -66,24 +55,26 @@ pub(super) struct Extent {
 
 /// One part of the file.
 #[derive(Debug, Clone)]
-struct Part {
-    rows: Range<usize>,
-    /// Where the table of beginnings lies.
-    table: u64,
+pub(super) struct Part {
+    pub(super) rows: Range<usize>,
+    /// How the blocks of cells lie, `[blocks]`.
+    pub(super) blocks: Vec<BlockHead>,
+    /// Where the table of beginnings lies, `[genes + 1]` of four bytes.
+    pub(super) table: u64,
     /// Bytes of the genes' entries, which follow the table.
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Part {
     fn body(&self, n_genes: usize) -> u64 {
-        self.table + 8 * (n_genes as u64 + 1)
+        self.table + 4 * (n_genes as u64 + 1)
     }
 
     fn sums(&self, n_genes: usize) -> u64 {
         self.body(n_genes) + self.bytes
     }
 
-    fn end(&self, n_genes: usize) -> u64 {
+    pub(super) fn end(&self, n_genes: usize) -> u64 {
         // Damage may claim any number of rows.
         let sums = (self.rows.len() as u64).saturating_mul(8);
         self.sums(n_genes).saturating_add(sums).saturating_add(PART_END.len() as u64)
@@ -102,7 +93,7 @@ impl GeneCache {
     }
 
     /// The whole parts of the cache at `path`.
-    fn open_parts(path: &Path, key: &CacheKey, n_cells: usize, n_genes: usize) -> Result<Option<Self>> {
+    pub(super) fn open_parts(path: &Path, key: &CacheKey, n_cells: usize, n_genes: usize) -> Result<Option<Self>> {
         let failed = |e| Error::io("read the gene cache", path, e);
         let mut file = match File::open(path) {
             Ok(file) => file,
@@ -127,12 +118,12 @@ impl GeneCache {
         Ok(Some(Self { path: path.to_owned(), file: Mutex::new(file), n_cells, n_genes, parts }))
     }
 
-    fn rows_done(&self) -> usize {
+    pub(super) fn rows_done(&self) -> usize {
         self.parts.last().map_or(0, |part| part.rows.end)
     }
 
     /// Where the last whole part ends.
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.parts.last().map_or(HEAD_BYTES, |part| part.end(self.n_genes))
     }
 
@@ -158,16 +149,18 @@ impl GeneCache {
                 file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(bytes))
             };
             let failed = |e| Error::io("read the gene cache", &self.path, e);
-            let mut ends = [0; 16];
-            read(&mut file, part.table + 8 * gene as u64, &mut ends).map_err(failed)?;
-            let (start, end) = (number(&ends, 0), number(&ends, 8));
+            let mut ends = [0; 8];
+            read(&mut file, part.table + 4 * gene as u64, &mut ends).map_err(failed)?;
+            // Two numbers of four bytes each.
+            let ends = u64::from_le_bytes(ends);
+            let (start, end) = (ends & 0xffff_ffff, ends >> 32);
             if start > end || end > part.bytes {
                 return Err(self.damaged(gene));
             }
             run.resize((end - start) as usize, 0);
             read(&mut file, part.body(self.n_genes) + start, &mut run).map_err(failed)?;
             let rows = dense.get_mut(part.rows.clone()).ok_or_else(|| self.damaged(gene))?;
-            decode(&run, rows).ok_or_else(|| self.damaged(gene))?;
+            decode(&run, &part.blocks, rows).ok_or_else(|| self.damaged(gene))?;
         }
         for value in &mut dense {
             if value.is_infinite() {
@@ -222,173 +215,9 @@ impl GeneCache {
     pub fn bytes(&self) -> u64 {
         self.end()
     }
-
-    /// Builds the cache, or goes on where an earlier build stopped.
-    ///
-    /// # Memory
-    /// `budget_bytes`, but never less than one row takes. On disk, `most_bytes` and one part more at most.
-    ///
-    /// # Errors
-    /// [`Error::Request`] where it grows beyond `most_bytes`; [`Error::Cancelled`], after which the next call goes on; [`Error::Io`] where the folder cannot be written;
-    /// what reading the matrix gives.
-    pub(super) fn build(
-        matrix: &Compressed,
-        path: &Path,
-        key: &CacheKey,
-        budget_bytes: usize,
-        most_bytes: u64,
-        watch: &Watch,
-    ) -> Result<Self> {
-        let (n_cells, n_genes) = (matrix.n_majors(), matrix.n_minor());
-        let failed = |e| Error::io("write the gene cache", path, e);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        // Two programs may have the same file open; one of them builds.
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::request(
-                    Problem::new(
-                        "the gene cache",
-                        "that another program builds it",
-                        "nobody at it",
-                        "Wait for it.",
-                    )
-                    .in_file(path),
-                ));
-            }
-            // A drive without locks: then nobody else is told either.
-            Err(TryLockError::Error(_)) => {}
-        }
-        let found = Self::open_parts(path, key, n_cells, n_genes)?;
-        let (mut parts, end) = match found {
-            Some(found) => {
-                let end = found.end();
-                (found.parts, end)
-            }
-            None => {
-                file.set_len(0).map_err(failed)?;
-                file.write_all(&head_bytes(key, n_cells, n_genes)).map_err(failed)?;
-                (Vec::new(), HEAD_BYTES)
-            }
-        };
-        file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(failed)?;
-        let most = (budget_bytes / BYTES_PER_ENTRY).clamp(1, MOST_PART_ENTRIES);
-        let longest = matrix.chunks().map_or(0, |(data, indices)| data.chunk_len().max(indices.chunk_len()));
-        let at_once = rayon::current_num_threads().min(most / (CHUNKS_PER_PART * longest).max(1)).max(1);
-        let most = most / at_once;
-        let mut row = parts.last().map_or(0, |part: &Part| part.rows.end);
-        let idle = Mutex::new(Vec::new());
-        let mut writer = Writer { file: &file, path, at: end, n_genes, parts: &mut parts, most_bytes };
-        // One thread writes while all make the next parts.
-        std::thread::scope(|scope| {
-            let (sender, receiver) = crossbeam_channel::bounded::<Vec<Ordered>>(0);
-            let writing = scope.spawn(move || {
-                receiver.iter().flatten().try_for_each(|part| writer.write(&part, part.rows.end == n_cells))
-            });
-            let mut made = || {
-                while row < n_cells {
-                    let first = matrix.span(row).start as u64;
-                    watch.step("Ordering the matrix by gene", first, Some(matrix.n_entries()))?;
-                    let mut spans = Vec::with_capacity(at_once);
-                    while spans.len() < at_once && row < n_cells {
-                        let start = row;
-                        let first = matrix.span(row).start;
-                        row += 1;
-                        while row < n_cells && matrix.span(row).end - first <= most {
-                            row += 1;
-                        }
-                        spans.push(start..row);
-                    }
-                    let ordered: Result<Vec<Ordered>> =
-                        spans.into_par_iter().map(|rows| ordered(matrix, rows, &idle, watch)).collect();
-                    if sender.send(ordered?).is_err() {
-                        break; // The writer says why.
-                    }
-                }
-                Ok(())
-            };
-            let made: Result<()> = made();
-            drop(sender);
-            let written = writing.join().unwrap_or_else(|_| Err(thread_lost(path)));
-            // What was written stays and is gone on with, whatever stopped the making.
-            made.and(written)
-        })?;
-        if let Some((data, indices)) = matrix.chunks() {
-            data.rest();
-            indices.rest();
-        }
-        file.sync_all().and_then(|()| file.unlock()).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), n_cells, n_genes, parts })
-    }
 }
 
-fn thread_lost(path: &Path) -> Error {
-    Error::request(
-        Problem::new(
-            "the gene cache",
-            "that the thread which writes it ended",
-            "that it goes on",
-            "Genes are read from the file itself, which takes longer.",
-        )
-        .in_file(path),
-    )
-}
-
-/// Puts parts behind each other.
-struct Writer<'a> {
-    file: &'a File,
-    path: &'a Path,
-    at: u64,
-    n_genes: usize,
-    parts: &'a mut Vec<Part>,
-    most_bytes: u64,
-}
-
-impl Writer<'_> {
-    /// Writes a part; where it is not the last, there must be room for more.
-    fn write(&mut self, ordered: &Ordered, last: bool) -> Result<()> {
-        let Ordered { rows, table, body, sums } = ordered;
-        let mut head = Vec::with_capacity(PART_HEAD_BYTES as usize + 8 * table.len());
-        head.extend_from_slice(PART_MAGIC);
-        for value in [rows.start as u64, rows.end as u64, body.len() as u64] {
-            head.extend_from_slice(&value.to_le_bytes());
-        }
-        for start in table {
-            head.extend_from_slice(&start.to_le_bytes());
-        }
-        let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        for piece in [&head, body, &sums, PART_END.as_slice()] {
-            (&*self.file).write_all(piece).map_err(|e| Error::io("write the gene cache", self.path, e))?;
-        }
-        let part = Part { rows: rows.clone(), table: self.at + PART_HEAD_BYTES, bytes: body.len() as u64 };
-        self.at = part.end(self.n_genes);
-        self.parts.push(part);
-        if self.at > self.most_bytes && !last {
-            return Err(too_large(self.path, self.at, self.most_bytes));
-        }
-        Ok(())
-    }
-}
-
-fn too_large(path: &Path, found: u64, most: u64) -> Error {
-    Error::request(
-        Problem::new(
-            "the gene cache",
-            format!("{} MB before it is whole", found >> 20),
-            format!("at most {} MB", most >> 20),
-            "Allow for more: cell2text cache --budget 50GB.",
-        )
-        .in_file(path),
-    )
-}
-
-fn head_bytes(key: &CacheKey, n_cells: usize, n_genes: usize) -> [u8; HEAD_BYTES as usize] {
+pub(super) fn head_bytes(key: &CacheKey, n_cells: usize, n_genes: usize) -> [u8; HEAD_BYTES as usize] {
     let mut head = [0; HEAD_BYTES as usize];
     head[..8].copy_from_slice(MAGIC);
     head[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -396,6 +225,13 @@ fn head_bytes(key: &CacheKey, n_cells: usize, n_genes: usize) -> [u8; HEAD_BYTES
     head[44..52].copy_from_slice(&(n_cells as u64).to_le_bytes());
     head[52..60].copy_from_slice(&(n_genes as u64).to_le_bytes());
     head
+}
+
+/// Whether a gene cache of another version of this program lies at `path`.
+pub(super) fn is_of_another_version(path: &Path) -> bool {
+    let mut head = [0; 12];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head.starts_with(MAGIC) && !head.ends_with(&VERSION.to_le_bytes())
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -411,7 +247,20 @@ fn read_part(file: &mut File, at: u64, length: u64, n_genes: usize) -> Option<Pa
         return None;
     }
     let rows = usize::try_from(number(&head, 8)).ok()?..usize::try_from(number(&head, 16)).ok()?;
-    let part = Part { rows, table: at + PART_HEAD_BYTES, bytes: number(&head, 24) };
+    let n_blocks = number(&head, 24);
+    // Every block has a cell; damage may claim any number.
+    if n_blocks > rows.len() as u64 || n_blocks > length {
+        return None;
+    }
+    let mut heads = vec![0; 2 * n_blocks as usize];
+    file.read_exact(&mut heads).ok()?;
+    let blocks: Vec<BlockHead> =
+        heads.as_chunks::<2>().0.iter().map(|head| BlockHead::from_bytes(*head)).collect::<Option<_>>()?;
+    if blocks.iter().map(|block| block.n_cells).sum::<usize>() != rows.len() {
+        return None;
+    }
+    let table = at + PART_HEAD_BYTES + 2 * n_blocks;
+    let part = Part { rows, blocks, table, bytes: number(&head, 32) };
     if part.bytes > length || part.end(n_genes) > length {
         return None;
     }
@@ -421,59 +270,12 @@ fn read_part(file: &mut File, at: u64, length: u64, n_genes: usize) -> Option<Pa
     (&end == PART_END).then_some(part)
 }
 
-/// The entries of some rows by gene.
-struct Ordered {
-    rows: Range<usize>,
-    /// Where each gene begins, `[genes + 1]`.
-    table: Vec<u64>,
-    /// The runs.
-    body: Vec<u8>,
-    /// The sum of each row, but for values that are not finite.
-    sums: Vec<f64>,
-}
-
-/// Buffers of one core.
-#[derive(Default)]
-struct Scratch {
-    genes: Vec<u32>,
-    values: Vec<f32>,
-    order: ByGene,
-}
-
-/// Orders some rows on the calling thread, with buffers out of `idle`.
-fn ordered(
-    matrix: &Compressed,
-    rows: Range<usize>,
-    idle: &Mutex<Vec<Scratch>>,
-    watch: &Watch,
-) -> Result<Ordered> {
-    let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut scratch = idle().pop().unwrap_or_default();
-    let Scratch { genes, values, order } = &mut scratch;
-    let first = matrix.span(rows.start).start;
-    let last = matrix.span(rows.end - 1).end;
-    scan::entries(matrix, first..last, genes, values, watch)?;
-    watch.check()?;
-    let ends: Vec<u32> = rows.clone().map(|row| (matrix.span(row).end - first) as u32).collect();
-    let mut start = 0;
-    let mut sums = Vec::with_capacity(rows.len());
-    for end in &ends {
-        sums.push(finite_sum(values.get(start..*end as usize).unwrap_or_default()));
-        start = *end as usize;
-    }
-    // Every index was checked as it was read.
-    let runs = order.runs(&ends, genes, values, matrix.n_minor());
-    let (table, body) = runs.ok_or_else(|| matrix.bad_index(first))?;
-    idle().push(scratch);
-    Ok(Ordered { rows, table, body, sums })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::anndata::tests::fixtures::{Fixture, Table, Written};
     use crate::anndata::{Matrix, MatrixKey};
-    use crate::progress::Cancel;
+    use crate::progress::{Cancel, Watch};
 
     fn csr(table: &Table) -> Written {
         let (data, indices, indptr) = table.parts(false);

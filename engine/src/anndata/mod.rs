@@ -28,8 +28,10 @@ mod compressed;
 mod csc_rows;
 mod encode;
 mod filters;
+mod first_look;
 mod foreign;
 mod frame;
+mod gene_build;
 mod gene_cache;
 mod gene_names;
 mod header;
@@ -62,6 +64,7 @@ pub use cache_folder::{CacheEntry, CacheFolder};
 pub use choose::{MatrixChoice, Scale};
 pub use colours::parse_colour;
 pub use encode::TextWriter;
+pub use first_look::{FirstLook, first_label, has_few_values, rank_of_embedding};
 pub use frame::{Column, Frame, LabelCodes, SharedFrame, Values};
 pub use gene_cache::{CacheKey, GeneCache};
 pub use gene_names::symbol_column;
@@ -126,6 +129,9 @@ impl FromStr for MatrixKey {
     }
 }
 
+/// Who is shown the first look at a file.
+type OnLook<'a> = Option<&'a mut dyn FnMut(FirstLook) -> Result<()>>;
+
 /// Something noticed while opening a file, which still opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -162,19 +168,36 @@ impl AnnData {
     /// [`Error::Io`] when the file cannot be read; [`Error::AnnData`] when it is no AnnData file (with what it is
     /// instead) or has no cells to speak of; [`Error::Cancelled`].
     pub fn open(path: &Path, watch: &Watch) -> Result<Self> {
+        Self::open_with(path, watch, None)
+    }
+
+    /// The same; `on_look` is shown, before all of that is read, one map and the labels that colour it, where the file
+    /// has them at hand.
+    ///
+    /// # Errors
+    /// As [`AnnData::open`], and what `on_look` fails with.
+    pub fn open_looking(
+        path: &Path,
+        watch: &Watch,
+        on_look: &mut dyn FnMut(FirstLook) -> Result<()>,
+    ) -> Result<Self> {
+        Self::open_with(path, watch, Some(on_look))
+    }
+
+    fn open_with(path: &Path, watch: &Watch, on_look: OnLook<'_>) -> Result<Self> {
         if let Some(zarr) = Zarr::find(path)? {
             let store = Store::of_zarr(zarr, path);
-            return Self::open_store(store, write_back::stamp(path), watch);
+            return Self::open_store(store, write_back::stamp(path), watch, on_look);
         }
-        let Some(parts) = mtx::find(path)? else { return Self::open_file(path, None, watch) };
+        let Some(parts) = mtx::find(path)? else { return Self::open_file(path, None, watch, on_look) };
         let unpacked = mtx::convert(&parts, watch)?;
-        let mut data = Self::open_file(&unpacked, Some(path), watch)?;
+        let mut data = Self::open_file(&unpacked, Some(path), watch, on_look)?;
         data.unpacked = Some(unpacked);
         Ok(data)
     }
 
     /// Opens the HDF5 file at `path`, called `shown` in messages.
-    fn open_file(path: &Path, shown: Option<&Path>, watch: &Watch) -> Result<Self> {
+    fn open_file(path: &Path, shown: Option<&Path>, watch: &Watch, on_look: OnLook<'_>) -> Result<Self> {
         let stamp = write_back::stamp(path);
         identify::check_is_hdf5(path)?;
         heaps::check_file(path)?;
@@ -184,14 +207,25 @@ impl AnnData {
             Some(shown) => store.shown_as(shown),
             None => store,
         };
-        Self::open_store(store, stamp, watch)
+        Self::open_store(store, stamp, watch, on_look)
     }
 
-    fn open_store(store: Store, stamp: Option<write_back::Stamp>, watch: &Watch) -> Result<Self> {
+    fn open_store(
+        store: Store,
+        stamp: Option<write_back::Stamp>,
+        watch: &Watch,
+        on_look: OnLook<'_>,
+    ) -> Result<Self> {
         let mut findings = Vec::new();
         let (store, foreign) = foreign::recognise(store, &mut findings)?;
 
         watch.step("Reading cells", 0, None)?;
+        if let Some(on_look) = on_look
+            && foreign.is_none()
+            && let Some(look) = first_look::first_look(&store, watch)
+        {
+            on_look(look)?;
+        }
         let obs_element = if store.kind("obs") == Kind::Missing && store.kind("smp") != Kind::Missing {
             "smp" // the name before anndata 0.5
         } else {

@@ -126,7 +126,7 @@ impl AnnData {
 }
 
 /// The shape of a member of obsm, or why it is no embedding.
-fn obsm_shape(stored: &Stored, n_obs: usize) -> Result<(usize, usize), String> {
+pub(super) fn obsm_shape(stored: &Stored, n_obs: usize) -> Result<(usize, usize), String> {
     let shape = match stored.shape.as_slice() {
         [rows] => (*rows, 1),
         [rows, cols] => (*rows, *cols),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use unpack::blocks::Waiting;
 use unpack::entries::{find_one, find_several, finite_sum};
 
 use super::chunks::{Chunks, Handle};
@@ -196,49 +197,76 @@ impl Wanted {
     }
 }
 
-/// The indices and values of the entries `range`, read by the calling thread into these buffers. Every index lies
-/// within the matrix.
-pub(super) fn entries(
-    matrix: &Compressed,
-    range: Range<usize>,
-    places: &mut Vec<u32>,
-    values: &mut Vec<f32>,
-    watch: &Watch,
-) -> Result<()> {
-    let Some((data, indices)) = matrix.chunks() else {
-        places.clear();
-        values.clear();
-        for start in range.clone().step_by(BLOCK_ENTRIES) {
-            watch.check()?;
-            let end = range.end.min(start + BLOCK_ENTRIES);
-            places.extend(matrix.indices(start..end)?);
-            values.extend(matrix.values(start..end)?);
-        }
-        return Ok(());
-    };
-    places.resize(range.len(), 0);
-    values.resize(range.len(), 0.0);
-    indices.with_handle(|handle| {
-        indices.each_in(&range, |chunk, skip, room| {
-            watch.check()?;
-            let room = places.get_mut(room).unwrap_or_default();
-            indices.places(chunk, skip, room, handle)?;
-            match room.iter().position(|i| *i as usize >= matrix.n_minor()) {
-                Some(_) => {
-                    let before = range.start;
-                    let bad = places.iter().position(|i| *i as usize >= matrix.n_minor()).unwrap_or(0);
-                    Err(matrix.bad_index(before + bad))
+/// Entries of a matrix, read one after the other by the calling thread. Every chunk is unpacked once.
+pub(super) struct Feed<'a> {
+    matrix: &'a Compressed,
+    /// The next of which the gene is not read, and the next of which the value is not read.
+    genes: usize,
+    values: usize,
+    end: usize,
+}
+
+impl<'a> Feed<'a> {
+    /// The entries `range`.
+    pub(super) fn new(matrix: &'a Compressed, range: Range<usize>) -> Self {
+        Self { matrix, genes: range.start, values: range.start, end: range.end }
+    }
+
+    /// Has all entries before `upto` wait in `waiting`, and those that lie in the same chunks.
+    ///
+    /// # Errors
+    /// What reading gives, and [`crate::Error::AnnData`] for an index outside of the matrix.
+    pub(super) fn fill(&mut self, upto: usize, waiting: &mut Waiting, watch: &Watch) -> Result<()> {
+        let upto = upto.min(self.end);
+        let Some((data, indices)) = self.matrix.chunks() else {
+            return self.fill_in_order(upto, waiting, watch);
+        };
+        indices.with_handle(|handle| {
+            while self.genes < upto {
+                watch.check()?;
+                let here = indices.from(self.genes, self.end);
+                let (bytes, number) = indices.raw(&here, handle)?;
+                if waiting.add_genes(bytes, number).is_none() {
+                    return Err(self.bad_among(here));
                 }
-                None => Ok(()),
+                self.genes = here.end;
             }
+            Ok(())
+        })?;
+        data.with_handle(|handle| {
+            while self.values < upto {
+                watch.check()?;
+                let here = data.from(self.values, self.end);
+                let (bytes, number) = data.raw(&here, handle)?;
+                waiting.add_values(bytes, number);
+                self.values = here.end;
+            }
+            Ok(())
         })
-    })?;
-    data.with_handle(|handle| {
-        data.each_in(&range, |chunk, skip, room| {
+    }
+
+    /// The same through HDF5.
+    fn fill_in_order(&mut self, upto: usize, waiting: &mut Waiting, watch: &Watch) -> Result<()> {
+        while self.genes < upto {
             watch.check()?;
-            data.floats(chunk, skip, values.get_mut(room).unwrap_or_default(), handle)
-        })
-    })
+            let here = self.genes..self.end.min(self.genes + BLOCK_ENTRIES);
+            if waiting.add_places(&self.matrix.indices(here.clone())?).is_none() {
+                return Err(self.bad_among(here));
+            }
+            waiting.add_floats(&self.matrix.values(here.clone())?);
+            (self.genes, self.values) = (here.end, here.end);
+        }
+        Ok(())
+    }
+
+    /// The error for an index outside of the matrix, somewhere in `range`.
+    fn bad_among(&self, range: Range<usize>) -> crate::Error {
+        // Reading them through HDF5 says where it is.
+        match self.matrix.indices(range.clone()) {
+            Err(error) => error,
+            Ok(_) => self.matrix.bad_index(range.start),
+        }
+    }
 }
 
 #[cfg(test)]

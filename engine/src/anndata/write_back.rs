@@ -4,12 +4,12 @@
 //! compared. Only then is it moved to its place. The source is never opened for writing, and whatever goes wrong on
 //! the way leaves what stood at the place before.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
+use crossbeam_channel::Sender;
 
 use super::encode::{Elements, clean, failed};
 use super::frame::{Column, Values};
@@ -17,12 +17,13 @@ use super::store::{Kind, Store};
 use super::write::{draft_beside, settle};
 use super::{AnnData, same_file};
 use crate::error::Problem;
-use crate::progress::Watch;
+use crate::files::sha256_of_file;
+use crate::progress::{Cancel, Watch};
 use crate::{Error, Result};
 
 /// Where the provenance and the list of our columns lie.
 const OURS: &str = "uns/cell2text";
-/// Read or written at a time.
+/// Written at a time.
 const BLOCK: usize = 4 << 20;
 /// Copied between two looks at the stop flag.
 const PIECE: u64 = 64 << 20;
@@ -56,6 +57,7 @@ pub struct FileCopy<'a> {
     layout: Layout,
     sha256: String,
     bytes: u64,
+    to_disk: ToDisk,
 }
 
 impl AnnData {
@@ -117,9 +119,10 @@ impl AnnData {
         }
         self.check_unchanged()?;
         let draft = draft_beside(path)?;
-        let (sha256, bytes) = copy_file(self.path(), &draft, path, watch)?;
+        let Copied { sha256, bytes, to_disk } = copy_file(self.path(), &draft, path, watch)?;
+        // What was written to it while it was copied and hashed shows here.
         self.check_unchanged()?;
-        Ok(FileCopy { source: self, draft, path: path.to_path_buf(), layout, sha256, bytes })
+        Ok(FileCopy { source: self, draft, path: path.to_path_buf(), layout, sha256, bytes, to_disk })
     }
 
     /// What this program wrote into `uns/cell2text` earlier, as JSON.
@@ -212,7 +215,7 @@ impl FileCopy<'_> {
     /// [`Error::AnnData`] or [`Error::Io`] where it cannot be written or is read back otherwise; [`Error::Cancelled`].
     /// Then nothing is at the place that was not there before.
     pub fn finish(self, columns: &[Column], provenance: &str, watch: &Watch) -> Result<()> {
-        let Self { source, draft, path, layout, .. } = self;
+        let Self { source, draft, path, layout, to_disk, .. } = self;
         for column in columns {
             if column.len() != source.n_obs() {
                 let found = format!("{} values", column.len());
@@ -224,10 +227,11 @@ impl FileCopy<'_> {
                 ));
             }
         }
-        reserve(&draft, &path, columns, provenance)?;
+        reserve(&path, columns, provenance)?;
         watch.step("Writing columns", 0, Some(columns.len() as u64))?;
         let before = source.columns_added_before();
         add(&draft, &path, source.store.prefix(), layout, columns, &before, provenance, watch)?;
+        to_disk.go_on();
         watch.step("Comparing the copy", 0, None)?;
         super::verify::check_copy(source, &draft, &path, columns, provenance, watch)?;
         watch.check()?;
@@ -235,69 +239,73 @@ impl FileCopy<'_> {
     }
 }
 
-/// Copies `from` to `to` by the system's own means, piece by piece, while another thread reads it for its hash. Returns
-/// hash and length.
-fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<(String, u64)> {
+/// What [`copy_file`] gives.
+struct Copied {
+    sha256: String,
+    bytes: u64,
+    to_disk: ToDisk,
+}
+
+/// A thread that has the system bring a file to the disk while more is written to it, so that little is left to wait for
+/// at the end. It is only a head start: what must be on the disk is seen to by whoever settles the file.
+#[derive(Debug)]
+struct ToDisk(Option<Sender<()>>);
+
+impl ToDisk {
+    fn new(file: &File) -> Self {
+        let Ok(file) = file.try_clone() else { return Self(None) };
+        let (wake, waiting) = crossbeam_channel::bounded(1);
+        let thread = std::thread::Builder::new().name("to disk".into());
+        // It ends when the sender goes, or at a failure, which comes again where it is told.
+        let started = thread.spawn(move || waiting.iter().try_for_each(|()| file.sync_data()));
+        Self(started.is_ok().then_some(wake))
+    }
+
+    /// There is more to bring there.
+    fn go_on(&self) {
+        if let Some(wake) = &self.0 {
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+/// Copies `from` to `to` by the system's own means, piece by piece, while another thread reads it for its hash and a
+/// third brings the copy to the disk.
+fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<Copied> {
     let unread = |e| Error::io("read", from, e);
     let unwritten = |e| Error::io("write the copy", shown, e);
-    let source = std::fs::File::open(from).map_err(unread)?;
+    let source = File::open(from).map_err(unread)?;
     let total = source.metadata().ok().map(|m| m.len());
-    let mut target = std::fs::File::create(to).map_err(unwritten)?;
-    let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let hashing = scope.spawn(|| hash_file(from, &ended));
-        let mut copy = || {
+    let target = File::create(to).map_err(unwritten)?;
+    let to_disk = ToDisk::new(&target);
+    let ended = Cancel::new();
+    let (sha256, bytes) = std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| sha256_of_file(from, &Watch::new(ended.clone(), |_| {})));
+        let copy = || {
             let mut done = 0;
             loop {
                 watch.step("Copying the file", done, total)?;
-                let piece = std::io::copy(&mut (&source).take(PIECE), &mut target).map_err(unwritten)?;
+                let piece = std::io::copy(&mut (&source).take(PIECE), &mut &target).map_err(unwritten)?;
                 if piece == 0 {
                     return Ok(done);
                 }
+                to_disk.go_on();
                 done += piece;
             }
         };
-        let copied = copy();
+        let copied: Result<u64> = copy();
         if copied.is_err() {
-            ended.store(true, Ordering::Relaxed);
+            ended.cancel();
         }
         let hash = hashing.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
         let copied = copied?;
-        let (hash, hashed) = hash.map_err(unread)?;
-        if hashed == copied { Ok((hash, copied)) } else { Err(changed_meanwhile(from, hashed, copied)) }
-    })
-}
-
-/// SHA-256 of a file in hexadecimal, and its length; of a part of it once `ended` is set.
-fn hash_file(path: &Path, ended: &AtomicBool) -> std::io::Result<(String, u64)> {
-    let mut file = std::fs::File::open(path)?;
-    let (mut hash, mut length) = (Sha256::new(), 0);
-    let mut block = vec![0; BLOCK];
-    while !ended.load(Ordering::Relaxed) {
-        let n = file.read(&mut block)?;
-        if n == 0 {
-            break;
-        }
-        hash.update(block.get(..n).unwrap_or_default());
-        length += n as u64;
-    }
-    Ok((format!("{:x}", hash.finalize()), length))
-}
-
-fn changed_meanwhile(path: &Path, found: u64, expected: u64) -> Error {
-    Error::request(
-        Problem::new(
-            "file",
-            format!("{found} bytes, then another number"),
-            format!("{expected} bytes all the while"),
-            "It is being written to. Nothing was written; wait until that is over, open it again, then write the copy.",
-        )
-        .in_file(path),
-    )
+        Ok::<_, Error>((hash?, copied))
+    })?;
+    Ok(Copied { sha256, bytes, to_disk })
 }
 
 /// Makes sure that there is room for what will be added: the library takes a full disk badly.
-fn reserve(draft: &Path, shown: &Path, columns: &[Column], provenance: &str) -> Result<()> {
+fn reserve(path: &Path, columns: &[Column], provenance: &str) -> Result<()> {
     let bytes = |column: &Column| match &column.values {
         Values::Categorical { codes, categories, .. } => {
             4 * codes.len() + categories.iter().map(|c| c.len() + 24).sum::<usize>()
@@ -307,9 +315,10 @@ fn reserve(draft: &Path, shown: &Path, columns: &[Column], provenance: &str) -> 
         Values::Boolean(_) => 2 * column.len(),
     };
     let wanted = columns.iter().map(bytes).sum::<usize>() + provenance.len() + SPARE_BYTES;
+    // In a file of its own, which goes again: bringing this one to the disk does not wait for all of the copy.
+    let room = draft_beside(path)?;
     let try_it = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).open(draft)?;
-        let end = file.seek(SeekFrom::End(0))?;
+        let mut file = std::fs::OpenOptions::new().write(true).open(&room)?;
         let zeros = vec![0; BLOCK.min(wanted)];
         let mut left = wanted;
         while left > 0 {
@@ -317,10 +326,9 @@ fn reserve(draft: &Path, shown: &Path, columns: &[Column], provenance: &str) -> 
             file.write_all(zeros.get(..n).unwrap_or_default())?;
             left -= n;
         }
-        file.sync_data()?;
-        file.set_len(end)
+        file.sync_data()
     };
-    try_it().map_err(|e| Error::io("make room for the copy", shown, e))
+    try_it().map_err(|e| Error::io("make room for the copy", path, e))
 }
 
 /// Adds the columns and `uns/cell2text` to the HDF5 file at `draft`.

@@ -169,14 +169,18 @@ impl DataWorker {
         let stamp = stamp(&source);
         // The table of genes is unpacked, once, while the file is read.
         std::thread::spawn(|| GeneTable::builtin().map(drop));
+        let mut on_look = |look| {
+            let look = dataset::first_look(source.clone(), name.clone(), look);
+            ctx.emit(Event::FirstLook { job: ctx.id, look: Arc::new(look) })
+        };
         let (anndata, sample) = match &source {
             DataSource::File(path) => {
                 trial::try_apart(&self.shared.settings, path, &ctx.watch)?;
-                (AnnData::open(path, &ctx.watch)?, None)
+                (AnnData::open_looking(path, &ctx.watch, &mut on_look)?, None)
             }
             DataSource::Sample => {
                 let path = write_sample()?;
-                (AnnData::open(&path, &ctx.watch)?, Some(path))
+                (AnnData::open_looking(&path, &ctx.watch, &mut on_look)?, Some(path))
             }
         };
         let choice = anndata.choose_matrix()?;

@@ -1,9 +1,11 @@
 //! Assembling the data set that faces see from an open file, and noticing what its user should know.
 
 use super::command::DataSource;
-use super::event::{Dataset, Embedding, Finding};
+use super::event::{Dataset, Embedding, Finding, FirstLook};
 use crate::Result;
-use crate::anndata::{AnnData, Frame, MatrixChoice, MatrixKey, Scale, symbol_column};
+use crate::anndata::{
+    AnnData, DenseF32, Frame, MatrixChoice, MatrixKey, Scale, rank_of_embedding, symbol_column,
+};
 use crate::genes::{GeneTable, ResolvedGenes, Species};
 use crate::progress::Watch;
 
@@ -204,14 +206,7 @@ fn embeddings(anndata: &AnnData, watch: &Watch) -> Result<(Vec<Embedding>, Vec<F
         if values.cols < 2 || values.rows != anndata.n_obs() {
             continue;
         }
-        let positions = values
-            .values
-            .chunks_exact(values.cols)
-            .map(|row| match row {
-                [x, y, ..] if x.is_finite() && y.is_finite() => [*x, *y],
-                _ => [f32::NAN; 2],
-            })
-            .collect::<Vec<_>>();
+        let positions = positions(&values);
         let without = positions.iter().filter(|[x, _]| x.is_nan()).count();
         if without > 0 {
             findings.push(finding(
@@ -234,16 +229,28 @@ fn embeddings(anndata: &AnnData, watch: &Watch) -> Result<(Vec<Embedding>, Vec<F
     Ok((embeddings, findings))
 }
 
+/// The first two columns; NaN for a cell where one of them is no number.
+fn positions(values: &DenseF32) -> Vec<[f32; 2]> {
+    let place = |row: &[f32]| match row {
+        [x, y, ..] if x.is_finite() && y.is_finite() => [*x, *y],
+        _ => [f32::NAN; 2],
+    };
+    values.values.chunks_exact(values.cols).map(place).collect()
+}
+
+/// What faces see of a first look.
+pub(super) fn first_look(source: DataSource, name: String, look: crate::anndata::FirstLook) -> FirstLook {
+    FirstLook {
+        source,
+        name,
+        n_obs: look.n_obs,
+        embedding: Embedding { positions: positions(&look.positions), name: look.embedding },
+        column: look.column,
+        colours: look.colours,
+    }
+}
+
 /// UMAP first, then t-SNE, then the others; else as they are.
 pub(super) fn in_order_of_use(embeddings: &mut [Embedding]) {
-    embeddings.sort_by_key(|embedding| {
-        let name = embedding.name.to_lowercase();
-        if name.contains("umap") {
-            0
-        } else if name.contains("tsne") || name.contains("t-sne") {
-            1
-        } else {
-            2
-        }
-    });
+    embeddings.sort_by_key(|embedding| rank_of_embedding(&embedding.name));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::command::{DataSource, JobId};
 use crate::Error;
 use crate::analysis::{Comparison, Quality};
-use crate::anndata::{MatrixChoice, MatrixKey, SharedFrame};
+use crate::anndata::{Column, MatrixChoice, MatrixKey, SharedFrame};
 use crate::annotate::Telling;
 use crate::describe::Description;
 use crate::genes::Species;
@@ -34,6 +34,23 @@ pub struct Embedding {
     pub name: String,
     /// x and y of every cell, `[n_obs]`; NaN where the file has none.
     pub positions: Vec<[f32; 2]>,
+}
+
+/// A first look at a data set on its way: one map and what colours it.
+#[derive(Debug, Clone)]
+pub struct FirstLook {
+    /// Where it comes from.
+    pub source: DataSource,
+    /// A short name for titles.
+    pub name: String,
+    /// Cells.
+    pub n_obs: usize,
+    /// The first of the views that the data set will have.
+    pub embedding: Embedding,
+    /// The column of obs that cells are coloured by at first; none where there is none.
+    pub column: Option<Column>,
+    /// The colours of its categories, where the file has some, as sRGB.
+    pub colours: Option<Vec<[u8; 3]>>,
 }
 
 /// The open data set as the faces see it. Read-only and shared.
@@ -166,6 +183,14 @@ pub enum Event {
         job: JobId,
         /// How far.
         progress: Progress,
+    },
+    /// A file is being opened, and this much of it can be shown. Comes at most once, before [`Event::Opened`], and not
+    /// for every file. Nothing can be asked of the data set yet.
+    FirstLook {
+        /// The job.
+        job: JobId,
+        /// What can be shown.
+        look: Arc<FirstLook>,
     },
     /// A data set is open (or its matrix was changed).
     Opened {
@@ -300,6 +325,7 @@ impl Event {
         match self {
             Self::Started { job, .. }
             | Self::Progressed { job, .. }
+            | Self::FirstLook { job, .. }
             | Self::Opened { job, .. }
             | Self::GeneColoured { job, .. }
             | Self::GeneColouring { job, .. }

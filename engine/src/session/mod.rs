@@ -64,8 +64,8 @@ pub use crate::nn::DevicePreference;
 pub use command::{Command, DataSource, JobId};
 pub use doctor::{Examined, ExaminedMatrix, examine};
 pub use event::{
-    Annotations, CellRecord, ContextReport, Dataset, DeviceReport, Embedding, Event, Finding, GeneColour,
-    ModelReport, TopGene,
+    Annotations, CellRecord, ContextReport, Dataset, DeviceReport, Embedding, Event, Finding, FirstLook,
+    GeneColour, ModelReport, TopGene,
 };
 pub use run::{Session, Settings};
 pub use trial::try_file;

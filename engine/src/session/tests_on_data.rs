@@ -86,6 +86,29 @@ fn several_genes_are_read_in_the_order_asked_for_and_as_for_colouring() {
 }
 
 #[test]
+fn the_first_look_comes_before_the_data_set_and_agrees_with_it() {
+    let session = Session::start(Settings::default()).unwrap();
+    let mut look = None;
+    for event in run(&session, Command::Open(DataSource::Sample)) {
+        match event {
+            Event::FirstLook { look: seen, .. } => assert!(look.replace(seen).is_none(), "one look"),
+            Event::Opened { dataset, .. } => {
+                let look = look.take().unwrap();
+                assert_eq!((&look.source, &look.name, look.n_obs), (&dataset.source, &dataset.name, dataset.n_obs));
+                let shown = &dataset.embeddings[0];
+                assert_eq!((&look.embedding.name, &look.embedding.positions), (&shown.name, &shown.positions));
+                let column = look.column.as_ref().unwrap();
+                assert_eq!(Some(column), dataset.obs.column(&column.name));
+                assert_eq!(look.colours.as_ref(), dataset.category_colours.get(&column.name));
+                return;
+            }
+            _ => {}
+        }
+    }
+    panic!("not opened");
+}
+
+#[test]
 fn another_matrix_can_be_chosen_and_keeps_the_rest() {
     let session = Session::start(Settings::default()).unwrap();
     let first = open(&session, DataSource::Sample);

@@ -314,7 +314,7 @@ impl App {
             self.view.camera = None;
         }
         let by = self.view.colour_by.clone();
-        self.map.clear();
+        self.take_first();
         self.colour_by(ctx, by);
         // The cells must be seen at once, also while a gene is still being read.
         if !self.map.shows(&dataset) && !self.map.is_busy() {

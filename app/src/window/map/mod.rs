@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use eframe::egui;
-use engine::anndata::Values;
-use engine::session::{Dataset, GeneColour};
+use engine::anndata::{Frame, MatrixChoice, MatrixKey, Scale, first_label, has_few_values};
+use engine::session::{Dataset, FirstLook, GeneColour};
 
 pub use camera::{Bounds, Camera};
 pub use colouring::{Category, Colouring, Look, Meaning, NumberRange, Words};
@@ -170,6 +170,11 @@ impl Map {
     /// A map of which at most `while_moving` cells are drawn while it moves.
     pub fn new(while_moving: usize) -> Self {
         Self { while_moving, ..Self::default() }
+    }
+
+    /// Another, empty map for the same screen.
+    pub fn another(&self) -> Self {
+        Self::new(self.while_moving)
     }
 
     /// Shows an embedding of a data set, coloured by `source` over the part `range` of its numbers. What is shown stays
@@ -381,46 +386,35 @@ fn marked(order: &[[u32; 2]], selected: &CellSet) -> Vec<[u32; 2]> {
 /// The column that cells are coloured by when a file is opened: a cell type if there is one, else clusters, else the
 /// first column of few categories.
 pub fn first_colour(dataset: &Dataset) -> ColourBy {
-    /// Words in the names of columns that label cells, the best first.
-    const WORDS: [&[&str]; 4] = [
-        &["cell_type", "celltype", "cell type"],
-        &["label", "annotation", "cell_ontology_class", "subclass"],
-        &["leiden", "louvain", "cluster", "seurat_clusters"],
-        &["type", "class", "group"],
-    ];
     let usable = |name: &str| dataset.obs.column(name).is_some_and(|column| has_few_values(&column.values));
-    let names = || dataset.obs.columns.iter().map(|c| c.name.as_str());
-    for words in WORDS {
-        // A column of exactly this name before one that only holds the word.
-        let same = names().find(|name| words.contains(&name.to_lowercase().as_str()) && usable(name));
-        let found = same.or_else(|| {
-            names().find(|name| {
-                let lower = name.to_lowercase();
-                !lower.contains("ontology_term_id") && words.iter().any(|w| lower.contains(w)) && usable(name)
-            })
-        });
-        if let Some(name) = found {
-            return ColourBy::Column(name.to_owned());
-        }
-    }
-    names()
-        .find(|name| usable(name))
-        .or_else(|| names().next())
-        .map_or(ColourBy::Nothing, |name| ColourBy::Column(name.to_owned()))
+    let names: Vec<&str> = dataset.obs.columns.iter().map(|c| c.name.as_str()).collect();
+    first_label(&names, usable).map_or(ColourBy::Nothing, |name| ColourBy::Column(name.to_owned()))
 }
 
-/// Whether a column has a few different values, as far as a look at some of its rows tells.
-fn has_few_values(values: &Values) -> bool {
-    const FEW: std::ops::RangeInclusive<usize> = 2..=60;
-    const ROWS: usize = 5_000;
-    match values {
-        Values::Categorical { categories, .. } => FEW.contains(&categories.len()),
-        Values::Text(texts) => {
-            let different: BTreeSet<&str> = texts.iter().take(ROWS).flatten().map(String::as_str).collect();
-            FEW.contains(&different.len())
-        }
-        Values::Boolean(_) => true,
-        Values::Number(_) | Values::Integer(_) => false,
+/// A data set of nothing but what a first look shows, to be drawn until the whole one is there.
+pub fn dataset_of(look: &FirstLook) -> Dataset {
+    let columns = look.column.iter().cloned().collect();
+    let colours = look.column.iter().zip(&look.colours).map(|(c, list)| (c.name.clone(), list.clone()));
+    Dataset {
+        source: look.source.clone(),
+        name: look.name.clone(),
+        n_obs: look.n_obs,
+        obs: Frame { columns, ..Frame::default() }.into(),
+        genes: Vec::new(),
+        gene_names_in_file: Vec::new(),
+        ensembl_ids: Vec::new(),
+        embeddings: vec![look.embedding.clone()],
+        matrix: MatrixChoice {
+            key: MatrixKey::X,
+            scale: Scale::Counts,
+            reason: "not chosen yet".to_owned(),
+            chosen_by_user: false,
+        },
+        matrices: Vec::new(),
+        category_colours: colours.collect(),
+        species: None,
+        known_genes: 0,
+        findings: Vec::new(),
     }
 }
 
@@ -467,6 +461,32 @@ mod tests {
         assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::new()), Some(1));
         assert_eq!(map.walk(Some(1), Step::Left, &camera, &BTreeSet::new()), Some(0));
         assert_eq!(map.walk(None, Step::Left, &camera, &BTreeSet::from([1])), Some(0));
+    }
+
+    #[test]
+    fn a_first_look_is_drawn_as_the_whole_will_be() {
+        let ctx = egui::Context::default();
+        let mut data = dataset();
+        data.category_colours.insert("cell_type".into(), vec![[1, 2, 3], [4, 5, 6]]);
+        let look = FirstLook {
+            source: data.source.clone(),
+            name: data.name.clone(),
+            n_obs: data.n_obs,
+            embedding: data.embeddings[0].clone(),
+            column: data.obs.column("cell_type").cloned(),
+            colours: data.category_colours.get("cell_type").cloned(),
+        };
+        let lean = dataset_of(&look);
+        assert_eq!(first_colour(&lean), first_colour(&data));
+        let [first, whole] = [lean, data].map(|data| {
+            let mut map = Map::default();
+            map.show(&ctx, &Arc::new(data), 0, Source::Column("cell_type".into()), NumberRange::default());
+            map.update_table(&Look::default(), Tokens::for_dark(false));
+            map
+        });
+        assert_eq!(first.colouring().meaning, whole.colouring().meaning);
+        assert_eq!((&first.order.data, &first.table.data), (&whole.order.data, &whole.table.data));
+        assert_eq!(first.scene().unwrap().positions()[..2], whole.scene().unwrap().positions()[..2]);
     }
 
     #[test]

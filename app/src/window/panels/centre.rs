@@ -1,5 +1,7 @@
 //! The middle of the window: the panes, and the ontology below them.
 
+use std::collections::BTreeSet;
+
 use eframe::egui::{
     self, Align, Button, CentralPanel, Color32, CursorIcon, Frame, Id, Layout, Margin, Response, Spinner,
     Stroke, Ui, Visuals, WidgetText, vec2,
@@ -8,7 +10,7 @@ use egui_tiles::{Behavior, SimplificationOptions, TabState, Tabs, TileId, Tiles,
 
 use super::super::command::{Action, Command};
 use super::super::dock::{Dock, Pane, SIMPLIFICATION};
-use super::super::map::{MapView, embedding_title, grouped, map_ui};
+use super::super::map::{Map, MapView, Tool, embedding_title, grouped, map_ui};
 use super::super::theme::{Tokens, space};
 use super::widgets::{empty_state, muted, panel_frame, primary_button, quiet_button};
 use super::{Local, Out, Scope, cell_list, compare, gene_maps, genes, ontology, plots, tab};
@@ -283,6 +285,21 @@ fn map_area_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) 
         labels: scope.saved.colours.labels,
     };
     map_ui(ui, scope.map, view, out);
+}
+
+/// The map of a data set on its way: it can be looked at, and nothing can be asked of it yet.
+pub fn first_map_ui(ui: &mut Ui, scope: &Scope<'_>, map: &Map) {
+    let view = MapView {
+        camera: None,
+        hidden: &BTreeSet::new(),
+        selected: None,
+        reveal: false,
+        zoom: None,
+        tool: Tool::Pan,
+        max_cells: scope.max_cells,
+        labels: scope.saved.colours.labels,
+    };
+    map_ui(ui, map, view, &mut Vec::new());
 }
 
 fn no_map_ui(ui: &mut Ui, scope: &Scope<'_>, out: Out<'_>) {

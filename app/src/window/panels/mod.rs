@@ -45,7 +45,7 @@ use super::state::{Saved, View};
 use super::terms::Terms;
 use super::workspace::Workspace;
 
-pub use centre::centre_ui;
+pub use centre::{centre_ui, first_map_ui};
 pub use compare::{ComparePanel, CompareSide, CompareSpec, request as compare_request};
 pub use data::data_panel_ui;
 pub use figure_dialog::figure_dialog_ui;

@@ -206,6 +206,29 @@ fn the_source_is_never_the_target_and_a_changed_one_is_refused() {
 }
 
 #[test]
+fn a_source_that_is_written_to_while_it_is_copied_is_refused() {
+    for length in [0, 5] {
+        let written = small();
+        let data = open(&written.path);
+        let to = written.path.with_file_name("copy.h5ad");
+        let source = written.path.clone();
+        // As another program would: in place, or at the end.
+        let watch = Watch::new(Cancel::new(), move |progress| {
+            if progress.what == "Copying the file" {
+                let mut file = std::fs::File::options().write(true).open(&source).unwrap();
+                let end = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap();
+                let at = if length == 0 { end / 2 } else { end };
+                std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(at)).unwrap();
+                std::io::Write::write_all(&mut file, b"other").unwrap();
+            }
+        });
+        let error = data.begin_copy(&to, &watch).unwrap_err().to_string();
+        assert!(error.contains("changed") && error.contains("Nothing was written"), "{error}");
+        assert_eq!(std::fs::read_dir(written.path.parent().unwrap()).unwrap().count(), 1, "no copy is left");
+    }
+}
+
+#[test]
 fn a_copy_that_was_stopped_or_cannot_be_written_leaves_what_was_there() {
     let written = small();
     let data = open(&written.path);
