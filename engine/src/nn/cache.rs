@@ -1,6 +1,7 @@
 //! The KV cache: keys and values of the tokens already read, in buffers allocated once.
 
 use burn::tensor::{Device, Tensor};
+use cpu::KeysAndValues;
 
 use crate::error::Problem;
 use crate::{Error, Result};
@@ -18,6 +19,8 @@ pub struct LayerCache {
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
+    /// Where the CPU computes on slices: of each layer, what each row of the batch holds. There are no tensors then.
+    on_host: Option<Vec<Vec<KeysAndValues>>>,
     capacity: usize,
     len: usize,
 }
@@ -34,7 +37,23 @@ impl KvCache {
     ) -> Self {
         let empty = || Tensor::zeros([batch, kv_heads, capacity, head_dim], device);
         let layers = (0..n_layers).map(|_| LayerCache { keys: empty(), values: empty() }).collect();
-        Self { layers, capacity, len: 0 }
+        Self { layers, on_host: None, capacity, len: 0 }
+    }
+
+    /// An empty cache for layers that compute on slices, with room for `capacity` tokens.
+    pub fn on_host(n_layers: usize, batch: usize, kv_heads: usize, capacity: usize, head_dim: usize) -> Self {
+        let layer = || (0..batch).map(|_| KeysAndValues::new(kv_heads, head_dim, capacity)).collect();
+        Self { layers: Vec::new(), on_host: Some((0..n_layers).map(|_| layer()).collect()), capacity, len: 0 }
+    }
+
+    /// What each row of the batch holds in `layer`, where this cache is one of [`KvCache::on_host`].
+    pub fn held(&mut self, layer: usize) -> Option<&mut [KeysAndValues]> {
+        self.on_host.as_mut()?.get_mut(layer).map(Vec::as_mut_slice)
+    }
+
+    /// Whether this is a cache of [`KvCache::on_host`].
+    pub fn is_on_host(&self) -> bool {
+        self.on_host.is_some()
     }
 
     /// Tokens held.
