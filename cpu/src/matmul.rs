@@ -131,12 +131,21 @@ impl Share<'_> {
         let columns = PANEL.min(width - column);
         let rows: [&[f32]; M] = std::array::from_fn(|m| &self.x[(at + m) * depth + from..][..panel.len()]);
         let mut sums = [[0f32; PANEL]; M];
+        // A whole panel is copied without asking how long it is.
         for (m, sums) in sums.iter_mut().enumerate() {
-            sums[..columns].copy_from_slice(&self.out[(at + m) * width + column..][..columns]);
+            let out = &self.out[(at + m) * width + column..][..columns];
+            match out.as_array::<PANEL>() {
+                Some(whole) => *sums = *whole,
+                None => sums[..columns].copy_from_slice(out),
+            }
         }
         times(kernel, rows, panel, &mut sums);
         for (m, sums) in sums.iter().enumerate() {
-            self.out[(at + m) * width + column..][..columns].copy_from_slice(&sums[..columns]);
+            let out = &mut self.out[(at + m) * width + column..][..columns];
+            match out.as_mut_array::<PANEL>() {
+                Some(whole) => *whole = *sums,
+                None => out.copy_from_slice(&sums[..columns]),
+            }
         }
     }
 }

@@ -138,7 +138,12 @@ impl EncoderLayer {
 }
 
 /// `layers` one after the other on slices.
-fn run_on_host(layers: &[EncoderLayer], embedded: Tensor<3>, lengths: &[usize], device: &Device) -> Tensor<3> {
+fn run_on_host(
+    layers: &[EncoderLayer],
+    embedded: Tensor<3>,
+    lengths: &[usize],
+    device: &Device,
+) -> Tensor<3> {
     let shape = embedded.dims();
     let [_, tokens, width] = shape;
     let Some(first) = layers.first() else { return embedded };

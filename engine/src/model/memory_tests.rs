@@ -73,7 +73,8 @@ fn both_models_at_4_bits_are_written() {
             add(format!("{layer}.{name}.weight"), &shape);
             add(format!("{layer}.{name}.bias"), &shape[..1]);
         }
-        norms.extend(["attention.output.LayerNorm", "output.LayerNorm"].map(|name| format!("{layer}.{name}")));
+        norms
+            .extend(["attention.output.LayerNorm", "output.LayerNorm"].map(|name| format!("{layer}.{name}")));
     }
     for norm in norms {
         add(format!("{norm}.weight"), &[width]);

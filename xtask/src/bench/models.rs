@@ -123,7 +123,8 @@ fn memory(setup: &Setup, folder: &Path, size: Size, threads: usize) -> Result<Ro
     let figures = figures_with(setup, "both_models_at_4_bits_take_this_much_memory", size, threads, &with)?;
     let peak = number(&figures, "peak_bytes")? / 1e9;
     Ok(Row {
-        work: "Geneformer 316M's and Llama 3.2 1B's shapes at 4 bits, highest memory of the process".to_owned(),
+        work: "Geneformer 316M's and Llama 3.2 1B's shapes at 4 bits, highest memory of the process"
+            .to_owned(),
         own: format!("{peak:.2} GB"),
         theirs: format!("{MEMORY_TARGET_GB} GB (target)"),
         ratio: peak / MEMORY_TARGET_GB,

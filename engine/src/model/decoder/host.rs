@@ -23,7 +23,12 @@ impl Decoder {
     }
 
     /// All layers and the final norm on `hidden`, whose first token stands at the end of `cache`.
-    pub(super) fn run_on_host(&self, hidden: Tensor<3>, positions: &Positions, cache: &mut KvCache) -> Tensor<3> {
+    pub(super) fn run_on_host(
+        &self,
+        hidden: Tensor<3>,
+        positions: &Positions,
+        cache: &mut KvCache,
+    ) -> Tensor<3> {
         let (shape, start) = (hidden.dims(), cache.len());
         let mut state = host_values(hidden);
         for (i, layer) in self.layers.iter().enumerate() {

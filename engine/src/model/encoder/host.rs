@@ -9,14 +9,8 @@ use crate::nn::{HostRows, LinearMap, apply_layer_norm, is_host};
 impl EncoderLayer {
     /// Whether [`EncoderLayer::run_on_host`] computes it.
     pub(super) fn is_on_host(&self) -> bool {
-        let maps = [
-            &self.query,
-            &self.key,
-            &self.value,
-            &self.attention_output,
-            &self.intermediate,
-            &self.output,
-        ];
+        let maps =
+            [&self.query, &self.key, &self.value, &self.attention_output, &self.intermediate, &self.output];
         !self.use_gelu
             && is_host(&self.attention_norm.gamma.val().device())
             && maps.iter().all(|map| map.is_on_host())
