@@ -158,9 +158,9 @@ fn four<K: Kernel, const G: usize, const V: usize, const S: usize>(
     let mut sums = [[kernel.zero(); V]; G];
     for b in 0..blocks {
         let mut ints = [[[kernel.ints(0); S]; V]; G];
-        for g in 0..G {
-            for v in 0..V {
-                ints[g][v][0] = kernel.ints(groups[g].shifts[b][v]);
+        for (ints, group) in ints.iter_mut().zip(&groups) {
+            for (ints, shift) in ints.iter_mut().zip(&group.shifts[b]) {
+                ints[0] = kernel.ints(*shift);
             }
         }
         for i in 0..4 {
@@ -228,8 +228,8 @@ fn finish<K: Kernel, const G: usize, const V: usize, const S: usize>(
     for g in 0..G {
         for v in 0..V {
             let mut all = ints[g][v][0];
-            for s in 1..S {
-                all = kernel.add(all, ints[g][v][s]);
+            for more in &ints[g][v][1..] {
+                all = kernel.add(all, *more);
             }
             sums[g][v] = kernel.add_scaled(sums[g][v], all, scales, groups[g].scales[b][v]);
         }

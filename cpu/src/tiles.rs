@@ -209,7 +209,7 @@ pub(crate) mod tests {
         }
         // From 2^-8 to 2^-5, of both signs.
         let scales: Vec<u16> = (0..rows * per_row)
-            .map(|_| (next() as u16 & 0x8fff) % 0x0c00 + 0x1c00 | (next() as u16 & 0x8000))
+            .map(|_| ((next() as u16 & 0x8fff) % 0x0c00 + 0x1c00) | (next() as u16 & 0x8000))
             .collect();
         let mut values = Vec::with_capacity(rows * columns);
         for row in 0..rows {
