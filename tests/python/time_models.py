@@ -33,11 +33,12 @@ def write_gguf(a):
     # Tokens are fed as numbers.
     writer.add_tokenizer_model("no_vocab")
 
-    def matrix(name, rows, columns):
+    def matrix(name, rows, columns, kind=kind):
         values = rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(0.02)
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
 
-    matrix("token_embd.weight", vocabulary, width)
+    # Tables of tokens, which are the output matrix as well, have 8 bits here as they have there.
+    matrix("token_embd.weight", vocabulary, width, gguf.GGMLQuantizationType.Q8_0)
     for layer in range(a.layers):
         block = f"blk.{layer}."
         for name, rows, columns in (

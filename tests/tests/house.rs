@@ -85,9 +85,12 @@ fn the_faces_know_no_tensors() {
 #[test]
 fn the_kernels_know_no_cells_and_every_shader_is_of_use() {
     let mut wrong = Vec::new();
-    for name in ["engine", "app"] {
-        if depends_on("kernels/Cargo.toml", name) {
-            wrong.push(format!("kernels/Cargo.toml depends on {name}"));
+    for (kernels, others) in [("kernels", ["engine", "app"].as_slice()), ("cpu", &["engine", "app", "burn"])]
+    {
+        for name in others {
+            if depends_on(&format!("{kernels}/Cargo.toml"), name) {
+                wrong.push(format!("{kernels}/Cargo.toml depends on {name}"));
+            }
         }
     }
     let code: String =

@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn cells_are_coloured_by_their_type_before_all_else() {
-        let all = ["n_counts", "kind_of_type", "leiden", "cell_type_ontology_term_id", "my_cell_type", "cell_type"];
+        let all =
+            ["n_counts", "kind_of_type", "leiden", "cell_type_ontology_term_id", "my_cell_type", "cell_type"];
         assert_eq!(first_label(&all, |_| true), Some("cell_type"));
         assert_eq!(first_label(&all[..5], |_| true), Some("my_cell_type"));
         assert_eq!(first_label(&all[..4], |_| true), Some("leiden"));

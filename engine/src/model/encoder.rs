@@ -4,17 +4,19 @@
 //! (post-norm, learned absolute positions, ReLU); source: huggingface.co/ctheodoris/Geneformer. BERT and RoBERTa, whose
 //! vectors of words BERTScore compares, are the same with other entries in their configuration.
 
+mod host;
+
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, LayerNorm};
 use burn::tensor::activation::{gelu, relu};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::wrong_config;
 use crate::error::Problem;
 use crate::nn::{
     Causality, LinearMap, ParamSink, Params, Stored, Table, attend, embedding, export_embedding,
-    export_layer_norm, layer_norm,
+    export_layer_norm, host_values, is_host, layer_norm,
 };
 use crate::{Error, Result};
 
@@ -113,6 +115,9 @@ struct EncoderLayer {
     heads: usize,
     #[module(skip)]
     use_gelu: bool,
+    /// Of the norms.
+    #[module(skip)]
+    epsilon: f64,
 }
 
 impl EncoderLayer {
@@ -130,6 +135,23 @@ impl EncoderLayer {
         let inner = activate(self.intermediate.forward(hidden.clone()), self.use_gelu);
         self.output_norm.forward(self.output.forward(inner) + hidden)
     }
+}
+
+/// `layers` one after the other on slices.
+fn run_on_host(
+    layers: &[EncoderLayer],
+    embedded: Tensor<3>,
+    lengths: &[usize],
+    device: &Device,
+) -> Tensor<3> {
+    let shape = embedded.dims();
+    let [_, tokens, width] = shape;
+    let Some(first) = layers.first() else { return embedded };
+    let (mut hidden, mut kept) = (host_values(embedded), first.room([tokens, width]));
+    for layer in layers {
+        layer.run_on_host(&mut hidden, [tokens, width], lengths, &mut kept);
+    }
+    Tensor::from_data(TensorData::new(hidden, shape), device)
 }
 
 fn activate<const D: usize>(x: Tensor<D>, use_gelu: bool) -> Tensor<D> {
@@ -227,6 +249,7 @@ impl Encoder {
                     output_norm: layer_norm(params, &format!("{l}.output.LayerNorm"), width, eps)?,
                     heads: config.num_attention_heads,
                     use_gelu,
+                    epsilon: eps,
                 })
             })
             .collect::<Result<_>>()?;
@@ -283,20 +306,30 @@ impl Encoder {
         state: HiddenState,
     ) -> Result<Tensor<3>> {
         let n = state.layers_to_run(self.layers.len())?;
+        let layers = self.layers.get(..n).unwrap_or_default();
         let [_, width] = tokens.dims();
-        let mask = Causality::padded(lengths, width, &tokens.device());
-        Ok(self.layers.iter().take(n).fold(self.embed(tokens), |hidden, layer| layer.forward(hidden, &mask)))
+        let device = tokens.device();
+        let embedded = self.embed(tokens);
+        if is_host(&device) && layers.iter().all(EncoderLayer::is_on_host) {
+            return Ok(run_on_host(layers, embedded, lengths, &device));
+        }
+        let mask = Causality::padded(lengths, width, &device);
+        Ok(layers.iter().fold(embedded, |hidden, layer| layer.forward(hidden, &mask)))
     }
 
     /// Every hidden state, the embeddings first.
     pub fn hidden_states(&self, tokens: Tensor<2, Int>, lengths: &[usize]) -> Vec<Tensor<3>> {
         let [_, width] = tokens.dims();
-        let mask = Causality::padded(lengths, width, &tokens.device());
+        let device = tokens.device();
+        let mask = Causality::padded(lengths, width, &device);
         let mut states = vec![self.embed(tokens)];
         for layer in &self.layers {
-            if let Some(last) = states.last() {
-                states.push(layer.forward(last.clone(), &mask));
-            }
+            let Some(last) = states.last().cloned() else { break };
+            states.push(if is_host(&device) && layer.is_on_host() {
+                run_on_host(std::slice::from_ref(layer), last, lengths, &device)
+            } else {
+                layer.forward(last, &mask)
+            });
         }
         states
     }

@@ -16,6 +16,8 @@ mod import_sentence;
 mod installed;
 mod lora;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod packed_tests;
 mod quantise;
 #[cfg(test)]

@@ -35,7 +35,7 @@ const NOT_IN_BLOCKS: [&str; 6] =
 const TABLES: [&str; 5] = ["word_embeddings", "embed_tokens", "embed_in", "lm_head", "embed_out"];
 
 /// How the tensor `name` of `shape` is written, where its maps get `bits`.
-fn kind_of(name: &str, shape: &[usize], bits: Bits) -> WritingKind {
+pub(super) fn kind_of(name: &str, shape: &[usize], bits: Bits) -> WritingKind {
     let [_, columns] = shape else { return WritingKind::Float32 };
     let fits = columns.is_multiple_of(BLOCK) && name.ends_with(".weight");
     if !fits || NOT_IN_BLOCKS.iter().any(|part| name.contains(part)) {

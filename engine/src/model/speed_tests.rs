@@ -14,16 +14,25 @@ use crate::nn::quant::Bits;
 use crate::test_support::say;
 
 /// The number that the environment gives for `name`, or `otherwise`.
-fn number(name: &str, otherwise: usize) -> usize {
+pub(super) fn number(name: &str, otherwise: usize) -> usize {
     std::env::var(format!("CELL2TEXT_SPEED_{name}")).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
 }
 
-fn llama_1b() -> DecoderConfig {
+pub(super) fn llama_1b(layers: usize) -> DecoderConfig {
     serde_json::from_value(json!({
-        "model_type": "llama", "hidden_size": 2048, "num_hidden_layers": number("LAYERS", 16),
+        "model_type": "llama", "hidden_size": 2048, "num_hidden_layers": layers,
         "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 8192,
         "vocab_size": 128_256, "max_position_embeddings": 131_072, "tie_word_embeddings": true,
         "rope_theta": 500_000.0,
+    }))
+    .unwrap()
+}
+
+pub(super) fn geneformer_316m(layers: usize) -> EncoderConfig {
+    serde_json::from_value(json!({
+        "model_type": "bert", "hidden_size": 1152, "num_hidden_layers": layers,
+        "num_attention_heads": 18, "intermediate_size": 4608, "max_position_embeddings": 4096,
+        "vocab_size": 20275,
     }))
     .unwrap()
 }
@@ -32,7 +41,7 @@ fn time_a_decoder(bits: Bits) {
     let device = Device::flex();
     let (prompt, new) = (number("PROMPT", 512), number("NEW", 48));
     let mut params = Params::random(1, 0.02, &device).quantised(bits);
-    let decoder = Decoder::new(&llama_1b(), &mut params).unwrap();
+    let decoder = Decoder::new(&llama_1b(number("LAYERS", 16)), &mut params).unwrap();
     let capacity = prompt + new + 16;
     let positions = decoder.positions(capacity);
     let tokens = |n: usize| {
@@ -70,12 +79,7 @@ fn a_decoder_of_llama_1bs_shape_at_8_bits_reads_and_writes_this_fast() {
 
 fn time_an_encoder(bits: Option<Bits>) {
     let device = Device::flex();
-    let config: EncoderConfig = serde_json::from_value(json!({
-        "model_type": "bert", "hidden_size": 1152, "num_hidden_layers": number("LAYERS", 18),
-        "num_attention_heads": 18, "intermediate_size": 4608, "max_position_embeddings": 4096,
-        "vocab_size": 20275,
-    }))
-    .unwrap();
+    let config = geneformer_316m(number("LAYERS", 18));
     let mut params = Params::random(1, 0.02, &device);
     if let Some(bits) = bits {
         params = params.quantised(bits);

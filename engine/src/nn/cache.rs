@@ -1,6 +1,7 @@
 //! The KV cache: keys and values of the tokens already read, in buffers allocated once.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use cpu::KeysAndValues;
 
 use crate::error::Problem;
 use crate::{Error, Result};
@@ -18,6 +19,8 @@ pub struct LayerCache {
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
+    /// Where the CPU computes on slices: of each layer, what each row of the batch holds. There are no tensors then.
+    on_host: Option<Vec<Vec<KeysAndValues>>>,
     capacity: usize,
     len: usize,
 }
@@ -34,7 +37,23 @@ impl KvCache {
     ) -> Self {
         let empty = || Tensor::zeros([batch, kv_heads, capacity, head_dim], device);
         let layers = (0..n_layers).map(|_| LayerCache { keys: empty(), values: empty() }).collect();
-        Self { layers, capacity, len: 0 }
+        Self { layers, on_host: None, capacity, len: 0 }
+    }
+
+    /// An empty cache for layers that compute on slices, with room for `capacity` tokens.
+    pub fn on_host(n_layers: usize, batch: usize, kv_heads: usize, capacity: usize, head_dim: usize) -> Self {
+        let layer = || (0..batch).map(|_| KeysAndValues::new(kv_heads, head_dim, capacity)).collect();
+        Self { layers: Vec::new(), on_host: Some((0..n_layers).map(|_| layer()).collect()), capacity, len: 0 }
+    }
+
+    /// What each row of the batch holds in `layer`, where this cache is one of [`KvCache::on_host`].
+    pub fn held(&mut self, layer: usize) -> Option<&mut [KeysAndValues]> {
+        self.on_host.as_mut()?.get_mut(layer).map(Vec::as_mut_slice)
+    }
+
+    /// Whether this is a cache of [`KvCache::on_host`].
+    pub fn is_on_host(&self) -> bool {
+        self.on_host.is_some()
     }
 
     /// Tokens held.
@@ -101,11 +120,40 @@ impl KvCache {
             .iter()
             .map(|layer| LayerCache { keys: chosen(&layer.keys), values: chosen(&layer.values) })
             .collect();
-        Self { layers, capacity: self.capacity, len: self.len }
+        let held =
+            |layer: &Vec<KeysAndValues>| rows.iter().filter_map(|row| layer.get(*row).cloned()).collect();
+        let on_host = self.on_host.as_ref().map(|layers| layers.iter().map(held).collect());
+        Self { layers, on_host, capacity: self.capacity, len: self.len }
     }
 
     /// Counts `tokens` as read by every layer.
     pub fn advance(&mut self, tokens: usize) {
         self.len += tokens;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_cache_can_be_gone_on_with_in_several_ways() {
+        let device = Device::flex();
+        let mut cache = KvCache::new(1, 2, 1, 4, 1, &device);
+        let values =
+            |of: &[f32]| Tensor::<4>::from_data(TensorData::new(of.to_vec(), [of.len(), 1, 1, 1]), &device);
+        cache.append(0, values(&[1.0, 2.0]), values(&[10.0, 20.0]));
+        cache.advance(1);
+        let mut chosen = cache.select(&[1, 0, 1]);
+        assert_eq!((chosen.len(), chosen.capacity()), (1, 4));
+        let (keys, held) = chosen.append(0, values(&[3.0, 4.0, 5.0]), values(&[30.0, 40.0, 50.0]));
+        let read = |tensor: Tensor<4>| tensor.try_into_vec_as::<f32>().unwrap();
+        assert_eq!(read(keys), [2.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(read(held), [20.0, 30.0, 10.0, 40.0, 20.0, 50.0]);
+        let host = KvCache::on_host(2, 2, 1, 4, 1).select(&[0, 0, 1]);
+        assert_eq!(
+            host.on_host.as_ref().map(|layers| layers.iter().map(Vec::len).collect::<Vec<_>>()),
+            Some(vec![3, 3])
+        );
     }
 }

@@ -6,6 +6,7 @@ use burn::nn::{
 };
 use burn::tensor::Tensor;
 
+use super::maps::host_values;
 use super::params::{ParamSink, Params};
 use crate::Result;
 
@@ -71,7 +72,14 @@ pub enum NormKind {
 
 /// A norm of any of these kinds.
 #[derive(Module, Debug)]
-pub enum Norm {
+pub struct Norm {
+    by: NormBy,
+    #[module(skip)]
+    epsilon: f64,
+}
+
+#[derive(Module, Debug)]
+enum NormBy {
     /// By the root mean square.
     Rms(RmsNorm),
     /// By mean and variance.
@@ -90,25 +98,36 @@ impl Norm {
         epsilon: f64,
         kind: NormKind,
     ) -> Result<Self> {
-        match kind {
-            NormKind::Layer => layer_norm(params, name, width, epsilon).map(Self::Layer),
-            NormKind::Rms => rms_norm(params, name, width, epsilon).map(Self::Rms),
+        let by = match kind {
+            NormKind::Layer => NormBy::Layer(layer_norm(params, name, width, epsilon)?),
+            NormKind::Rms => NormBy::Rms(rms_norm(params, name, width, epsilon)?),
             NormKind::RmsPlusOne => {
                 let mut layer = RmsNormConfig::new(width).with_epsilon(epsilon).init(params.device());
                 let weight = params.vector(&format!("{name}.weight"), width, 0.0)?;
                 layer.gamma = Param::from_tensor(weight.val().add_scalar(1.0));
-                Ok(Self::Rms(layer))
+                NormBy::Rms(layer)
             }
-        }
+        };
+        Ok(Self { by, epsilon })
     }
 
     /// Norms the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Rms(norm) => {
+        match &self.by {
+            NormBy::Rms(norm) => {
                 kernels::rms_norm(&x, &norm.gamma.val(), norm.epsilon).unwrap_or_else(|| norm.forward(x))
             }
-            Self::Layer(norm) => norm.forward(x),
+            NormBy::Layer(norm) => norm.forward(x),
+        }
+    }
+
+    /// Norms rows one after the other, each as wide as the norm, on the CPU.
+    pub fn apply(&self, rows: &mut [f32]) {
+        match &self.by {
+            NormBy::Rms(norm) => {
+                cpu::rows::rms_norm(rows, &host_values(norm.gamma.val()), self.epsilon as f32);
+            }
+            NormBy::Layer(norm) => apply_layer_norm(norm, self.epsilon, rows),
         }
     }
 
@@ -117,14 +136,21 @@ impl Norm {
     /// # Errors
     /// As [`export_linear`].
     pub fn export(&self, sink: &mut ParamSink, name: &str, kind: NormKind) -> Result<()> {
-        match self {
-            Self::Layer(norm) => export_layer_norm(sink, name, norm),
-            Self::Rms(norm) if kind == NormKind::RmsPlusOne => {
+        match &self.by {
+            NormBy::Layer(norm) => export_layer_norm(sink, name, norm),
+            NormBy::Rms(norm) if kind == NormKind::RmsPlusOne => {
                 sink.add(&format!("{name}.weight"), norm.gamma.val().sub_scalar(1.0))
             }
-            Self::Rms(norm) => export_rms_norm(sink, name, norm),
+            NormBy::Rms(norm) => export_rms_norm(sink, name, norm),
         }
     }
+}
+
+/// What `norm` does, on rows of its width one after the other, on the CPU.
+pub fn apply_layer_norm(norm: &LayerNorm, epsilon: f64, rows: &mut [f32]) {
+    let weight = host_values(norm.gamma.val());
+    let bias = norm.beta.as_ref().map_or_else(|| vec![0.0; weight.len()], |bias| host_values(bias.val()));
+    cpu::rows::layer_norm(rows, &weight, &bias, epsilon as f32);
 }
 
 /// Writes what [`linear`] reads.

@@ -11,8 +11,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::layers::{embedding, export_embedding, export_linear, linear};
 use super::params::{ParamSink, Params};
-use super::quant::{Bits, Blocks, product};
+use super::quant::{Bits, Blocks};
 use crate::Result;
+use cpu::{Tiles, Vectors};
 use kernels::Packed;
 
 /// How checkpoints store a map's weight.
@@ -36,26 +37,26 @@ pub enum LinearMap {
 
 /// A matrix in blocks, where it is computed.
 #[derive(Debug, Clone)]
-enum Held {
+pub(super) enum Held {
     /// In the memory of the CPU.
-    Host(Arc<Blocks>),
+    Host(Arc<Tiles>),
     /// In the memory of a GPU.
     Device(Arc<Packed>, Device),
 }
 
 impl Held {
     /// Brings `blocks` to `device`; with `bias`, where it is a GPU.
-    fn new(blocks: Blocks, bias: Option<&[f32]>, device: &Device) -> Self {
+    fn new(blocks: &Blocks, bias: Option<&[f32]>, device: &Device) -> Result<Self> {
         let (dims, bits) = ([blocks.rows(), blocks.columns()], usize::from(u8::from(blocks.bits())));
-        match Packed::new(device, dims, bits, blocks.numbers(), blocks.scales(), bias) {
+        Ok(match Packed::new(device, dims, bits, blocks.numbers(), blocks.scales(), bias) {
             Some(packed) => Self::Device(Arc::new(packed), device.clone()),
-            None => Self::Host(Arc::new(blocks)),
-        }
+            None => Self::Host(Arc::new(blocks.tiles()?)),
+        })
     }
 
     fn dims(&self) -> [usize; 2] {
         match self {
-            Self::Host(blocks) => [blocks.rows(), blocks.columns()],
+            Self::Host(tiles) => [tiles.rows(), tiles.columns()],
             Self::Device(packed, _) => packed.dims(),
         }
     }
@@ -71,7 +72,7 @@ impl Held {
     /// All of it as float32, row by row. A GPU that gives nothing back gives no number that could be taken for one.
     fn values(&self) -> Vec<f32> {
         match self {
-            Self::Host(blocks) => blocks.values(),
+            Self::Host(tiles) => tiles.values(),
             Self::Device(packed, _) => {
                 let [rows, columns] = packed.dims();
                 let bits = if packed.bits() == 4 { Bits::Four } else { Bits::Eight };
@@ -88,16 +89,9 @@ impl Held {
     fn product(&self, x: Tensor<3>, bias: Option<&[f32]>) -> Tensor<3> {
         let ([batch, tokens, _], device) = (x.dims(), x.device());
         match self {
-            Self::Host(blocks) => {
-                let mut out = product(blocks, &host_values(x));
-                if let Some(bias) = bias {
-                    for row in out.chunks_exact_mut(bias.len().max(1)) {
-                        for (value, bias) in row.iter_mut().zip(bias) {
-                            *value += bias;
-                        }
-                    }
-                }
-                Tensor::from_data(TensorData::new(out, [batch, tokens, blocks.rows()]), &device)
+            Self::Host(tiles) => {
+                let out = cpu::product(tiles, &Vectors::new(&host_values(x), tiles.columns()), bias);
+                Tensor::from_data(TensorData::new(out, [batch, tokens, tiles.rows()]), &device)
             }
             Self::Device(packed, _) => packed.product(&x).unwrap_or_else(|| {
                 // Vectors that the kernels do not take, of another device or with gradients.
@@ -124,7 +118,7 @@ fn full_map(weight: &Held, bias: Option<&[f32]>, device: &Device) -> Linear {
 pub struct BlockMap {
     /// `[output, input]`.
     #[module(skip)]
-    weight: Held,
+    pub(super) weight: Held,
     #[module(skip)]
     bias: Option<Arc<Vec<f32>>>,
 }
@@ -148,7 +142,7 @@ impl LinearMap {
             } else {
                 None
             };
-            let weight = Held::new(blocks, bias.as_ref().map(|bias| bias.as_slice()), params.device());
+            let weight = Held::new(&blocks, bias.as_ref().map(|bias| bias.as_slice()), params.device())?;
             return Ok(Self::Blocks(BlockMap { weight, bias }));
         }
         if stored == Stored::OutputFirst {
@@ -185,7 +179,7 @@ impl LinearMap {
 }
 
 impl BlockMap {
-    fn bias(&self) -> Option<&[f32]> {
+    pub(super) fn bias(&self) -> Option<&[f32]> {
         self.bias.as_ref().map(|bias| bias.as_slice())
     }
 
@@ -200,7 +194,7 @@ impl BlockMap {
 }
 
 /// Values of a tensor that lies on the CPU. One that cannot be read gives no number that could be taken for a result.
-fn host_values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+pub fn host_values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     let n = x.dims().iter().product();
     x.try_into_vec_as::<f32>().unwrap_or_else(|_| vec![f32::NAN; n])
 }
@@ -228,7 +222,7 @@ impl Table {
     /// As [`LinearMap::read`].
     pub fn read(params: &mut Params<'_>, name: &str, rows: usize, width: usize) -> Result<Self> {
         match params.table_blocks(&format!("{name}.weight"), [rows, width])? {
-            Some(blocks) => Ok(Self::Blocks(BlockTable { rows: Held::new(blocks, None, params.device()) })),
+            Some(blocks) => Ok(Self::Blocks(BlockTable { rows: Held::new(&blocks, None, params.device())? })),
             None => embedding(params, name, rows, width).map(Self::Full),
         }
     }
@@ -411,7 +405,7 @@ mod tests {
             64,
             Bits::Eight,
         );
-        let blocks = Table::Blocks(BlockTable { rows: Held::new(rows, None, device) });
+        let blocks = Table::Blocks(BlockTable { rows: Held::new(&rows, None, device).unwrap() });
         assert_eq!(blocks.device(), *device);
         assert_eq!(full.dims(), blocks.dims());
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(vec![0i64, 32, 7], [1, 3]), device);

@@ -6,6 +6,7 @@ mod attention;
 mod cache;
 mod device;
 mod gguf;
+mod host;
 mod layers;
 mod maps;
 mod memory;
@@ -20,11 +21,12 @@ pub use attention::{Causality, Scoring, attend, attend_with};
 pub use cache::{KvCache, LayerCache};
 pub use device::{ChosenDevice, DeviceInfo, DevicePreference, choose_device, choose_devices, devices};
 pub use gguf::Setting;
+pub use host::{HostRows, is_host};
 pub use layers::{
-    Norm, NormKind, embedding, export_embedding, export_layer_norm, export_linear, export_rms_norm,
-    layer_norm, linear, rms_norm,
+    Norm, NormKind, apply_layer_norm, embedding, export_embedding, export_layer_norm, export_linear,
+    export_rms_norm, layer_norm, linear, rms_norm,
 };
-pub use maps::{LinearMap, Stored, Table};
+pub use maps::{LinearMap, Stored, Table, host_values};
 pub use memory::free_memory;
 pub use params::{Named, ParamSink, Params, WeightPatch, write_safetensors};
 pub use rotary::{Llama3Scaling, RopeScaling, Rotary, RotarySettings};

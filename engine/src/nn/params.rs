@@ -106,8 +106,11 @@ impl<'a> Params<'a> {
         self
     }
 
-    /// Tells of one more tensor.
+    /// Tells of one more tensor, and lets go of the bytes of those that were read.
     fn step(&mut self) -> Result<()> {
+        if let Source::Files { files, .. } = &self.source {
+            files.release();
+        }
         let Some(loading) = &mut self.loading else { return Ok(()) };
         loading.done += 1;
         // What was counted are names: scales have some of their own, and a table may be read twice.

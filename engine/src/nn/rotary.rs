@@ -3,6 +3,8 @@
 //! Sources: RoFormer (arXiv 2104.09864) for the rotation; the Llama 3.1 release for its scaling, as restated in
 //! Hugging Face transformers' `rope_type: llama3`. Pairs are (i, i + d/2), the layout of Hugging Face weights.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// How frequencies are stretched beyond the trained context.
@@ -72,6 +74,8 @@ fn scaled(frequency: f64, s: &Llama3Scaling) -> f64 {
 pub struct Rotary {
     cos: Tensor<4>,
     sin: Tensor<4>,
+    /// The same two tables for the CPU, where it is the device.
+    on_host: Option<Arc<[Vec<f32>; 2]>>,
 }
 
 impl Rotary {
@@ -89,7 +93,9 @@ impl Rotary {
             }
         }
         let shape = [1, 1, n_positions, frequencies.len() * 2];
+        let on_host = (*device == Device::flex()).then(|| Arc::new([cos.clone(), sin.clone()]));
         Self {
+            on_host,
             cos: Tensor::from_data(TensorData::new(cos, shape), device),
             sin: Tensor::from_data(TensorData::new(sin, shape), device),
         }
@@ -109,6 +115,15 @@ impl Rotary {
     /// the tables keeps its rest as it is.
     pub fn apply(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
         kernels::rotary(&x, &self.cos, &self.sin, start).unwrap_or_else(|| self.by_operators(x, start))
+    }
+
+    /// [`Rotary::apply`] to `x` `[tokens, heads, head_dim]` on the CPU. Says whether the tables lie there.
+    pub fn apply_on_host(&self, x: &mut [f32], heads: usize, head_dim: usize, start: usize) -> bool {
+        let Some(tables) = &self.on_host else { return false };
+        let [_, _, _, turned] = self.cos.dims();
+        let [cos, sin] = tables.each_ref().map(|table| table.get(start * turned..).unwrap_or_default());
+        cpu::rows::rotate(x, heads, head_dim, [cos, sin], turned);
+        true
     }
 
     fn by_operators(&self, x: Tensor<4>, start: usize) -> Tensor<4> {
@@ -159,6 +174,19 @@ mod tests {
         assert_eq!(y[..4], [1., 2., 3., 4.]);
         let norm: f32 = y[4..].iter().map(|v| v * v).sum();
         assert!((norm - 30.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_cpus_own_rotation_is_the_one_by_operators() {
+        let device = Device::flex();
+        let rotary = Rotary::new(&RotarySettings { head_dim: 4, theta: 1e4, scaling: None }, 9, &device);
+        // Three tokens of two heads of six, of which four are turned.
+        let mut x: Vec<f32> = (0..36).map(|i| i as f32 / 7.0 - 2.0).collect();
+        let tensor =
+            Tensor::<4>::from_data(TensorData::new(x.clone(), [1, 3, 2, 6]), &device).swap_dims(1, 2);
+        let expected: Vec<f32> = rotary.apply(tensor, 5).swap_dims(1, 2).try_into_vec_as().unwrap();
+        assert!(rotary.apply_on_host(&mut x, 2, 6, 5));
+        assert!(x.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{x:?} {expected:?}");
     }
 
     #[test]

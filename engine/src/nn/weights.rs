@@ -58,6 +58,19 @@ impl ShardBytes {
             Self::Static(bytes) => bytes,
         }
     }
+
+    /// Lets go of the pages that were read so far; what is read again comes from the file again.
+    fn release(&self) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            #[expect(
+                unsafe_code,
+                reason = "the map is read-only and of a file: pages that are dropped are read from it again, the same"
+            )]
+            // A system that does not take the advice keeps the pages, which is what it did before.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
 }
 
 /// How large a model is.
@@ -212,6 +225,11 @@ impl WeightFiles {
             List::Gguf(gguf) => gguf.rope_factors(shard.bytes.as_slice()),
             _ => None,
         })
+    }
+
+    /// Lets go of what was read so far, which would count as this process's memory beside what was made of it.
+    pub fn release(&self) {
+        self.shards.iter().for_each(|shard| shard.bytes.release());
     }
 
     /// Bytes of all files.
@@ -424,6 +442,19 @@ fn damaged(shard: &Shard, reason: &safetensors::SafeTensorError) -> Error {
 mod tests {
     use super::super::{Named, write_safetensors};
     use super::*;
+
+    #[test]
+    fn what_was_let_go_is_read_again_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let values: Vec<f32> = (0..5000).map(|i| i as f32).collect();
+        let named = Named { name: "a".into(), shape: vec![5000], values: values.clone() };
+        write_safetensors(&folder.path().join("model.safetensors"), &[named], false).unwrap();
+        let files = WeightFiles::open_folder(folder.path()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(files.read("a").unwrap(), (vec![5000], values.clone()));
+            files.release();
+        }
+    }
 
     #[test]
     fn shards_are_found_through_their_index_and_an_index_that_points_elsewhere_is_refused() {

@@ -15,6 +15,9 @@ use crate::terminal::{self, say};
 /// Times that each work is done by each side.
 const ROUNDS: usize = 3;
 
+/// What both models at 4 bits may take.
+const MEMORY_TARGET_GB: f64 = 1.6;
+
 /// The engine is timed as it is shipped; the dev profile optimises it less, so that it builds faster.
 const AS_SHIPPED: &str = "profile.dev.package.engine.opt-level=3";
 
@@ -66,7 +69,7 @@ pub(super) fn run(root: &Path, arguments: &[String]) -> Result<()> {
 
     let mut rows = Vec::new();
     for (bits, kind) in [(4, "q4_0"), (8, "q8_0")] {
-        let file = folder.join(format!("llama_1b_{kind}_{}.gguf", size.decoder_layers));
+        let file = folder.join(format!("llama_1b_{kind}_table_q8_0_{}.gguf", size.decoder_layers));
         peers.write_decoder(&file, kind, size)?;
         let test = format!("a_decoder_of_llama_1bs_shape_at_{bits}_bits");
         let (mut own, mut theirs) = (Decoding::default(), Decoding::default());
@@ -80,23 +83,53 @@ pub(super) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         rows.push(Row::rate(work(&format!("prefill of {} tokens", size.prompt)), own.read, theirs.read));
         rows.push(Row::rate(work("decode"), own.written, theirs.written));
     }
-    let (mut own, mut theirs) = (f64::INFINITY, f64::INFINITY);
+    let encoders = [("float32", "in_full"), ("8 bits", "at_8_bits"), ("4 bits", "at_4_bits")];
+    let (mut own, mut theirs) = ([f64::INFINITY; 3], f64::INFINITY);
     for round in 1..=size.rounds {
-        say(&format!("Encoder, round {round} of {}: cell2text", size.rounds));
-        let test = "an_encoder_of_geneformer_316ms_shape_in_full";
-        own = own.min(number(&figures(&setup, test, size, threads)?, "cell_secs")?);
+        for ((bits, test), own) in encoders.iter().zip(&mut own) {
+            say(&format!("Encoder, {bits}, round {round} of {}: cell2text", size.rounds));
+            let test = format!("an_encoder_of_geneformer_316ms_shape_{test}");
+            *own = own.min(number(&figures(&setup, &test, size, threads)?, "cell_secs")?);
+        }
         say(&format!("Encoder, round {round} of {}: torch", size.rounds));
         theirs = theirs.min(number(&peers.encode(size, threads)?, "cell_secs")?);
     }
-    rows.push(Row {
-        work: format!("Geneformer 316M's shape, float32, one cell of {} genes", size.genes),
-        own: format!("{own:.2} s"),
-        theirs: format!("{theirs:.2} s (torch)"),
-        ratio: own / theirs,
-        better: "less",
-    });
+    for ((bits, _), own) in encoders.iter().zip(own) {
+        rows.push(Row {
+            work: format!("Geneformer 316M's shape, {bits}, one cell of {} genes", size.genes),
+            own: format!("{own:.2} s"),
+            theirs: format!("{theirs:.2} s (torch, float32)"),
+            ratio: own / theirs,
+            better: "less",
+        });
+    }
+    say("Memory of both at 4 bits");
+    rows.push(memory(&setup, &folder, size, threads)?);
     print(&rows, threads, size);
     Ok(())
+}
+
+/// The highest memory of a process that loads both models at 4 bits, encodes a cell and writes.
+fn memory(setup: &Setup, folder: &Path, size: Size, threads: usize) -> Result<Row> {
+    // Written by a process of its own, whose memory does not count.
+    let models = folder.join(format!("both_{}_{}", size.encoder_layers, size.decoder_layers));
+    let with = [("MODELS", models.display().to_string())];
+    if !models.is_dir() {
+        let beside = folder.join("both.part");
+        let test = "both_models_at_4_bits_are_written";
+        figures_with(setup, test, size, threads, &[("MODELS", beside.display().to_string())])?;
+        std::fs::rename(&beside, &models).with_context(|| format!("could not name {}", models.display()))?;
+    }
+    let figures = figures_with(setup, "both_models_at_4_bits_take_this_much_memory", size, threads, &with)?;
+    let peak = number(&figures, "peak_bytes")? / 1e9;
+    Ok(Row {
+        work: "Geneformer 316M's and Llama 3.2 1B's shapes at 4 bits, highest memory of the process"
+            .to_owned(),
+        own: format!("{peak:.2} GB"),
+        theirs: format!("{MEMORY_TARGET_GB} GB (target)"),
+        ratio: peak / MEMORY_TARGET_GB,
+        better: "less",
+    })
 }
 
 /// What one side took to read and write, in tokens a second.
@@ -159,12 +192,30 @@ fn number(figures: &serde_json::Value, name: &str) -> Result<f64> {
 /// What the engine's own test of speed prints.
 fn figures(setup: &Setup, test: &str, size: Size, threads: usize) -> Result<serde_json::Value> {
     let layers = if test.starts_with("an_encoder") { size.encoder_layers } else { size.decoder_layers };
+    figures_with(setup, test, size, threads, &[("LAYERS", layers.to_string())])
+}
+
+/// [`figures`], told more.
+fn figures_with(
+    setup: &Setup,
+    test: &str,
+    size: Size,
+    threads: usize,
+    more: &[(&str, String)],
+) -> Result<serde_json::Value> {
     let mut command = setup.cargo(&["test", "--workspace", "--lib", "--quiet"]);
     command.args(size.profile()).args([test, "--", "--ignored", "--nocapture"]);
-    for (name, value) in
-        [("LAYERS", layers), ("PROMPT", size.prompt), ("NEW", size.new), ("GENES", size.genes)]
-    {
+    for (name, value) in [
+        ("ENCODER_LAYERS", size.encoder_layers),
+        ("DECODER_LAYERS", size.decoder_layers),
+        ("PROMPT", size.prompt),
+        ("NEW", size.new),
+        ("GENES", size.genes),
+    ] {
         command.env(format!("CELL2TEXT_SPEED_{name}"), value.to_string());
+    }
+    for (name, value) in more {
+        command.env(format!("CELL2TEXT_SPEED_{name}"), value);
     }
     command.env("RAYON_NUM_THREADS", threads.to_string());
     let spelled = terminal::spelled(&command);

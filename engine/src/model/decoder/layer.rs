@@ -12,48 +12,48 @@ use crate::nn::{Causality, KvCache, LinearMap, Norm, ParamSink, Params, Rotary, 
 /// One layer.
 #[derive(Module, Debug)]
 pub(super) struct DecoderLayer {
-    input_norm: Norm,
-    attention: Attention,
-    after_attention: Option<Norm>,
-    feed_norm: Norm,
-    feed: FeedForward,
-    after_feed: Option<Norm>,
+    pub(super) input_norm: Norm,
+    pub(super) attention: Attention,
+    pub(super) after_attention: Option<Norm>,
+    pub(super) feed_norm: Norm,
+    pub(super) feed: FeedForward,
+    pub(super) after_feed: Option<Norm>,
     #[module(skip)]
-    parallel: bool,
+    pub(super) parallel: bool,
 }
 
 /// Queries, keys and values from one map each, or all from one.
 #[derive(Module, Debug)]
-struct Attention {
-    query: Option<LinearMap>,
-    key: Option<LinearMap>,
-    value: Option<LinearMap>,
-    fused: Option<LinearMap>,
-    output: LinearMap,
-    query_norm: Option<Norm>,
-    key_norm: Option<Norm>,
+pub(super) struct Attention {
+    pub(super) query: Option<LinearMap>,
+    pub(super) key: Option<LinearMap>,
+    pub(super) value: Option<LinearMap>,
+    pub(super) fused: Option<LinearMap>,
+    pub(super) output: LinearMap,
+    pub(super) query_norm: Option<Norm>,
+    pub(super) key_norm: Option<Norm>,
     #[module(skip)]
-    shape: AttentionShape,
+    pub(super) shape: AttentionShape,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct AttentionShape {
-    heads: usize,
-    kv_heads: usize,
-    head_width: usize,
-    fused: Option<Fused>,
-    scoring: Scoring,
+pub(super) struct AttentionShape {
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) head_width: usize,
+    pub(super) fused: Option<Fused>,
+    pub(super) scoring: Scoring,
     /// Whether the layer sees a window only.
-    local: bool,
+    pub(super) local: bool,
 }
 
 #[derive(Module, Debug)]
-struct FeedForward {
-    gate: Option<LinearMap>,
-    up: LinearMap,
-    down: LinearMap,
+pub(super) struct FeedForward {
+    pub(super) gate: Option<LinearMap>,
+    pub(super) up: LinearMap,
+    pub(super) down: LinearMap,
     #[module(skip)]
-    activation: Activation,
+    pub(super) activation: Activation,
 }
 
 /// Rotary tables of the layers that see all keys, and of those that see a window; none where positions are learned.
@@ -63,7 +63,7 @@ pub struct Positions {
 }
 
 impl Positions {
-    fn of(&self, local: bool) -> Option<&Rotary> {
+    pub(super) fn of(&self, local: bool) -> Option<&Rotary> {
         self.tables.as_ref().map(|[full, window]| if local { window } else { full })
     }
 }

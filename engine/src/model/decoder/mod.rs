@@ -5,6 +5,7 @@
 
 mod config;
 mod design;
+mod host;
 mod layer;
 
 use burn::module::{Module, Param};
@@ -107,6 +108,9 @@ impl Decoder {
     /// An empty cache for `batch` texts of at most `capacity` tokens.
     pub fn new_cache(&self, batch: usize, capacity: usize) -> KvCache {
         let DecoderShape { kv_heads, head_width, .. } = self.shape;
+        if self.is_on_host() {
+            return self.host_cache(batch, capacity);
+        }
         KvCache::new(self.layers.len(), batch, kv_heads, capacity, head_width, &self.device().inner())
     }
 
@@ -152,6 +156,11 @@ impl Decoder {
             )));
         }
         let mut hidden = self.first_state(vectors, cache.len());
+        if cache.is_on_host() {
+            let hidden = self.run_on_host(hidden, positions, cache);
+            cache.advance(tokens);
+            return Ok(hidden);
+        }
         for (i, layer) in self.layers.iter().enumerate() {
             hidden = layer.forward(hidden, positions, Some((&mut *cache, i)));
         }

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use cpu::Tiles;
 use half::f16;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::{Error, Result};
 
 /// Numbers in a block.
 pub const BLOCK: usize = 32;
@@ -41,7 +45,7 @@ impl From<Bits> for u8 {
 impl TryFrom<u8> for Bits {
     type Error = String;
 
-    fn try_from(bits: u8) -> Result<Self, String> {
+    fn try_from(bits: u8) -> std::result::Result<Self, String> {
         match bits {
             4 => Ok(Self::Four),
             8 => Ok(Self::Eight),
@@ -144,13 +148,29 @@ impl Blocks {
         &self.scales
     }
 
+    /// The same numbers in the order in which the CPU multiplies with them.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the parts do not fit each other, which none of the ways to blocks allows.
+    pub fn tiles(&self) -> Result<Tiles> {
+        let bits = usize::from(u8::from(self.bits));
+        Tiles::new(self.rows, self.columns, bits, &self.numbers, &self.scales).ok_or_else(|| {
+            Error::model(Problem::new(
+                "weights in blocks",
+                format!("{} bytes, {} scales", self.numbers.len(), self.scales.len()),
+                format!("those of {} × {}", self.rows, self.columns),
+                "Report this as a bug.",
+            ))
+        })
+    }
+
     /// Blocks in a row.
-    pub(super) fn per_row(&self) -> usize {
+    fn per_row(&self) -> usize {
         self.columns.div_ceil(BLOCK)
     }
 
     /// Numbers and scales of row `row`; nothing of a row that is not there.
-    pub(super) fn row(&self, row: usize) -> (&[u8], &[u16]) {
+    fn row(&self, row: usize) -> (&[u8], &[u16]) {
         let (per_row, width) = (self.per_row(), self.bits.bytes_per_block());
         let part = |from: usize, n: usize| from..from + n;
         (
@@ -258,6 +278,27 @@ mod tests {
         let blocks = Blocks::quantise(&values, 1, 64, Bits::Eight);
         assert_eq!(blocks.values()[63], 127.0);
         assert_eq!(blocks.bytes(), 64 + 4);
+    }
+
+    #[test]
+    fn products_by_the_cpu_agree_with_float64_over_the_numbers_as_stored() {
+        for (rows, columns, n) in [(1, 1, 1), (33, 33, 2), (130, 64, 31), (97, 130, 70), (300, 512, 1)] {
+            let (weights, values) = (draw(rows * columns), draw(n * columns));
+            for bits in [Bits::Four, Bits::Eight] {
+                let blocks = Blocks::quantise(&weights, rows, columns, bits);
+                let (stored, tiles) = (blocks.values(), blocks.tiles().unwrap());
+                assert_eq!(tiles.values(), stored);
+                let got = cpu::product(&tiles, &cpu::Vectors::new(&values, columns), None);
+                assert_eq!(got.len(), n * rows);
+                for (i, x) in values.chunks(columns).enumerate() {
+                    for (j, w) in stored.chunks(columns).enumerate() {
+                        let exact: f64 = w.iter().zip(x).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                        let (got, size) = (f64::from(got[i * rows + j]), (columns as f64).sqrt());
+                        assert!((got - exact).abs() < 5e-5 * size, "{rows}×{columns}, {bits}: {got} {exact}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
