@@ -91,8 +91,7 @@ fn look(file: &Path) {
     // A file without a first look is drawn when it is open.
     let opened = opened.expect("the file opens");
     let seen = seen.unwrap_or(opened);
-    for (name, value) in
-        [("look", seen.0), ("look_cpu", seen.1), ("open", opened.0), ("open_cpu", opened.1)]
+    for (name, value) in [("look", seen.0), ("look_cpu", seen.1), ("open", opened.0), ("open_cpu", opened.1)]
     {
         print(name, value);
     }

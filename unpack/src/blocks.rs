@@ -291,7 +291,7 @@ fn place<G: Gene, V: Copy, T: Copy + Default>(
     starts: &mut Vec<u32>,
     made: impl Fn(u8, V) -> T + Copy,
 ) -> Option<()> {
-    ordered.clear();
+    // Every place is written to, so that what stands there does not matter.
     ordered.resize(genes.len(), T::default());
     starts.clear();
     if are_sorted(genes, ends) {
@@ -388,7 +388,9 @@ mod tests {
         for value in 0..=254u8 {
             assert_eq!(small(f32::from(value)), value);
         }
-        for value in [255.0, 256.0, 1e9, -1.0, -254.0, 0.5, 253.999, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE] {
+        for value in
+            [255.0, 256.0, 1e9, -1.0, -254.0, 0.5, 253.999, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE]
+        {
             assert_eq!(small(value), OTHER, "{value}");
         }
     }

@@ -7,8 +7,8 @@
 // Tests may panic; that is how they fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod blosc;
 pub mod blocks;
+mod blosc;
 pub mod entries;
 mod filters;
 pub mod numbers;

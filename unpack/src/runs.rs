@@ -177,7 +177,8 @@ mod tests {
         let mut waiting = Waiting::new(1);
         waiting.add_places(&[0; 300]).unwrap();
         waiting.add_floats(&[1.0; 300]);
-        let ends: Vec<u32> = (0..256).map(|cell| if cell < 44 { 2 * (cell + 1) } else { 45 + cell }).collect();
+        let ends: Vec<u32> =
+            (0..256).map(|cell| if cell < 44 { 2 * (cell + 1) } else { 45 + cell }).collect();
         let (mut block, mut bytes) = (Block::default(), Vec::new());
         waiting.order(&ends, &mut block, &mut Vec::new()).unwrap();
         let head = block.head();

@@ -188,7 +188,7 @@ mod tests {
     fn look_at(written: &Written) -> (Option<FirstLook>, AnnData) {
         let mut seen = None;
         let data = AnnData::open_looking(&written.path, &Watch::silent(), &mut |look| {
-            seen = Some(look);
+            seen = look;
             Ok(())
         });
         (seen, data.unwrap())
@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn cells_are_coloured_by_their_type_before_all_else() {
-        let all = ["n_counts", "kind_of_type", "leiden", "cell_type_ontology_term_id", "my_cell_type", "cell_type"];
+        let all =
+            ["n_counts", "kind_of_type", "leiden", "cell_type_ontology_term_id", "my_cell_type", "cell_type"];
         assert_eq!(first_label(&all, |_| true), Some("cell_type"));
         assert_eq!(first_label(&all[..5], |_| true), Some("my_cell_type"));
         assert_eq!(first_label(&all[..4], |_| true), Some("leiden"));

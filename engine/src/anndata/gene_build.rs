@@ -229,10 +229,7 @@ fn blocks_of(matrix: &Compressed, rows: Range<usize>, most: usize) -> Vec<Range<
     while row < rows.end && blocks.len() < most {
         let (start, first) = (row, matrix.span(row).start);
         row += 1;
-        while row < rows.end
-            && row - start < BLOCK_CELLS
-            && matrix.span(row).end - first <= BLOCK_ENTRIES
-        {
+        while row < rows.end && row - start < BLOCK_CELLS && matrix.span(row).end - first <= BLOCK_ENTRIES {
             row += 1;
         }
         blocks.push(start..row);

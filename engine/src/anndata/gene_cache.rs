@@ -93,7 +93,12 @@ impl GeneCache {
     }
 
     /// The whole parts of the cache at `path`.
-    pub(super) fn open_parts(path: &Path, key: &CacheKey, n_cells: usize, n_genes: usize) -> Result<Option<Self>> {
+    pub(super) fn open_parts(
+        path: &Path,
+        key: &CacheKey,
+        n_cells: usize,
+        n_genes: usize,
+    ) -> Result<Option<Self>> {
         let failed = |e| Error::io("read the gene cache", path, e);
         let mut file = match File::open(path) {
             Ok(file) => file,

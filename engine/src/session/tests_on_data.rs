@@ -94,9 +94,15 @@ fn the_first_look_comes_before_the_data_set_and_agrees_with_it() {
             Event::FirstLook { look: seen, .. } => assert!(look.replace(seen).is_none(), "one look"),
             Event::Opened { dataset, .. } => {
                 let look = look.take().unwrap();
-                assert_eq!((&look.source, &look.name, look.n_obs), (&dataset.source, &dataset.name, dataset.n_obs));
+                assert_eq!(
+                    (&look.source, &look.name, look.n_obs),
+                    (&dataset.source, &dataset.name, dataset.n_obs)
+                );
                 let shown = &dataset.embeddings[0];
-                assert_eq!((&look.embedding.name, &look.embedding.positions), (&shown.name, &shown.positions));
+                assert_eq!(
+                    (&look.embedding.name, &look.embedding.positions),
+                    (&shown.name, &shown.positions)
+                );
                 let column = look.column.as_ref().unwrap();
                 assert_eq!(Some(column), dataset.obs.column(&column.name));
                 assert_eq!(look.colours.as_ref(), dataset.category_colours.get(&column.name));

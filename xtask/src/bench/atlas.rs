@@ -38,7 +38,11 @@ pub(super) fn run(root: &Path, cells: Option<&str>) -> Result<()> {
         say(&format!("writing {} (some minutes)", file.display()));
         let draft = file.with_extension("draft");
         let mut command = Command::new(python);
-        command.arg(root.join("tests/python/generate_atlas.py")).arg(&draft).arg(cells.to_string()).args(more);
+        command
+            .arg(root.join("tests/python/generate_atlas.py"))
+            .arg(&draft)
+            .arg(cells.to_string())
+            .args(more);
         terminal::run(&mut command)?;
         std::fs::rename(&draft, file).context("could not put the file in its place")
     };
