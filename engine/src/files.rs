@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::progress::Watch;
 use crate::{Error, Result};
 
+/// Read at a time for a hash: a core's own cache holds it.
+const BLOCK: usize = 1 << 18;
+
 /// Writes `bytes` to `path` through a temporary file beside it, so that a crash leaves the old content or the new.
 ///
 /// # Errors
@@ -54,7 +57,7 @@ pub fn sha256_of_file(path: &Path, watch: &Watch) -> Result<String> {
     let mut file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
     let total = file.metadata().ok().map(|m| m.len());
     let mut hasher = Sha256::new();
-    let mut block = vec![0; 1 << 20];
+    let mut block = vec![0; BLOCK];
     let mut done = 0;
     loop {
         let n = file.read(&mut block).map_err(|e| Error::io("read", path, e))?;

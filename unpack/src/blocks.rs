@@ -291,7 +291,7 @@ fn place<G: Gene, V: Copy, T: Copy + Default>(
     starts: &mut Vec<u32>,
     made: impl Fn(u8, V) -> T + Copy,
 ) -> Option<()> {
-    ordered.clear();
+    // Every place is written to, so that what stands there does not matter.
     ordered.resize(genes.len(), T::default());
     starts.clear();
     if are_sorted(genes, ends) {

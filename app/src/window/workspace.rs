@@ -556,7 +556,7 @@ mod tests {
         assert!(!w.is_describing(5));
         w.streaming = Some(streaming(2, 5));
         let change = w.apply(Event::Described { job: JobId(2), description: description(5) });
-        assert_eq!(change, Some(Change::Described { cell: 5, term: None }));
+        assert!(matches!(change, Some(Change::Described { cell: 5, term: None })));
         assert_eq!(w.description_text(5), Some("whole"));
     }
 
@@ -570,7 +570,7 @@ mod tests {
         assert_eq!(w.jobs.len(), 1);
         let error = Error::anndata(Problem::new("X", "nothing", "a matrix", "Write it again."));
         let change = w.apply(Event::Failed { job: JobId(3), error: Arc::new(error) });
-        assert_eq!(change, Some(Change::OpenFailed("x.h5ad".into())));
+        assert!(matches!(change, Some(Change::OpenFailed(path)) if path == *"x.h5ad"));
         assert!(w.jobs.is_empty() && w.opening.is_none());
         assert_eq!(w.notices[0].title, "Opening x.h5ad failed");
         assert!(w.notices[0].detail.contains("Write it again."));

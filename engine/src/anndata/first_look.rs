@@ -188,7 +188,7 @@ mod tests {
     fn look_at(written: &Written) -> (Option<FirstLook>, AnnData) {
         let mut seen = None;
         let data = AnnData::open_looking(&written.path, &Watch::silent(), &mut |look| {
-            seen = Some(look);
+            seen = look;
             Ok(())
         });
         (seen, data.unwrap())

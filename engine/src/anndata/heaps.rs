@@ -37,7 +37,7 @@ const USUAL_BLOCK: usize = 4096;
 pub(super) fn check_file(path: &Path) -> Result<()> {
     let failed = |e| Error::io("read the cell file", path, e);
     let mut file = File::open(path).map_err(failed)?;
-    let mut block_file = File::open(path).map_err(failed)?;
+    let mut block_file = None;
     let mut window = vec![0; WINDOW_BYTES];
     let (mut start, mut kept) = (0u64, 0);
     while start < SEARCHED_BYTES {
@@ -47,7 +47,20 @@ pub(super) fn check_file(path: &Path) -> Result<()> {
             return Ok(());
         }
         for at in find_all(filled, SIGNATURE) {
-            check_block(&mut block_file, start + at as u64, path)?;
+            let (address, here) = (start + at as u64, filled.get(at..).unwrap_or_default());
+            let size = size_of(here).and_then(|size| usize::try_from(size).ok());
+            match size.and_then(|size| here.get(..size)) {
+                // Nearly all blocks lie in the window as a whole.
+                Some(block) if never_ends(block) => return Err(refused(path, address)),
+                Some(_) => {}
+                None => {
+                    let file = match &mut block_file {
+                        Some(file) => file,
+                        None => block_file.insert(File::open(path).map_err(failed)?),
+                    };
+                    check_block(file, address, path)?;
+                }
+            }
         }
         // A signature may lie across two windows.
         let next = filled.len().saturating_sub(SIGNATURE.len() - 1);

@@ -130,7 +130,7 @@ impl FromStr for MatrixKey {
 }
 
 /// Who is shown the first look at a file.
-type OnLook<'a> = Option<&'a mut dyn FnMut(FirstLook) -> Result<()>>;
+type OnLook<'a> = Option<&'a mut dyn FnMut(Option<FirstLook>) -> Result<()>>;
 
 /// Something noticed while opening a file, which still opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,15 +171,15 @@ impl AnnData {
         Self::open_with(path, watch, None)
     }
 
-    /// The same; `on_look` is shown, before all of that is read, one map and the labels that colour it, where the file
-    /// has them at hand.
+    /// The same; `on_look` is called once before all of that is read, with one map and the labels that colour it where
+    /// the file has them at hand.
     ///
     /// # Errors
     /// As [`AnnData::open`], and what `on_look` fails with.
     pub fn open_looking(
         path: &Path,
         watch: &Watch,
-        on_look: &mut dyn FnMut(FirstLook) -> Result<()>,
+        on_look: &mut dyn FnMut(Option<FirstLook>) -> Result<()>,
     ) -> Result<Self> {
         Self::open_with(path, watch, Some(on_look))
     }
@@ -220,11 +220,8 @@ impl AnnData {
         let (store, foreign) = foreign::recognise(store, &mut findings)?;
 
         watch.step("Reading cells", 0, None)?;
-        if let Some(on_look) = on_look
-            && foreign.is_none()
-            && let Some(look) = first_look::first_look(&store, watch)
-        {
-            on_look(look)?;
+        if let Some(on_look) = on_look {
+            on_look(if foreign.is_none() { first_look::first_look(&store, watch) } else { None })?;
         }
         let obs_element = if store.kind("obs") == Kind::Missing && store.kind("smp") != Kind::Missing {
             "smp" // the name before anndata 0.5

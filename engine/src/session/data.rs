@@ -167,11 +167,14 @@ impl DataWorker {
         let name = dataset::short_name(&source);
         ctx.started(format!("Opening {name}"))?;
         let stamp = stamp(&source);
-        // The table of genes is unpacked, once, while the file is read.
-        std::thread::spawn(|| GeneTable::builtin().map(drop));
-        let mut on_look = |look| {
-            let look = dataset::first_look(source.clone(), name.clone(), look);
-            ctx.emit(Event::FirstLook { job: ctx.id, look: Arc::new(look) })
+        let mut on_look = |look: Option<_>| {
+            if let Some(look) = look {
+                let look = dataset::first_look(source.clone(), name.clone(), look);
+                ctx.emit(Event::FirstLook { job: ctx.id, look: Arc::new(look) })?;
+            }
+            // The table of genes is unpacked, once, while the rest of the file is read.
+            std::thread::spawn(|| GeneTable::builtin().map(drop));
+            Ok(())
         };
         let (anndata, sample) = match &source {
             DataSource::File(path) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::testing::{failure, open, run};
 use super::{CellRecord, Command, DataSource, Dataset, Event, Finding, GeneColour, Session, Settings};
+use crate::anndata::tests::fixtures::{Fixture, put, put_texts, text};
 use crate::anndata::{MatrixKey, Scale};
 use crate::genes::Species;
 use crate::test_support::shared_file;
@@ -87,25 +88,34 @@ fn several_genes_are_read_in_the_order_asked_for_and_as_for_colouring() {
 
 #[test]
 fn the_first_look_comes_before_the_data_set_and_agrees_with_it() {
+    let fixture = Fixture::new(4, 3);
+    let labels = fixture.obs().create_group("cell_type").unwrap();
+    put(&labels, "codes", &[0i8, 1, -1, 1]);
+    put_texts(&labels, "categories", &["T", "B"]);
+    let order = fixture.obs().new_attr::<hdf5::types::VarLenUnicode>().shape([1]);
+    order.create("column-order").unwrap().write_raw(&[text("cell_type")]).unwrap();
+    fixture.file.create_group("obsm").unwrap();
+    let places = [0.0f32, 1.0, 2.0, 3.0, f32::NAN, 5.0, 6.0, 7.0];
+    fixture.dense("obsm/X_umap", [4, 2], &places, None);
+    fixture.dense("X", [4, 3], &[1.0f32; 12], None);
+    let written = fixture.finish();
     let session = Session::start(Settings::default()).unwrap();
     let mut look = None;
-    for event in run(&session, Command::Open(DataSource::Sample)) {
+    for event in run(&session, Command::Open(DataSource::File(written.path.clone()))) {
         match event {
             Event::FirstLook { look: seen, .. } => assert!(look.replace(seen).is_none(), "one look"),
             Event::Opened { dataset, .. } => {
                 let look = look.take().unwrap();
-                assert_eq!(
-                    (&look.source, &look.name, look.n_obs),
-                    (&dataset.source, &dataset.name, dataset.n_obs)
-                );
+                assert_eq!((&look.source, &look.name), (&dataset.source, &dataset.name));
+                assert_eq!(look.n_obs, dataset.n_obs);
                 let shown = &dataset.embeddings[0];
-                assert_eq!(
-                    (&look.embedding.name, &look.embedding.positions),
-                    (&shown.name, &shown.positions)
-                );
+                assert_eq!(look.embedding.name, shown.name);
+                let bits =
+                    |places: &[[f32; 2]]| places.iter().map(|p| p.map(f32::to_bits)).collect::<Vec<_>>();
+                assert_eq!(bits(&look.embedding.positions), bits(&shown.positions));
                 let column = look.column.as_ref().unwrap();
-                assert_eq!(Some(column), dataset.obs.column(&column.name));
-                assert_eq!(look.colours.as_ref(), dataset.category_colours.get(&column.name));
+                assert_eq!(Some(column), dataset.obs.column("cell_type"));
+                assert_eq!(look.colours.as_ref(), dataset.category_colours.get("cell_type"));
                 return;
             }
             _ => {}

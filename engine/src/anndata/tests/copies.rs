@@ -214,7 +214,7 @@ fn a_source_that_is_written_to_while_it_is_copied_is_refused() {
         let source = written.path.clone();
         // As another program would: in place, or at the end.
         let watch = Watch::new(Cancel::new(), move |progress| {
-            if progress.what == "Copying the file" {
+            if progress.what == "Copying the file" && progress.done == 0 {
                 let mut file = std::fs::File::options().write(true).open(&source).unwrap();
                 let end = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap();
                 let at = if length == 0 { end / 2 } else { end };
