@@ -275,7 +275,8 @@ fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<Copi
     let unread = |e| Error::io("read", from, e);
     let unwritten = |e| Error::io("write the copy", shown, e);
     let source = File::open(from).map_err(unread)?;
-    let total = source.metadata().ok().map(|m| m.len());
+    // What is added meanwhile is not followed: it would be refused at the end, however much it is.
+    let total = source.metadata().map_err(unread)?.len();
     let target = File::create(to).map_err(unwritten)?;
     let to_disk = ToDisk::new(&target);
     let ended = Cancel::new();
@@ -284,8 +285,9 @@ fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<Copi
         let copy = || {
             let mut done = 0;
             loop {
-                watch.step("Copying the file", done, total)?;
-                let piece = std::io::copy(&mut (&source).take(PIECE), &mut &target).map_err(unwritten)?;
+                watch.step("Copying the file", done, Some(total))?;
+                let mut next = (&source).take(PIECE.min(total.saturating_sub(done)));
+                let piece = std::io::copy(&mut next, &mut &target).map_err(unwritten)?;
                 if piece == 0 {
                     return Ok(done);
                 }
