@@ -118,7 +118,7 @@ import pandas as pd
 path = sys.argv[1]
 frame = pd.read_csv(path, index_col=0)
 assert frame.index.name == 'index', frame.index.name
-assert frame.shape == (4, 12), frame.shape
+assert frame.shape == (4, 13), frame.shape
 assert all(isinstance(name, str) and '-' in name for name in frame.index), frame.index
 labels = ['c2t_cell_type', 'c2t_cell_type_ontology_term_id', 'c2t_tissue', 'c2t_disease', 'c2t_stage']
 assert frame[labels].notna().all().all(), frame[labels]

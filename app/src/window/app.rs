@@ -344,7 +344,7 @@ impl App {
         let look = self.look();
         self.map.update_table(&look, tokens);
         self.map.update_selection(&self.work.sets.current);
-        self.style_first(look, tokens);
+        self.style_first(&look, tokens);
         self.panels_ui(ui);
         self.run_actions(&ctx);
         if !ctx.input(|i| i.pointer.any_down()) {

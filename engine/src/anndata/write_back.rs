@@ -227,7 +227,7 @@ impl FileCopy<'_> {
                 ));
             }
         }
-        reserve(&path, columns, provenance)?;
+        reserve(&draft, &path, columns, provenance)?;
         watch.step("Writing columns", 0, Some(columns.len() as u64))?;
         let before = source.columns_added_before();
         add(&draft, &path, source.store.prefix(), layout, columns, &before, provenance, watch)?;
@@ -307,7 +307,7 @@ fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<Copi
 }
 
 /// Makes sure that there is room for what will be added: the library takes a full disk badly.
-fn reserve(path: &Path, columns: &[Column], provenance: &str) -> Result<()> {
+fn reserve(draft: &Path, path: &Path, columns: &[Column], provenance: &str) -> Result<()> {
     let bytes = |column: &Column| match &column.values {
         Values::Categorical { codes, categories, .. } => {
             4 * codes.len() + categories.iter().map(|c| c.len() + 24).sum::<usize>()
@@ -328,7 +328,12 @@ fn reserve(path: &Path, columns: &[Column], provenance: &str) -> Result<()> {
             file.write_all(zeros.get(..n).unwrap_or_default())?;
             left -= n;
         }
-        file.sync_data()
+        file.sync_data()?;
+        // A file may also be larger than the drive or the system lets one be.
+        let copy = std::fs::OpenOptions::new().write(true).open(draft)?;
+        let end = copy.metadata()?.len();
+        copy.set_len(end + wanted as u64)?;
+        copy.set_len(end)
     };
     try_it().map_err(|e| Error::io("make room for the copy", path, e))
 }

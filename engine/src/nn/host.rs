@@ -12,9 +12,10 @@ use super::maps::{BlockMap, Held, LinearMap, host_values};
 /// Rows from which on bringing a matrix into panels costs little beside the product.
 const ROWS_FOR_PANELS: usize = 256;
 
-/// Whether `device` is the CPU, without gradients.
+/// Whether `device` is the CPU, without gradients: what is computed on slices gives none.
 pub fn is_host(device: &Device) -> bool {
-    *device == Device::flex()
+    // A device with gradients equals the one without.
+    *device == Device::flex() && !device.is_autodiff()
 }
 
 /// Rows of numbers that maps read, `[n, width]`. For maps in blocks they are brought to 16 bits once.
@@ -104,6 +105,16 @@ mod tests {
     use super::super::quant::Bits;
     use super::super::{Params, Stored};
     use super::*;
+
+    #[test]
+    fn what_gives_gradients_is_not_computed_on_slices() {
+        assert!(is_host(&Device::flex()));
+        let learning = Device::flex().autodiff();
+        assert!(!is_host(&learning));
+        let mut params = Params::random(3, 0.3, &learning);
+        let map = LinearMap::read(&mut params, "map", [4, 4], false, Stored::OutputFirst).unwrap();
+        assert!(!map.is_on_host());
+    }
 
     #[test]
     fn a_map_gives_on_slices_what_it_gives_on_tensors() {

@@ -101,7 +101,7 @@ fn the_first_look_comes_before_the_data_set_and_agrees_with_it() {
     let written = fixture.finish();
     let session = Session::start(Settings::default()).unwrap();
     let mut look = None;
-    for event in run(&session, Command::Open(DataSource::File(written.path.clone()))) {
+    for event in run(&session, Command::Open(DataSource::File(written.path))) {
         match event {
             Event::FirstLook { look: seen, .. } => assert!(look.replace(seen).is_none(), "one look"),
             Event::Opened { dataset, .. } => {

@@ -48,10 +48,10 @@ impl App {
     }
 
     /// Brings its colours in line with the theme. Called every frame.
-    pub(super) fn style_first(&mut self, look: Look, tokens: &Tokens) {
+    pub(super) fn style_first(&mut self, look: &Look, tokens: &Tokens) {
         if let Some(first) = &mut self.first {
             // What was hidden or coloured by hand belongs to the data set that is open.
-            first.update_table(&Look { hidden: BTreeSet::new(), own: BTreeMap::new(), ..look }, tokens);
+            first.update_table(&Look { hidden: BTreeSet::new(), own: BTreeMap::new(), ..*look }, tokens);
         }
     }
 

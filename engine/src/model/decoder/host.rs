@@ -51,25 +51,25 @@ impl DecoderLayer {
 
     fn run_on_host(
         &self,
-        hidden: &mut Vec<f32>,
+        hidden: &mut [f32],
         shape: [usize; 3],
         start: usize,
         positions: &Positions,
         held: &mut [KeysAndValues],
     ) {
-        let normed = normed(&self.input_norm, hidden.clone());
+        let normed = normed(&self.input_norm, hidden.to_vec());
         let mut mixed = self.attention.run_on_host(&normed, shape, start, positions, held);
         if let Some(norm) = &self.after_attention {
             norm.apply(&mut mixed);
         }
         let [_, _, width] = shape;
         if self.parallel {
-            let fed = self.feed.run_on_host(&self::normed(&self.feed_norm, hidden.clone()), width);
+            let fed = self.feed.run_on_host(&self::normed(&self.feed_norm, hidden.to_vec()), width);
             add(hidden, &mixed);
             return add(hidden, &fed);
         }
         add(hidden, &mixed);
-        let mut fed = self.feed.run_on_host(&self::normed(&self.feed_norm, hidden.clone()), width);
+        let mut fed = self.feed.run_on_host(&self::normed(&self.feed_norm, hidden.to_vec()), width);
         if let Some(norm) = &self.after_feed {
             norm.apply(&mut fed);
         }

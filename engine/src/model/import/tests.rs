@@ -124,7 +124,7 @@ fn published_parts_become_a_bundle_that_loads_and_writes() {
     let mut streamed = String::new();
     let said = model
         .generate(&[cell], &[0], Guidance::default(), &settings, &silent, &mut |piece| {
-            streamed.push_str(&piece.text)
+            streamed.push_str(&piece.text);
         })
         .unwrap();
     assert_eq!(said[0].text, streamed);
