@@ -125,8 +125,8 @@ impl Ballot {
 }
 
 /// For each cell the type that the cells around it agree on: the shares that types got in its clusters and among its
-/// nearest cells are added up, and each type is backed by its own share and, less, by those of its kin: the type is chosen
-/// that is nearest to the truth in the mean. Of equal backing that wins which the cell claims itself. `votes` and `alike`
+/// nearest cells are added up, and each type is backed by its own share and, less, by those of its kin; the best backed
+/// type is chosen. Of equal backing that wins which the cell claims itself. `votes` and `alike`
 /// are in the same order; a cell that claims nothing gets none.
 pub(super) fn agree(votes: &[Option<Votes>], alike: &Alike, kinship: &Kinship) -> Vec<Option<Agreement>> {
     let votes_of = |cell: usize| votes.get(cell).and_then(Option::as_ref);
