@@ -302,7 +302,8 @@ impl Describer {
                 reader,
                 batch,
                 None,
-                self.guidance(None),
+                // Only tissues are asked for: types need no weighing.
+                Guidance::default(),
                 &settings,
                 &quiet,
             )?);

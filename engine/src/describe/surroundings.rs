@@ -164,12 +164,11 @@ pub(super) fn agree(votes: &[Option<Votes>], alike: &Alike, kinship: &Kinship) -
             let more = next.1 > best.1 || (next.1 >= best.1 && next.0 == own.own.0);
             if more { next } else { best }
         });
-        let cell_type = nearest.unanimous().or(first.map(|(of, _)| of))?;
-        let share = shares.get(&cell_type).copied().unwrap_or(0.0);
-        let probability = surety(match nearest.unanimous() {
-            Some(of) => nearest.shares.get(&of).map_or(0.0, |sum| sum / nearest.sum),
-            None => share,
-        });
+        let (cell_type, share) = match nearest.unanimous() {
+            Some(of) => (of, nearest.shares.get(&of).map_or(0.0, |sum| sum / nearest.sum)),
+            None => first.map(|(of, _)| (of, shares.get(&of).copied().unwrap_or(0.0)))?,
+        };
+        let probability = surety(share);
         Some(Agreement {
             cell_type,
             probability,
