@@ -50,6 +50,8 @@ pub(super) struct LabelledRow {
     pub(super) tissue: usize,
     /// Number of the disease; 0 is none.
     pub(super) disease: usize,
+    /// Number of the study, where the source tells it.
+    pub(super) study: Option<usize>,
     /// The words for the stage of life.
     pub(super) stage: Option<String>,
     /// The words for the sex.
@@ -161,6 +163,8 @@ impl Corpus {
         let stages = obs.column(&source.stage_column);
         let sexes = obs.column("sex");
         let scales = obs.column("scale_guess");
+        let studies = source.study_column.as_deref().map(column).transpose()?;
+        let mut study_numbers = Vocabulary::default();
         let ontology = Ontology::builtin()?;
         let mut rows = Vec::new();
         for start in (0..matrix.n_rows()).step_by(BLOCK_ROWS) {
@@ -168,8 +172,10 @@ impl Corpus {
             let end = (start + BLOCK_ROWS).min(matrix.n_rows());
             for (offset, row) in matrix.rows(start..end)?.into_iter().enumerate() {
                 let at = start + offset;
-                let Some(id) = types.text(at).filter(|id| ontology.term(id).is_some()) else { continue };
                 let Some(tissue) = tissues.text(at) else { continue };
+                let exact = source.types_of_tissues.get(&tissue);
+                let id = types.text(at).map(|id| exact.and_then(|of| of.get(&id)).cloned().unwrap_or(id));
+                let Some(id) = id.filter(|id| ontology.term(id).is_some()) else { continue };
                 if recipe.cells.vague.contains(&id) {
                     continue;
                 }
@@ -200,6 +206,7 @@ impl Corpus {
                     cell_type: self.cell_types.number(&id),
                     tissue: self.tissues.number(&tissue),
                     disease: self.diseases.number(&disease),
+                    study: studies.and_then(|c| c.text(at)).map(|study| study_numbers.number(&study)),
                     stage,
                     sex,
                 });

@@ -135,7 +135,7 @@ mod tests {
     fn row(tissue: usize, columns: std::ops::Range<u32>) -> LabelledRow {
         let values = vec![20.0; columns.len()];
         let values = SparseRow { columns: columns.collect(), values };
-        LabelledRow { values, cell_type: tissue, tissue, disease: 0, stage: None, sex: None }
+        LabelledRow { values, cell_type: tissue, tissue, disease: 0, study: None, stage: None, sex: None }
     }
 
     fn recipe(doublets: f64, dividing: f64, stressed: f64) -> CellRecipe {

@@ -9,6 +9,7 @@ use rand_distr::{Distribution, Gamma, Normal, Poisson};
 use super::corpus::{Corpus, LabelledRow, SourceRows};
 use super::disturb::Disturbances;
 use super::sources::{CellRecipe, SourceForm};
+use super::styles::Styles;
 use crate::Result;
 use crate::anndata::SparseRow;
 
@@ -34,6 +35,8 @@ pub(super) struct Drawer<'a> {
     /// How often the rows of each tissue are drawn.
     tissue_weights: Vec<f64>,
     disturbances: Disturbances,
+    /// For each source how its studies differ, where cells are to be restyled.
+    styles: Vec<Styles>,
 }
 
 impl<'a> Drawer<'a> {
@@ -70,7 +73,9 @@ impl<'a> Drawer<'a> {
         let weight = |tissue: &String| recipe.tissue_weights.get(tissue).copied().unwrap_or(1.0);
         let tissue_weights = corpus.tissues.words().iter().map(weight).collect();
         let disturbances = Disturbances::new(corpus)?;
-        Ok(Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights, disturbances })
+        let styles_of = |source| if recipe.restyled > 0.0 { Styles::new(source, n) } else { Styles::default() };
+        let styles = corpus.sources.iter().map(styles_of).collect();
+        Ok(Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights, disturbances, styles })
     }
 
     /// Genes by falling variance between profiles.
@@ -82,10 +87,10 @@ impl<'a> Drawer<'a> {
     pub(super) fn draw(&self, number: u64) -> DrawnCell<'a> {
         let mut rng =
             StdRng::seed_from_u64(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17));
-        let source = self.choose_source(&mut rng);
+        let (source, styles) = self.choose_source(&mut rng);
         let row = self.choose_row(source, &mut rng);
         let mut values = match source.form {
-            SourceForm::Profiles => self.counts_from_profile(row, &mut rng),
+            SourceForm::Profiles => self.counts_from_profile(row, styles, &mut rng),
             SourceForm::Cells => self.thin(row, &mut rng),
         };
         values = self.disturbances.befall(values, row, source, self.recipe, &mut rng);
@@ -95,8 +100,9 @@ impl<'a> Drawer<'a> {
         DrawnCell { values, row }
     }
 
-    fn choose_source(&self, rng: &mut StdRng) -> &'a SourceRows {
-        &self.corpus.sources[choose(&self.source_weights(), rng)]
+    fn choose_source(&self, rng: &mut StdRng) -> (&'a SourceRows, &Styles) {
+        let chosen = choose(&self.source_weights(), rng);
+        (&self.corpus.sources[chosen], &self.styles[chosen])
     }
 
     fn choose_row(&self, source: &'a SourceRows, rng: &mut StdRng) -> &'a LabelledRow {
@@ -131,15 +137,18 @@ impl<'a> Drawer<'a> {
     }
 
     /// Gamma–Poisson counts about a profile, with a share from the average of the tissue.
-    fn counts_from_profile(&self, row: &LabelledRow, rng: &mut StdRng) -> SparseRow {
+    fn counts_from_profile(&self, row: &LabelledRow, styles: &Styles, rng: &mut StdRng) -> SparseRow {
+        let restyled = self.recipe.restyled > 0.0 && rng.random::<f64>() < self.recipe.restyled;
+        let moved = restyled.then(|| styles.moved(row, rng));
+        let profile = moved.as_ref().unwrap_or(&row.values);
         let depth = log_uniform(self.recipe.counts, rng);
         let ambient_share = self.recipe.ambient * rng.random::<f64>();
-        let total = row.values.total().max(f64::MIN_POSITIVE);
+        let total = profile.total().max(f64::MIN_POSITIVE);
         let noise = Gamma::new(self.recipe.gamma_shape, 1.0 / self.recipe.gamma_shape).ok();
         let own = depth * (1.0 - ambient_share) / total;
         let mut means: Vec<f32> =
             self.ambient[row.tissue].iter().map(|a| a * (depth * ambient_share) as f32).collect();
-        for (gene, value) in row.values.iter() {
+        for (gene, value) in profile.iter() {
             let jitter = noise.as_ref().map_or(1.0, |g| g.sample(rng));
             means[gene as usize] += (f64::from(value) * own * jitter) as f32;
         }

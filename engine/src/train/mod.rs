@@ -19,6 +19,7 @@ mod run;
 mod sample;
 mod signatures;
 mod sources;
+mod styles;
 #[cfg(test)]
 mod tests;
 mod trainee;

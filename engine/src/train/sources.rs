@@ -25,6 +25,10 @@ pub struct CellRecipe {
     pub tissue_weights: BTreeMap<String, f64>,
     /// Cell types too vague to be an answer, by Cell Ontology id; their cells are left out.
     pub vague: Vec<String>,
+    /// Share of the cells drawn from profiles that are moved towards another study first, as far as the types that
+    /// both studies have show how the two differ.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restyled: f64,
     /// Share of the cells that hold a second, no larger one of the same tissue; they are told by the larger.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub doublets: f64,
@@ -74,12 +78,19 @@ pub struct Source {
     /// For tissues whose label covers several: the words by label and Cell Ontology id, before `tissues` is asked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tissues_of_types: BTreeMap<String, BTreeMap<String, String>>,
+    /// For cell types that a tissue makes more exact: the Cell Ontology id to teach, by tissue label and by the id in the
+    /// file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub types_of_tissues: BTreeMap<String, BTreeMap<String, String>>,
     /// Column that tells the disease.
     #[serde(default = "disease_column")]
     pub disease_column: String,
     /// The words for each value of that column; an empty text is a normal donor, as are values not listed.
     #[serde(default)]
     pub diseases: BTreeMap<String, String>,
+    /// Column that tells the study of a profile, for `cells.restyled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub study_column: Option<String>,
     /// Column that tells the stage of life.
     #[serde(default = "stage_column")]
     pub stage_column: String,
