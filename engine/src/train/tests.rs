@@ -94,6 +94,15 @@ fn a_run_that_stops_twice_ends_with_the_very_weights_of_one_that_does_not() {
 }
 
 #[test]
+fn a_type_that_its_tissue_makes_more_exact_is_taught_as_that_one() {
+    let Some(data) = data_folder() else { return };
+    let corpus = corpus::Corpus::read(&tiny_recipe(), &data, &Watch::silent()).unwrap();
+    let taught = |id: &str| corpus.cell_types.words().iter().any(|word| word == id);
+    // Stem cells of ileum and rectum, which the file calls stem cells.
+    assert!(taught("CL:0009017") && taught("CL:0009016") && !taught("CL:0000034"));
+}
+
+#[test]
 fn a_step_on_two_devices_is_the_step_on_one() {
     let Some(data) = data_folder() else { return };
     let other = match choose_device(DevicePreference::Wgpu) {

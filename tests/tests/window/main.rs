@@ -231,6 +231,11 @@ fn a_click_on_a_cell_shows_its_record_and_streams_its_description() {
     let sure = window.names(Role::Image).into_iter().filter(|name| name.starts_with("Probability "));
     assert_eq!(sure.count(), claims.len());
 
+    // And what else it may be.
+    if let Some(other) = description.other_types.first() {
+        window.assert_shows(&[&format!("It may also be: {} ", other.name)]);
+    }
+
     // The evidence leads back to the map.
     if let Some(gene) = claims.iter().flat_map(|c| &c.evidence).next() {
         let chips = window.0.query_all_by_role_and_label(Role::Button, &gene.symbol);
