@@ -139,11 +139,6 @@ impl TaughtTexts {
         self.named_types.get(place)
     }
 
-    /// The terms of the types that the model can name, by their places.
-    pub(super) fn terms(&self) -> Vec<Option<&str>> {
-        self.named_types.iter().map(|named| named.term.as_deref()).collect()
-    }
-
     /// The type that a description claims, as its place among those that the model can name.
     pub(super) fn type_claim(&self, description: &Description) -> Option<TypeClaim> {
         let claim = description.claims.iter().find(|c| c.kind == ClaimKind::CellType)?;

@@ -7,7 +7,6 @@ mod claims;
 mod context;
 mod describer;
 mod evidence;
-mod kinship;
 mod parse;
 #[cfg(test)]
 mod sentence_tests;

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::kinship::Kinship;
 use crate::analysis::Alike;
 
 /// Cells that are asked about one, itself among them.
@@ -125,10 +124,9 @@ impl Ballot {
 }
 
 /// For each cell the type that the cells around it agree on: the shares that types got in its clusters and among its
-/// nearest cells are added up, and each type is backed by its own share and, less, by those of its kin; the best backed
-/// type is chosen. Of equal backing that wins which the cell claims itself. `votes` and `alike`
-/// are in the same order; a cell that claims nothing gets none.
-pub(super) fn agree(votes: &[Option<Votes>], alike: &Alike, kinship: &Kinship) -> Vec<Option<Agreement>> {
+/// nearest cells are added up, and that with the greatest is chosen. Of equal shares that wins which the cell claims itself.
+/// `votes` and `alike` are in the same order; a cell that claims nothing gets none.
+pub(super) fn agree(votes: &[Option<Votes>], alike: &Alike) -> Vec<Option<Agreement>> {
     let votes_of = |cell: usize| votes.get(cell).and_then(Option::as_ref);
     let of_clusters = alike.clusters.iter().map(|of| {
         let mut ballots = vec![Ballot::default(); of.iter().max().map_or(0, |last| *last as usize + 1)];
@@ -156,17 +154,14 @@ pub(super) fn agree(votes: &[Option<Votes>], alike: &Alike, kinship: &Kinship) -
                     weight / all * sum / ballot.sum.max(f64::MIN_POSITIVE);
             }
         }
-        let backing = |of: usize| -> f64 {
-            shares.iter().map(|(voted, share)| share * f64::from(kinship.of(of, *voted))).sum()
-        };
-        // Its own type stands before others of the same backing.
-        let first = shares.keys().map(|&of| (of, backing(of))).reduce(|best, next| {
+        // Its own type stands before others of the same share.
+        let first = shares.iter().map(|(of, share)| (*of, *share)).reduce(|best, next| {
             let more = next.1 > best.1 || (next.1 >= best.1 && next.0 == own.own.0);
             if more { next } else { best }
         });
         let (cell_type, share) = match nearest.unanimous() {
             Some(of) => (of, nearest.shares.get(&of).map_or(0.0, |sum| sum / nearest.sum)),
-            None => first.map(|(of, _)| (of, shares.get(&of).copied().unwrap_or(0.0)))?,
+            None => first?,
         };
         let probability = surety(share);
         Some(Agreement {
@@ -219,7 +214,7 @@ mod tests {
     #[test]
     fn a_cell_is_overruled_by_surer_cells_around_it() {
         let claims = [(7, 0.9), (3, 0.6), (7, 0.8), (7, 0.9)].map(sure).to_vec();
-        let agreed = agree(&claims, &line(4, &[]), &Kinship::none());
+        let agreed = agree(&claims, &line(4, &[]));
         let second = agreed[1].clone().unwrap();
         assert_eq!((second.cell_type, second.nearest), (7, Count { cells: 3, agreeing: 2 }));
         let share: f64 = 1.7 / 2.3;
@@ -233,7 +228,7 @@ mod tests {
     fn a_cluster_outvotes_the_nearest_cells() {
         // The cells 0 to 2 err alike and are each other's nearest; the cluster of nine says otherwise.
         let claims = [1, 1, 1, 2, 2, 2, 2, 2, 2].map(|of| sure((of, 0.8))).to_vec();
-        let agreed = agree(&claims, &line(9, &[&[0; 9], &[0; 9]]), &Kinship::none());
+        let agreed = agree(&claims, &line(9, &[&[0; 9], &[0; 9]]));
         let second = agreed[1].clone().unwrap();
         assert_eq!(second.cell_type, 2);
         assert_eq!((second.nearest.agreeing, second.cluster), (0, Count { cells: 9, agreeing: 6 }));
@@ -245,7 +240,7 @@ mod tests {
     #[test]
     fn a_small_group_keeps_its_type_where_the_finer_clusters_part_it_from_the_large_one() {
         let claims = [1, 1, 1, 2, 2, 2, 2].map(|of| sure((of, 0.8))).to_vec();
-        let agreed = agree(&claims, &line(7, &[&[0; 7], &[1, 1, 1, 0, 0, 0, 0]]), &Kinship::none());
+        let agreed = agree(&claims, &line(7, &[&[0; 7], &[1, 1, 1, 0, 0, 0, 0]]));
         assert_eq!(agreed[1].clone().unwrap().cell_type, 1);
     }
 
@@ -264,36 +259,21 @@ mod tests {
             Alike { nearest: Neighbours::from_ids(10, lists.collect()), clusters: vec![vec![0; 40]; 2] };
         let mut claims = vec![sure((2, 0.9)); 40];
         claims[..10].fill(sure((1, 0.6)));
-        let agreed = agree(&claims, &alike, &Kinship::none());
+        let agreed = agree(&claims, &alike);
         assert!(agreed[..10].iter().all(|agreement| agreement.as_ref().unwrap().cell_type == 1));
         assert_eq!(agreed[0].clone().unwrap().probability, 1.0, "all of the nearest agree");
         // One of ten may say otherwise, two may not.
         claims[3] = sure((2, 0.6));
-        assert_eq!(agree(&claims, &alike, &Kinship::none())[0].clone().unwrap().cell_type, 1);
+        assert_eq!(agree(&claims, &alike)[0].clone().unwrap().cell_type, 1);
         claims[4] = sure((2, 0.6));
-        assert_eq!(
-            agree(&claims, &alike, &Kinship::none())[0].clone().unwrap().cell_type,
-            2,
-            "the cluster decides again"
-        );
-    }
-
-    #[test]
-    fn types_that_are_kin_back_each_other() {
-        // Two halves of the cells are told as sister types 0 and 1, the rest as a stranger.
-        let claims = [0, 0, 0, 1, 1, 1, 2, 2, 2, 2].map(|of| sure((of, 0.5))).to_vec();
-        let kinship = Kinship::given(3, &[1.0, 0.6, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0, 1.0]);
-        let alike = line(10, &[&[0; 10], &[0; 10]]);
-        let agreed = agree(&claims, &alike, &kinship);
-        assert_eq!(agreed[1].clone().unwrap().cell_type, 0);
-        assert_eq!(agree(&claims, &alike, &Kinship::none())[8].clone().unwrap().cell_type, 2);
+        assert_eq!(agree(&claims, &alike)[0].clone().unwrap().cell_type, 2, "the cluster decides again");
     }
 
     #[test]
     fn a_cell_votes_for_all_types_that_it_may_be() {
         // Each cell claims its own type and holds type 9 for nearly as likely.
         let votes = |of: usize| Some(Votes { own: (of, 0.5), types: vec![(of, 0.5), (9, 0.45)] });
-        let agreed = agree(&[1, 2, 3, 4].map(votes), &line(4, &[&[0; 4]]), &Kinship::none());
+        let agreed = agree(&[1, 2, 3, 4].map(votes), &line(4, &[&[0; 4]]));
         assert!(agreed.iter().all(|agreement| agreement.as_ref().unwrap().cell_type == 9));
         assert_eq!(agreed[0].as_ref().unwrap().nearest.agreeing, 0, "none claims it");
     }
@@ -301,7 +281,7 @@ mod tests {
     #[test]
     fn of_equal_votes_a_cell_keeps_its_own_type() {
         let claims = [(1, 0.5), (2, 0.5), (3, 0.5)].map(sure).to_vec();
-        let agreed = agree(&claims, &line(3, &[&[0; 3]]), &Kinship::none());
+        let agreed = agree(&claims, &line(3, &[&[0; 3]]));
         let types: Vec<usize> = agreed.into_iter().map(|a| a.unwrap().cell_type).collect();
         assert_eq!(types, [1, 2, 3]);
     }
@@ -309,7 +289,7 @@ mod tests {
     #[test]
     fn cells_without_a_type_are_not_asked_and_get_none() {
         let claims = vec![sure((1, 0.5)), None, sure((2, 0.9)), sure((2, 0.9))];
-        let agreed = agree(&claims, &line(4, &[&[0; 4]]), &Kinship::none());
+        let agreed = agree(&claims, &line(4, &[&[0; 4]]));
         assert_eq!(agreed[1], None);
         let first = agreed[0].clone().unwrap();
         assert_eq!((first.cell_type, first.nearest.cells, first.cluster.cells), (2, 2, 3));

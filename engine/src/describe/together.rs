@@ -7,12 +7,10 @@ use std::time::Duration;
 use super::claims::{ClaimKind, Description, OtherType};
 use super::context::TaughtTexts;
 use super::describer::{CellReader, Describer};
-use super::kinship::Kinship;
 use super::surroundings::{Agreement, RESOLUTIONS, Surroundings, TypeClaim, Votes, agree, cells_asked};
 use crate::analysis::{EmbedSettings, LogNormalised, alike_cells};
 use crate::anndata::Matrix;
 use crate::model::{GenerationSettings, Guidance, TextForm};
-use crate::ontology::PageRankSimilarity;
 use crate::progress::Watch;
 use crate::{Error, Result};
 
@@ -67,10 +65,9 @@ impl Describer {
         };
         let (claimed, votes): (Vec<_>, Vec<_>) =
             claimed.into_iter().map(|(description, votes)| ((description, votes.own.0), Some(votes))).unzip();
-        let kinship = Kinship::new(&taught.terms(), PageRankSimilarity::builtin()?);
         let mut kept = Vec::new();
         let mut anew: BTreeMap<usize, Vec<(usize, Agreement)>> = BTreeMap::new();
-        for (at, agreement) in agree(&votes, &alike, &kinship).into_iter().enumerate() {
+        for (at, agreement) in agree(&votes, &alike).into_iter().enumerate() {
             let (Some(agreement), Some((description, own))) = (agreement, claimed.get(at)) else {
                 continue;
             };

@@ -73,7 +73,8 @@ impl<'a> Drawer<'a> {
         let weight = |tissue: &String| recipe.tissue_weights.get(tissue).copied().unwrap_or(1.0);
         let tissue_weights = corpus.tissues.words().iter().map(weight).collect();
         let disturbances = Disturbances::new(corpus)?;
-        let styles_of = |source| if recipe.restyled > 0.0 { Styles::new(source, n) } else { Styles::default() };
+        let styles_of =
+            |source| if recipe.restyled > 0.0 { Styles::new(source, n) } else { Styles::default() };
         let styles = corpus.sources.iter().map(styles_of).collect();
         Ok(Self { corpus, recipe, seed, genes_by_variance, ambient, tissue_weights, disturbances, styles })
     }
