@@ -1,4 +1,4 @@
-//! Draws the pictures of README.md: `cargo run --workspace --example readme_pictures`.
+//! Draws the pictures of README.md: `cargo run --package tests --example readme_pictures`.
 // An example stops at its first error.
 #![allow(clippy::expect_used)]
 
