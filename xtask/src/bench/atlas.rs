@@ -117,7 +117,7 @@ fn print(file: &Path, cells: usize, times: &BTreeMap<String, f64>) {
     let of = |name: &str| times.get(name).copied().unwrap_or(f64::NAN);
     let build_rate = of("file_mb") / of("build") / of("threads");
     let build_cpu_rate = of("file_mb") / of("build_cpu");
-    terminal::print(&format!(
+    let table = format!(
         "\n{} ({cells} cells, {:.0} MB)\n\n\
          | work | cell2text | Python's anndata, backed | ratio |\n\
          | --- | --- | --- | --- |\n\
@@ -169,5 +169,8 @@ fn print(file: &Path, cells: usize, times: &BTreeMap<String, f64>) {
         of("plain_copy"),
         of("write") / of("plain_copy"),
         of("open_peak_mb"),
-    ));
+    );
+    // What was not timed at this size is left out.
+    let lines = table.lines().filter(|line| !line.contains("NaN"));
+    terminal::print(&format!("{}\n", lines.collect::<Vec<_>>().join("\n")));
 }
