@@ -69,7 +69,6 @@ impl Disturbances {
         rng: &mut StdRng,
     ) -> SparseRow {
         let mut values = values;
-        let happens = |share: f64, rng: &mut StdRng| share > 0.0 && rng.random::<f64>() < share;
         let are_counts = values.values.iter().all(|v| v.fract() == 0.0);
         if happens(recipe.doublets, rng) && are_counts {
             values = with_neighbour(&values, row, source, rng);
@@ -84,6 +83,11 @@ impl Disturbances {
         }
         values
     }
+}
+
+/// Whether what befalls this share of cells befalls one. A share of zero draws no random number.
+pub(super) fn happens(share: f64, rng: &mut StdRng) -> bool {
+    share > 0.0 && rng.random::<f64>() < share
 }
 
 /// A second cell of the same tissue in the same droplet.

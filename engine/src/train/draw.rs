@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Gamma, Normal, Poisson};
 
 use super::corpus::{Corpus, LabelledRow, SourceRows};
-use super::disturb::Disturbances;
+use super::disturb::{Disturbances, happens};
 use super::sources::{CellRecipe, SourceForm};
 use super::styles::Styles;
 use crate::Result;
@@ -139,8 +139,7 @@ impl<'a> Drawer<'a> {
 
     /// Gamma–Poisson counts about a profile, with a share from the average of the tissue.
     fn counts_from_profile(&self, row: &LabelledRow, styles: &Styles, rng: &mut StdRng) -> SparseRow {
-        let restyled = self.recipe.restyled > 0.0 && rng.random::<f64>() < self.recipe.restyled;
-        let moved = restyled.then(|| styles.moved(row, rng));
+        let moved = happens(self.recipe.restyled, rng).then(|| styles.moved(row, rng));
         let profile = moved.as_ref().unwrap_or(&row.values);
         let depth = log_uniform(self.recipe.counts, rng);
         let ambient_share = self.recipe.ambient * rng.random::<f64>();
