@@ -25,8 +25,8 @@ mod tests;
 mod trainee;
 
 pub use recipe::{
-    AdapterRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors, LoraRecipe, Objective, Recipe,
-    Stage,
+    AdapterRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors, LoraRecipe, Objective, Reading,
+    Recipe, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
 pub use sample::{LabelledDraw, draw_labelled};

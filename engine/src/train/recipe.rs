@@ -183,6 +183,17 @@ pub enum Objective {
     Description,
 }
 
+/// How the encoder reads cells in a label stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// As it will read them ever after.
+    #[default]
+    Full,
+    /// All genes in its first layer, then only the states that the adapter will read: many more cells in the same time.
+    Quick,
+}
+
 /// One stage of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -199,6 +210,9 @@ pub struct Stage {
     /// Tokens of a cell that are read at most, where fewer than `genes.max_len`: a shorter reading takes less time.
     #[serde(default)]
     pub max_len: Option<usize>,
+    /// How cells are read where labels are learnt.
+    #[serde(default)]
+    pub reading: Reading,
     /// Learning rate after warming up.
     pub learning_rate: f64,
     /// Steps over which the rate rises from zero.
@@ -445,6 +459,7 @@ mod tests {
             batch: 1,
             accumulate: 1,
             max_len: None,
+            reading: Reading::Full,
             learning_rate: 1.0,
             warmup_steps: 4,
             epoch_steps: 10,

@@ -370,7 +370,9 @@ impl Run<'_> {
                 .iter()
                 .take(parts.len())
                 .map(|device| {
-                    let trainee = self.trainee.clone().fork(device);
+                    // Not forked: a fork stays in the graph of the weight it was made of until that changes, and steps
+                    // of a stage that leaves some weights alone would take longer and longer.
+                    let trainee = self.trainee.valid().to_device(&device.clone().inner()).train();
                     let away = *device != self.device;
                     let moved = frozen.filter(|_| away).map(|encoder| encoder.clone().fork(device));
                     let (next, work) = (&next, &work);
@@ -411,7 +413,7 @@ impl Run<'_> {
             Objective::MaskedGenes => {
                 trainee.masked_gene_loss(examples, &self.configs, self.settings.recipe.seed)?
             }
-            Objective::Labels => trainee.label_loss(examples, &self.configs)?,
+            Objective::Labels => trainee.label_loss(examples, &self.configs, stage.reading)?,
             Objective::Description => {
                 let longest = examples.iter().map(|e| e.text.len()).max().unwrap_or(0);
                 let (prompt, _) = self.prompter.tokens(self.prompter.prompt.top_k)?;

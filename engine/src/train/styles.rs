@@ -36,10 +36,9 @@ impl Styles {
             let types = profiles.entry(study).or_default();
             let (rows, sum) = types.entry(row.cell_type).or_insert_with(|| (0.0, vec![0.0; n_genes]));
             let unit = (1e4 / row.values.total().max(f64::MIN_POSITIVE)) as f32;
-            let logged_floor = FLOOR.ln();
-            sum.iter_mut().for_each(|of_gene| *of_gene += logged_floor);
             for (gene, value) in row.values.iter() {
-                sum[gene as usize] += (value * unit + FLOOR).ln() - logged_floor;
+                // Above the floor's own logarithm, which every gene of every study has and no difference shows.
+                sum[gene as usize] += (value * unit / FLOOR).ln_1p();
             }
             *rows += 1.0;
         }

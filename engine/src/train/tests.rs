@@ -39,6 +39,7 @@ fn tiny_recipe() -> Recipe {
     recipe.stages = vec![labels, description];
     for (stage, steps) in recipe.stages.iter_mut().zip([2, 3]) {
         stage.max_len = None;
+        stage.reading = Reading::Full;
         stage.steps = steps;
         stage.batch = 2;
         stage.accumulate = 2;
@@ -100,6 +101,33 @@ fn a_type_that_its_tissue_makes_more_exact_is_taught_as_that_one() {
     let taught = |id: &str| corpus.cell_types.words().iter().any(|word| word == id);
     // Stem cells of ileum and rectum, which the file calls stem cells.
     assert!(taught("CL:0009017") && taught("CL:0009016") && !taught("CL:0000034"));
+}
+
+#[test]
+fn a_quick_reading_teaches_an_encoder_of_one_layer_what_a_whole_one_does_and_a_deeper_one_something_else() {
+    let Some(data) = data_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    // Loss, accuracy and length of the gradient of each step.
+    let figures = |layers: usize, reading: Reading| -> Vec<f64> {
+        let out = folder.path().join(format!("{layers}{reading:?}"));
+        let mut asked = settings(&data, out.clone(), None);
+        asked.recipe.encoder.layers = layers;
+        asked.recipe.stages.truncate(1);
+        asked.recipe.stages[0].reading = reading;
+        train(&asked, &Watch::silent()).unwrap();
+        let log = std::fs::read_to_string(out.join("metrics.csv")).unwrap();
+        let of_line = |line: &str| -> Vec<f64> {
+            line.split(',').skip(2).take(3).map(|figure| figure.parse().unwrap()).collect()
+        };
+        log.lines().skip(1).flat_map(of_line).collect()
+    };
+    let differ = |layers: usize| -> f64 {
+        let (full, quick) = (figures(layers, Reading::Full), figures(layers, Reading::Quick));
+        assert_eq!((full.len(), quick.len()), (6, 6));
+        full.iter().zip(&quick).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    assert!(differ(1) < 1e-3);
+    assert!(differ(2) > 1e-3);
 }
 
 #[test]

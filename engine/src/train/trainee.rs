@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use super::examples::Example;
 use super::low_rank::{Origin, adapt, low_rank_tensors};
 use super::pretrained::Pretrained;
-use super::recipe::{LoraRecipe, Objective, Recipe};
+use super::recipe::{LoraRecipe, Objective, Reading, Recipe};
 use crate::error::Problem;
 use crate::model::{
     Adapter, AdapterConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, EosTokens, HiddenState,
@@ -282,15 +282,24 @@ impl Trainee {
     ///
     /// # Errors
     /// [`crate::Error::Model`] when the encoder has no such hidden state.
-    pub(super) fn label_loss(&self, examples: &[Example], configs: &Configs) -> Result<Outcome> {
+    pub(super) fn label_loss(
+        &self,
+        examples: &[Example],
+        configs: &Configs,
+        reading: Reading,
+    ) -> Result<Outcome> {
         let device = self.encoder.device();
         let rows: Vec<&[u32]> = examples.iter().map(|e| e.tokens.as_slice()).collect();
         let (tokens, lengths) = pad_tokens(&rows, configs.special.pad, &device);
-        let hidden = self.encoder.hidden_state(tokens, &lengths, configs.hidden_state)?;
-        let [batch, longest, width] = hidden.dims();
         // Padding is not among these: where a cell is shorter than what the adapter reads, all are read so far.
-        let shortest = lengths.iter().copied().min().unwrap_or(longest).max(1);
-        let read = hidden.narrow(1, 0, configs.top_k.min(shortest)).mean_dim(1).reshape([batch, width]);
+        let n_read = configs.top_k.min(lengths.iter().copied().min().unwrap_or(1).max(1));
+        let state = configs.hidden_state;
+        let read = match reading {
+            Reading::Full => self.encoder.hidden_state(tokens, &lengths, state)?.narrow(1, 0, n_read),
+            Reading::Quick => self.encoder.first_states(tokens, &lengths, state, n_read)?,
+        };
+        let [batch, _, width] = read.dims();
+        let read = read.mean_dim(1).reshape([batch, width]);
         let numbers = |of: fn(&Example) -> usize| -> Vec<usize> { examples.iter().map(of).collect() };
         let type_logits = self.heads.cell_type.forward(read.clone());
         let types = class_numbers(&numbers(|e| e.cell_type), &device);
