@@ -348,11 +348,11 @@ impl Encoder {
         let embedded = self.embed(tokens);
         Ok(match self.layers.get(..n_layers).unwrap_or_default() {
             [] => embedded.narrow(1, 0, n.min(width)),
-            [first, others @ ..] => others
-                .iter()
-                .fold(first.forward_first(embedded, n, &mask), |states, layer| {
+            [first, others @ ..] => {
+                others.iter().fold(first.forward_first(embedded, n, &mask), |states, layer| {
                     layer.forward(states, &Causality::Full)
-                }),
+                })
+            }
         })
     }
 

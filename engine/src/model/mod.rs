@@ -45,6 +45,7 @@ pub use import::{ImportReport, ImportRequest, PromptStyle, import};
 pub use import_sentence::{SentenceImport, import_sentence};
 pub use installed::{InstalledModel, installed};
 pub use lora::Lora;
+pub(crate) use quantise::rounded;
 pub use quantise::{QuantiseReport, quantise};
 pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
 pub use sentence::{CELL_TYPE_PROMPT, SentenceEntry, SentencePrompter};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sources::{CalibrationStudy, CellRecipe, Source};
 use crate::error::Problem;
 use crate::model::{AdapterKind, HiddenState, Prompt};
+use crate::nn::quant::Bits;
 use crate::tokens::TokenKind;
 use crate::{Error, Result};
 
@@ -22,6 +23,10 @@ pub struct Recipe {
     pub description: String,
     /// Seed of initial weights and of every drawn cell.
     pub seed: u64,
+    /// Bits that the finished weights are rounded to, so that quantising them to as many changes no more. They are written
+    /// in half precision all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounded_to_bits: Option<Bits>,
     /// Genes read.
     pub genes: GeneRecipe,
     /// Sizes of the encoder.

@@ -26,7 +26,7 @@ use super::trainee::{Configs, INITIAL_STD, LabelCounts, Outcome, Trainee};
 use crate::error::Problem;
 use crate::files::write_atomically;
 use crate::model::{
-    AdapterEntry, Bundle, DecoderEntry, Encoder, EncoderEntry, GenesEntry, Manifest, Prompter,
+    AdapterEntry, Bundle, DecoderEntry, Encoder, EncoderEntry, GenesEntry, Manifest, Prompter, rounded,
 };
 use crate::nn::{DevicePreference, ParamSink, choose_devices, write_safetensors};
 use crate::progress::Watch;
@@ -461,7 +461,12 @@ impl Run<'_> {
             }
             let mut sink = ParamSink::default();
             export(&mut sink)?;
-            write_safetensors(&path, &sink.into_tensors(), true)
+            let tensors = sink.into_tensors();
+            let tensors = match recipe.rounded_to_bits {
+                Some(bits) => rounded(tensors, bits),
+                None => tensors,
+            };
+            write_safetensors(&path, &tensors, true)
         };
         self.write_adapter()?;
         parts(&|sink| self.trainee.encoder.export(sink, false), "encoder/model.safetensors")?;
