@@ -199,9 +199,12 @@ mod tests {
         assert_ne!(of[0].values, values);
         assert_eq!(of[1].values, values, "what stays out of blocks stays as it is");
         let half: Vec<f32> = of[0].values.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect();
+        let (first, again) =
+            (Blocks::quantise(&values, 4, 64, Bits::Eight), Blocks::quantise(&half, 4, 64, Bits::Eight));
+        assert_eq!(first.numbers(), again.numbers());
+        // Scales may differ in their last place.
         let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-        let again = |values: &[f32]| Blocks::quantise(values, 4, 64, Bits::Eight).values();
-        assert!(apart(&half, &again(&half)) < 0.05 * apart(&values, &again(&values)));
+        assert!(apart(&half, &again.values()) < 0.2 * apart(&values, &first.values()));
     }
 
     #[test]
