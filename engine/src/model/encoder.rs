@@ -124,16 +124,13 @@ struct EncoderLayer {
 
 impl EncoderLayer {
     fn forward(&self, hidden: Tensor<3>, mask: &Causality) -> Tensor<3> {
-        let [_, tokens, _] = hidden.dims();
-        self.forward_first(hidden, tokens, mask)
+        self.forward_among(hidden.clone(), hidden, mask)
     }
 
-    /// The states of the first `n` tokens, which see all.
-    fn forward_first(&self, all: Tensor<3>, n: usize, mask: &Causality) -> Tensor<3> {
-        let [batch, tokens, width] = all.dims();
-        let hidden = all.clone().narrow(1, 0, n.min(tokens));
+    /// The next states of `hidden`, which see `all`.
+    fn forward_among(&self, hidden: Tensor<3>, all: Tensor<3>, mask: &Causality) -> Tensor<3> {
         let split = |x: Tensor<3>| {
-            let [_, tokens, _] = x.dims();
+            let [batch, tokens, width] = x.dims();
             x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2)
         };
         let mixed = attend(
@@ -346,12 +343,12 @@ impl Encoder {
         let [_, width] = tokens.dims();
         let mask = Causality::padded(lengths, width, &tokens.device());
         let embedded = self.embed(tokens);
+        let states = embedded.clone().narrow(1, 0, n.min(width));
         Ok(match self.layers.get(..n_layers).unwrap_or_default() {
-            [] => embedded.narrow(1, 0, n.min(width)),
+            [] => states,
             [first, others @ ..] => {
-                others.iter().fold(first.forward_first(embedded, n, &mask), |states, layer| {
-                    layer.forward(states, &Causality::Full)
-                })
+                let states = first.forward_among(states, embedded, &mask);
+                others.iter().fold(states, |states, layer| layer.forward(states, &Causality::Full))
             }
         })
     }

@@ -61,6 +61,13 @@ fn settings(data: &Path, out: PathBuf, max_steps: Option<u64>) -> TrainSettings 
     }
 }
 
+/// Stage, step, loss, accuracy and length of the gradient of each step of the run in `out`.
+fn logged(out: &Path) -> Vec<Vec<f64>> {
+    let log = std::fs::read_to_string(out.join("metrics.csv")).unwrap();
+    let of_line = |line: &str| line.split(',').take(5).map(|figure| figure.parse().unwrap()).collect();
+    log.lines().skip(1).map(of_line).collect()
+}
+
 fn data_folder() -> Option<PathBuf> {
     shared_file("data/profiles/cpl_human_profiles.h5ad")?;
     shared_file("data")
@@ -115,11 +122,7 @@ fn a_quick_reading_teaches_an_encoder_of_one_layer_what_a_whole_one_does_and_a_d
         asked.recipe.stages.truncate(1);
         asked.recipe.stages[0].reading = reading;
         train(&asked, &Watch::silent()).unwrap();
-        let log = std::fs::read_to_string(out.join("metrics.csv")).unwrap();
-        let of_line = |line: &str| -> Vec<f64> {
-            line.split(',').skip(2).take(3).map(|figure| figure.parse().unwrap()).collect()
-        };
-        log.lines().skip(1).flat_map(of_line).collect()
+        logged(&out).iter().flat_map(|step| step[2..].to_vec()).collect()
     };
     let differ = |layers: usize| -> f64 {
         let (full, quick) = (figures(layers, Reading::Full), figures(layers, Reading::Quick));
@@ -141,10 +144,7 @@ fn a_step_on_two_devices_is_the_step_on_one() {
     let figures_on = |name: &str, devices: &[Device]| -> Vec<f64> {
         let out = folder.path().join(name);
         run::train_on(&settings(&data, out.clone(), Some(1)), devices, &Watch::silent()).unwrap();
-        let log = std::fs::read_to_string(out.join("metrics.csv")).unwrap();
-        let figures = log.lines().nth(1).unwrap().split(',').map(|figure| figure.parse().unwrap());
-        // Stage, step, loss, accuracy, length of the gradient.
-        figures.take(5).collect()
+        logged(&out).swap_remove(0)
     };
     let one = figures_on("one", &[Device::flex()]);
     // The second device works on half of the step: its gradients come back, and the length of the sum shows them.

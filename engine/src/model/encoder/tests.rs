@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Token ids of two rows, of which `lengths` are valid.
+/// Token ids, two rows of nine.
 fn batch(device: &Device) -> Tensor<2, Int> {
     let ids: Vec<i64> = (0..18).map(|i| i * 7 % 23).collect();
     Tensor::from_data(TensorData::new(ids, [2, 9]), device)
