@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::level::{Level, Work, dispatch};
-use crate::panel::{Kernel, LANES, PANEL, exp, highest_of, sum_of, tanh, times};
+use crate::panel::{Kernel, LANES, PANEL, Row, exp, highest_of, sum_of, tanh, times, times_apart};
 
 /// Keys that a group of queries meets at a time.
 const TILE: usize = 256;
@@ -25,22 +25,39 @@ pub struct KeysAndValues {
     /// Tokens that there is room for.
     capacity: usize,
     /// Head by head, in each 32 tokens together: their first number, their second, and so on.
-    keys: Vec<[f32; PANEL]>,
+    keys: Vec<Row>,
     /// Head by head, in each 32 columns together: of the first token, of the second, and so on.
-    values: Vec<[f32; PANEL]>,
+    values: Vec<Row>,
 }
 
 impl KeysAndValues {
     /// Room for `capacity` tokens of `heads` heads of `width` numbers.
     pub fn new(heads: usize, width: usize, capacity: usize) -> Self {
-        let keys = vec![[0f32; PANEL]; heads * capacity.div_ceil(PANEL) * width];
-        let values = vec![[0f32; PANEL]; heads * width.div_ceil(PANEL) * capacity];
+        let keys = vec![Row::ZERO; heads * capacity.div_ceil(PANEL) * width];
+        let values = vec![Row::ZERO; heads * width.div_ceil(PANEL) * capacity];
         Self { heads, width, capacity, keys, values }
     }
 
     /// Tokens that there is room for.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// The first `tokens` tokens of this, with room for `capacity` tokens, or for those that there are.
+    #[must_use]
+    pub fn copy_of(&self, tokens: usize, capacity: usize) -> Self {
+        let tokens = tokens.min(self.capacity);
+        let mut copy = Self::new(self.heads, self.width, capacity.max(tokens));
+        let (width, used) = (self.width, tokens.div_ceil(PANEL) * self.width);
+        let (of_keys, own) = (self.capacity.div_ceil(PANEL) * width, copy.capacity.div_ceil(PANEL) * width);
+        for (from, to) in self.keys.chunks_exact(of_keys.max(1)).zip(copy.keys.chunks_exact_mut(own.max(1))) {
+            to[..used].copy_from_slice(&from[..used]);
+        }
+        let panels = self.values.chunks_exact(self.capacity.max(1));
+        for (from, to) in panels.zip(copy.values.chunks_exact_mut(copy.capacity.max(1))) {
+            to[..tokens].copy_from_slice(&from[..tokens]);
+        }
+        copy
     }
 
     /// Writes `keys` and `values`, each `[tokens, heads, width]`, as those of the tokens from `start` on. What there is no room for
@@ -52,20 +69,20 @@ impl KeysAndValues {
             return;
         }
         let tokens = (keys.len() / row).min(values.len() / row).min(capacity.saturating_sub(start));
-        let write_keys = |(head, own): (usize, &mut [[f32; PANEL]])| {
+        let write_keys = |(head, own): (usize, &mut [Row])| {
             for t in 0..tokens {
                 let (panel, lane) = ((start + t) / PANEL, (start + t) % PANEL);
                 let from = &keys[t * row + head * width..][..width];
                 for (to, from) in own[panel * width..][..width].iter_mut().zip(from) {
-                    to[lane] = *from;
+                    to.0[lane] = *from;
                 }
             }
         };
-        let write_values = |(head, own): (usize, &mut [[f32; PANEL]])| {
+        let write_values = |(head, own): (usize, &mut [Row])| {
             for t in 0..tokens {
                 let from = &values[t * row + head * width..][..width];
                 for (p, from) in from.chunks(PANEL).enumerate() {
-                    own[p * capacity + start + t][..from.len()].copy_from_slice(from);
+                    own[p * capacity + start + t].0[..from.len()].copy_from_slice(from);
                 }
             }
         };
@@ -220,11 +237,11 @@ impl Share<'_> {
         };
         for m in 0..M {
             let from = &self.queries[place(m)..][..width];
-            for (to, from) in room.queries[m * width..][..width].iter_mut().zip(from) {
-                *to = from * attention.scale;
+            for (to, from) in room.queries.chunks_exact_mut(M).zip(from) {
+                to[m] = from * attention.scale;
             }
         }
-        let queries: [&[f32]; M] = std::array::from_fn(|m| &room.queries[m * width..][..width]);
+        let queries = room.queries[..M * width].as_chunks::<M>().0;
         let seen: [Range<usize>; M] = std::array::from_fn(|m| attention.seen((at + m) / self.group));
         let keys = &kept.keys[self.head * capacity.div_ceil(PANEL) * width..];
         let values = &kept.values[self.head * width.div_ceil(PANEL) * capacity..];
@@ -268,7 +285,7 @@ impl Share<'_> {
                         sums[m][i] = mixed[m][i] * factors[m];
                     }
                 }
-                times(kernel, rows, &values[p * capacity + from..][..to - from], &mut sums);
+                times_apart(kernel, rows, &values[p * capacity + from..][..to - from], &mut sums);
                 mixed[..M].copy_from_slice(&sums);
             }
             from = to;
@@ -360,6 +377,10 @@ mod tests {
         let cut = a.keys / 3 * kv * width;
         kept.write(0, &keys[..cut], &values[..cut]);
         kept.write(a.keys / 3, &keys[cut..], &values[cut..]);
+        // Brought to another room half way.
+        let mut kept = kept.copy_of(a.keys / 2, a.keys + 40);
+        let rest = a.keys / 2 * kv * width;
+        kept.write(a.keys / 2, &keys[rest..], &values[rest..]);
         let exact = reference(&a, &queries, [&keys, &values], [kv, width]);
         for level in Level::all() {
             let got = a.attend_by(level, &queries, &kept);

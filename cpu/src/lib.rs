@@ -21,7 +21,7 @@ mod vnni;
 
 pub use attention::{Attention, KeysAndValues};
 pub use level::name as instructions;
-pub use matmul::{Panels, matmul};
+pub use matmul::{Panels, matmul, matmul_into};
 pub use product::{product, products};
 pub use tiles::{BLOCK, Tiles};
 pub use vectors::Vectors;

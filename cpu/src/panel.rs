@@ -22,12 +22,36 @@ pub(crate) trait Kernel: Copy {
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32;
 }
 
-/// Adds to `sums` the products of `M` rows with a panel, each row as long as the panel is high or longer.
+/// Adds to `sums` the products of `M` rows with a panel. The rows lie side by side: their first numbers, their second, and so
+/// on, so that one pointer passes over all of them; as many numbers of each are taken as the panel is high.
 #[inline(always)]
 pub(crate) fn times<K: Kernel, const M: usize>(
     kernel: K,
+    rows: &[[f32; M]],
+    panel: &[Row],
+    sums: &mut [[f32; PANEL]; M],
+) {
+    let mut all = [kernel.load(&sums[0]); M];
+    for m in 0..M {
+        all[m] = kernel.load(&sums[m]);
+    }
+    for (own, row) in rows.iter().zip(panel) {
+        let row = kernel.load(&row.0);
+        for m in 0..M {
+            all[m] = kernel.add_scaled(all[m], own[m], row);
+        }
+    }
+    for m in 0..M {
+        sums[m] = kernel.store(all[m]);
+    }
+}
+
+/// [`times`] of rows that lie apart, each as long as the panel is high or longer.
+#[inline(always)]
+pub(crate) fn times_apart<K: Kernel, const M: usize>(
+    kernel: K,
     rows: [&[f32]; M],
-    panel: &[[f32; PANEL]],
+    panel: &[Row],
     sums: &mut [[f32; PANEL]; M],
 ) {
     let mut cut = rows;
@@ -37,7 +61,7 @@ pub(crate) fn times<K: Kernel, const M: usize>(
         all[m] = kernel.load(&sums[m]);
     }
     for (k, row) in panel.iter().enumerate() {
-        let row = kernel.load(row);
+        let row = kernel.load(&row.0);
         for m in 0..M {
             all[m] = kernel.add_scaled(all[m], cut[m][k], row);
         }
@@ -45,6 +69,15 @@ pub(crate) fn times<K: Kernel, const M: usize>(
     for m in 0..M {
         sums[m] = kernel.store(all[m]);
     }
+}
+
+/// A row of a panel, where no load of it touches two lines of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Row(pub(crate) [f32; PANEL]);
+
+impl Row {
+    pub(crate) const ZERO: Self = Self([0.0; PANEL]);
 }
 
 /// Lanes in which sums and maxima are kept apart, so that they are found in whole registers.

@@ -3,6 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+/// As the program has it, so that figures of speed and memory are its own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A file of the reference outputs: below `CELL2TEXT_REFERENCE` where that is set, else `../shared/reference`.
 pub(crate) fn reference_file(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("CELL2TEXT_REFERENCE")

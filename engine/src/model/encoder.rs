@@ -156,9 +156,9 @@ fn run_on_host(
     let shape = embedded.dims();
     let [_, tokens, width] = shape;
     let Some(first) = layers.first() else { return embedded };
-    let (mut hidden, mut kept) = (host_values(embedded), first.room([tokens, width]));
+    let (mut hidden, mut room) = (host_values(embedded), first.room([tokens, width]));
     for layer in layers {
-        layer.run_on_host(&mut hidden, [tokens, width], lengths, &mut kept);
+        layer.run_on_host(&mut hidden, [tokens, width], lengths, &mut room);
     }
     Tensor::from_data(TensorData::new(hidden, shape), device)
 }

@@ -5,7 +5,7 @@
 use std::cell::OnceCell;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use cpu::{Panels, Vectors, matmul};
+use cpu::{Panels, Vectors, matmul, matmul_into};
 
 use super::maps::{BlockMap, Held, LinearMap, host_values};
 
@@ -43,6 +43,7 @@ impl LinearMap {
     pub fn is_on_host(&self) -> bool {
         match self {
             Self::Full(linear) => is_host(&linear.weight.val().device()),
+            Self::Panels(_) => true,
             Self::Blocks(map) => matches!(map.weight, Held::Host(_)),
         }
     }
@@ -50,6 +51,7 @@ impl LinearMap {
     /// The map of `rows` `[n, input]`, `[n, output]`, on the CPU.
     pub fn apply(&self, rows: &HostRows<'_>) -> Vec<f32> {
         match self {
+            Self::Panels(map) => matmul(rows.values, &map.weight, map.bias()),
             Self::Blocks(map) => match &map.weight {
                 Held::Host(tiles) => cpu::product(tiles, rows.packed(), map.bias()),
                 Held::Device(..) => self.by_operators(rows),
@@ -68,28 +70,45 @@ impl LinearMap {
         }
     }
 
+    /// [`LinearMap::apply`] into `out`, whatever it held, in the room that it has where that can be.
+    pub fn apply_into(&self, rows: &HostRows<'_>, out: &mut Vec<f32>) {
+        match self {
+            Self::Panels(map) => matmul_into(rows.values, &map.weight, map.bias(), out),
+            _ => *out = self.apply(rows),
+        }
+    }
+
     /// [`LinearMap::apply`] of several maps that read the same rows.
     pub fn apply_all<const N: usize>(maps: [&Self; N], rows: &HostRows<'_>) -> [Vec<f32>; N] {
+        let mut out = [const { Vec::new() }; N];
+        Self::apply_all_into(maps, rows, &mut out);
+        out
+    }
+
+    /// [`LinearMap::apply_into`] of several maps that read the same rows.
+    pub fn apply_all_into<const N: usize>(maps: [&Self; N], rows: &HostRows<'_>, out: &mut [Vec<f32>; N]) {
         let mut in_blocks = Vec::with_capacity(N);
         for map in maps {
             if let Self::Blocks(BlockMap { weight: Held::Host(tiles), .. }) = map {
                 in_blocks.push((tiles.as_ref(), map.bias()));
             }
         }
-        if in_blocks.len() == N {
-            let all = cpu::products(&in_blocks, rows.packed());
-            if let Ok(all) = all.try_into() {
-                return all;
-            }
+        if in_blocks.len() == N
+            && let Ok(all) = cpu::products(&in_blocks, rows.packed()).try_into()
+        {
+            *out = all;
+            return;
         }
-        maps.map(|map| map.apply(rows))
+        for (map, out) in maps.into_iter().zip(out) {
+            map.apply_into(rows, out);
+        }
     }
 
     /// The bias of a map in blocks.
     fn bias(&self) -> Option<&[f32]> {
         match self {
             Self::Blocks(map) => map.bias(),
-            Self::Full(_) => None,
+            Self::Full(_) | Self::Panels(_) => None,
         }
     }
 
@@ -129,7 +148,10 @@ mod tests {
             for n in [1, 5, 300] {
                 let values: Vec<f32> = (0..n * 40).map(|i| (i % 37) as f32 / 18.0 - 1.0).collect();
                 let tensor = Tensor::<3>::from_data(TensorData::new(values.clone(), [1, n, 40]), &device);
-                let expected = host_values(map.forward(tensor));
+                let expected = host_values(match &map {
+                    LinearMap::Panels(map) => map.in_full().forward(tensor),
+                    _ => map.forward(tensor),
+                });
                 let got = map.apply(&HostRows::new(&values, 40));
                 assert_eq!(got.len(), expected.len());
                 assert!(got.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{bits:?}, {n} rows");

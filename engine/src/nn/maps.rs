@@ -1,7 +1,7 @@
 //! Linear maps and tables of vectors, in full or in blocks of few bits.
 //!
-//! In full they are burn's own, with gradients. In blocks they lie, packed, in the memory of the CPU or of a GPU that
-//! takes our kernels, and are computed there.
+//! In full they are burn's own, with gradients; on the CPU, where nothing is learnt, they lie as our products take them. In
+//! blocks they lie, packed, in the memory of the CPU or of a GPU that takes our kernels, and are computed there.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::layers::{embedding, export_embedding, export_linear, linear};
 use super::params::{ParamSink, Params};
 use super::quant::{Bits, Blocks};
 use crate::Result;
-use cpu::{Tiles, Vectors};
+use cpu::{Panels, Tiles, Vectors, matmul};
 use kernels::Packed;
 
 /// How checkpoints store a map's weight.
@@ -31,6 +31,8 @@ pub enum Stored {
 pub enum LinearMap {
     /// float32 on any device.
     Full(Linear),
+    /// float32 on the CPU, without gradients.
+    Panels(PanelMap),
     /// Blocks on the CPU, or on a GPU.
     Blocks(BlockMap),
 }
@@ -103,14 +105,27 @@ impl Held {
 
 /// `weight` and `bias` in full.
 fn full_map(weight: &Held, bias: Option<&[f32]>, device: &Device) -> Linear {
-    let [rows, columns] = weight.dims();
-    let turned =
-        Tensor::<2>::from_data(TensorData::new(weight.values(), [rows, columns]), device).transpose();
-    let mut layer = LinearConfig::new(columns, rows).with_bias(false).init(device);
-    layer.weight = Param::from_tensor(turned);
+    linear_of(weight.values(), weight.dims(), bias, device)
+}
+
+/// The map of `weight` `[output, input]`.
+fn linear_of(weight: Vec<f32>, [output, input]: [usize; 2], bias: Option<&[f32]>, device: &Device) -> Linear {
+    let weight = Tensor::<2>::from_data(TensorData::new(weight, [output, input]), device).transpose();
+    let mut layer = LinearConfig::new(input, output).with_bias(false).init(device);
+    layer.weight = Param::from_tensor(weight);
     layer.bias = bias
-        .map(|bias| Param::from_tensor(Tensor::from_data(TensorData::new(bias.to_vec(), [rows]), device)));
+        .map(|bias| Param::from_tensor(Tensor::from_data(TensorData::new(bias.to_vec(), [output]), device)));
     layer
+}
+
+/// A linear map as products on the CPU take it.
+#[derive(Module, Debug)]
+pub struct PanelMap {
+    /// `[input, output]`.
+    #[module(skip)]
+    pub(super) weight: Arc<Panels>,
+    #[module(skip)]
+    bias: Option<Arc<Vec<f32>>>,
 }
 
 /// A linear map in blocks.
@@ -145,6 +160,22 @@ impl LinearMap {
             let weight = Held::new(&blocks, bias.as_ref().map(|bias| bias.as_slice()), params.device())?;
             return Ok(Self::Blocks(BlockMap { weight, bias }));
         }
+        if params.computes_panels()
+            && let Some(weight) = match stored {
+                Stored::OutputFirst => {
+                    Panels::of_turned(&params.values(&weight, &[output, input], None)?, input, output)
+                }
+                Stored::InputFirst => {
+                    Panels::new(&params.values(&weight, &[input, output], None)?, input, output)
+                }
+            }
+        {
+            let bias = match bias {
+                true => Some(Arc::new(params.values(&format!("{name}.bias"), &[output], Some(0.0))?)),
+                false => None,
+            };
+            return Ok(Self::Panels(PanelMap { weight: Arc::new(weight), bias }));
+        }
         if stored == Stored::OutputFirst {
             return linear(params, name, input, output, bias).map(Self::Full);
         }
@@ -158,6 +189,7 @@ impl LinearMap {
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Full(linear) => linear.forward(x),
+            Self::Panels(map) => map.forward(x),
             Self::Blocks(map) => map.forward(x),
         }
     }
@@ -173,8 +205,28 @@ impl LinearMap {
                 sink.add(&format!("{name}.weight"), layer.weight.val())?;
                 layer.bias.as_ref().map_or(Ok(()), |bias| sink.add(&format!("{name}.bias"), bias.val()))
             }
+            (Self::Panels(map), _) => Self::Full(map.in_full()).export(sink, name, stored),
             (Self::Blocks(map), _) => map.unpacked().export(sink, name, stored),
         }
+    }
+}
+
+impl PanelMap {
+    pub(super) fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_ref().map(|bias| bias.as_slice())
+    }
+
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let ([batch, tokens, _], [_, output]) = (x.dims(), self.weight.dims());
+        let device = x.device();
+        let out = matmul(&host_values(x), &self.weight, self.bias());
+        Tensor::from_data(TensorData::new(out, [batch, tokens, output]), &device)
+    }
+
+    /// The same as burn has it.
+    pub(super) fn in_full(&self) -> Linear {
+        let [input, output] = self.weight.dims();
+        linear_of(self.weight.turned(), [output, input], self.bias(), &Device::flex())
     }
 }
 

@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, Normal};
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::host::is_host;
 use super::maps::Stored;
 use super::quant::{Bits, Blocks};
 use super::weights::WeightFiles;
@@ -283,6 +284,11 @@ impl<'a> Params<'a> {
             return if found == shape { Ok(true) } else { Err(other_shape(full_name, &found, shape)) };
         }
         Ok(false)
+    }
+
+    /// Whether the device computes with panels: the CPU does, without gradients.
+    pub(super) fn computes_panels(&self) -> bool {
+        !self.checking && is_host(&self.device)
     }
 
     /// Whether the device computes with blocks: the CPU does, and a GPU that takes our kernels, without gradients.

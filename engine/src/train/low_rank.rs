@@ -275,7 +275,7 @@ mod tests {
         )
         .unwrap();
         let files = WeightFiles::open(std::slice::from_ref(&weights)).unwrap();
-        let device = Device::flex();
+        let device = Device::flex().autodiff();
         let plain = Decoder::new(&config, &mut Params::from_files(&files, "", &device)).unwrap();
         let recipe = LoraRecipe {
             rank: peft["r"].as_u64().unwrap() as usize,
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_by_the_loader_of_bundles() {
-        let device = Device::flex();
+        let device = Device::flex().autodiff();
         let recipe = LoraRecipe { rank: 2, alpha: 4.0 };
         let plain = Decoder::new(&config(), &mut Params::random(3, 0.2, &device)).unwrap();
         let adapted = adapt(plain, &recipe, Origin::Fresh(1)).unwrap();
