@@ -7,15 +7,17 @@
 //! became bone marrow). Each cell's tissue is then judged with these shares. Its type is not: weighing down types that are
 //! not met in the tissues found made types worse wherever the tissue was one that the model was not taught.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::claims::{ClaimKind, Description};
 use super::parse::read_type;
 use super::surroundings::TypeClaim;
-use super::template::{ORIGIN_CLAUSE, TYPE_CLAUSE};
+use super::template::{FIRST_PATHWAY_CLAUSE, ORIGIN_CLAUSE, SECOND_PATHWAY_CLAUSE, TYPE_CLAUSE};
 use crate::error::Problem;
 use crate::model::{Grammar, Leaning};
-use crate::ontology::Ontology;
+use crate::ontology::{Ontology, lineage};
 use crate::{Error, Result};
 
 /// Cells spread over a data set that its context is found from, where it holds as many.
@@ -46,7 +48,11 @@ pub(super) struct TaughtTexts {
     taught: Taught,
     cell_types: Vec<String>,
     named_types: Vec<NamedType>,
+    /// Of each type the number of its lineage.
+    families: Vec<usize>,
     tissues: Vec<String>,
+    /// The slots that tell pathways.
+    pathway_slots: Vec<usize>,
     /// Share of each tissue.
     of_tissue: Vec<f64>,
 }
@@ -115,8 +121,13 @@ impl TaughtTexts {
         if of_tissue.iter().all(|share| *share == 0.0) {
             return Err(wrong("no share".to_owned()));
         }
-        let named_types = cell_types.iter().map(|text| named(text, ontology)).collect();
-        Ok(Self { taught, cell_types, named_types, tissues, of_tissue })
+        let named_types: Vec<NamedType> = cell_types.iter().map(|text| named(text, ontology)).collect();
+        let families = families(&named_types, ontology);
+        let clauses = [FIRST_PATHWAY_CLAUSE, SECOND_PATHWAY_CLAUSE];
+        let before = |texts: &[String]| matches!(texts, [only] if clauses.contains(&only.as_str()));
+        let after = slots.windows(2).enumerate().filter(|(_, pair)| before(&pair[0]));
+        let pathway_slots = after.map(|(at, _)| at + 1).collect();
+        Ok(Self { taught, cell_types, named_types, families, tissues, pathway_slots, of_tissue })
     }
 
     /// The context of the data set that `descriptions`, made without any, are of.
@@ -132,6 +143,17 @@ impl TaughtTexts {
     /// The slot of the grammar that tells the cell type.
     pub(super) fn cell_type_slot(&self) -> usize {
         self.taught.cell_type_slot
+    }
+
+    /// Of each type that the model can name the number of its family, the lineage: the types of one are readily taken for each
+    /// other, those of different ones hardly.
+    pub(super) fn families(&self) -> &[usize] {
+        &self.families
+    }
+
+    /// The slots of the grammar that tell pathways.
+    pub(super) fn pathway_slots(&self) -> &[usize] {
+        &self.pathway_slots
     }
 
     /// The type at `place` among those that the model can name.
@@ -205,6 +227,17 @@ impl TaughtTexts {
         }
         shares
     }
+}
+
+/// Numbers the lineages of `types`; a type above all lineages is one of its own.
+fn families(types: &[NamedType], ontology: &Ontology) -> Vec<usize> {
+    let mut numbers = BTreeMap::new();
+    let number = |(place, named): (usize, &NamedType)| {
+        let own = named.term.as_deref().and_then(|term| lineage(ontology, term));
+        let next = numbers.len();
+        *numbers.entry(own.ok_or(place)).or_insert(next)
+    };
+    types.iter().enumerate().map(number).collect()
 }
 
 /// The type of a text of the grammar, as "B cell" of "a B cell, lymphocyte that…".
@@ -352,6 +385,27 @@ mod tests {
             ("CD4-positive, alpha-beta T cell", Some("CL:0000624"))
         );
         assert_eq!(texts.cell_type(3), None);
+    }
+
+    #[test]
+    fn types_of_a_lineage_are_a_family_and_a_type_above_all_is_one_by_itself() {
+        let named = |term: Option<&str>| NamedType { name: String::new(), term: term.map(str::to_owned) };
+        // B cell, leukocyte, plasma cell, hepatocyte, one that the ontology does not know, motile cell.
+        let terms = ["CL:0000236", "CL:0000738", "CL:0000786", "CL:0000182"].map(Some);
+        let types: Vec<_> = terms.into_iter().chain([None, Some("CL:0000219")]).map(named).collect();
+        assert_eq!(families(&types, ontology()), [0, 1, 0, 2, 3, 4]);
+    }
+
+    #[test]
+    fn pathways_are_told_in_the_slots_after_their_clauses() {
+        assert!(texts().pathway_slots().is_empty());
+        let mut slots = slots();
+        slots.extend(
+            [FIRST_PATHWAY_CLAUSE, "cell division", SECOND_PATHWAY_CLAUSE, "cell division", "."]
+                .map(|text| vec![text.to_owned()]),
+        );
+        let taught = Taught { cell_type_slot: 1, tissue_slot: 3, shares: vec![(0, 0, 1.0)] };
+        assert_eq!(TaughtTexts::new(taught, &slots, ontology()).unwrap().pathway_slots(), [6, 8]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::anndata::{Matrix, Scale, SparseRow};
 use crate::error::Problem;
 use crate::model::{
     Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Guidance, Input, Leaning, SentencePrompter,
-    TokenGrammar,
+    TokenGrammar, Weighing, tempered,
 };
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
@@ -194,9 +194,20 @@ impl Describer {
         Ok(self.conclude(reader, &read, text, context, started.elapsed().as_secs_f32()))
     }
 
-    /// Texts that lean as told, their types weighed against each other where the model says which it can name.
-    fn guidance<'a>(&self, leaning: Option<&'a Leaning>) -> Guidance<'a> {
-        Guidance { leaning, weighed_slot: self.taught.as_ref().map(TaughtTexts::cell_type_slot) }
+    /// Texts that lean as told, their types and pathways weighed against each other where the model says which it can name.
+    fn guidance<'a>(&'a self, leaning: Option<&'a Leaning>) -> Guidance<'a> {
+        let Some(taught) = &self.taught else { return Guidance { leaning, ..Guidance::default() } };
+        let weighing = Weighing {
+            slot: taught.cell_type_slot(),
+            families: taught.families(),
+            temperature: self.temperature_of(ClaimKind::CellType),
+        };
+        Guidance { leaning, weighed: Some(weighing), settled: taught.pathway_slots() }
+    }
+
+    /// What the scores of claims of `kind` are divided by.
+    fn temperature_of(&self, kind: ClaimKind) -> f64 {
+        self.bundle.manifest.temperatures.get(kind.name()).copied().unwrap_or(1.0)
     }
 
     /// Cells to describe at once at most: no more than keys and values of a gigabyte come to.
@@ -370,9 +381,8 @@ impl Describer {
             CellForm::Sentence { .. } => read_name(&text.text, self.ontology),
         };
         let cell = RankedCell { columns: &read.ranked, row: &read.linear };
-        let temperature_of =
-            |kind: ClaimKind| self.bundle.manifest.temperatures.get(kind.name()).copied().unwrap_or(1.0);
-        let weights = text.weights_at(temperature_of(ClaimKind::CellType));
+        let weights = text.weights_at(self.temperature_of(ClaimKind::CellType));
+        let mut settled = text.settled.values();
         let claims = reading
             .statements
             .into_iter()
@@ -389,10 +399,18 @@ impl Describer {
                     }
                     _ => Evidence { genes: Vec::new(), supported: None },
                 };
-                let probability = match weights.first() {
-                    Some(&(_, likeliest)) if s.kind == ClaimKind::CellType => likeliest,
-                    _ if text.choices.is_empty() => text.probability(&s.span),
-                    _ => text.probability_among_known(&s.decision, temperature_of(s.kind)),
+                let temperature = self.temperature_of(s.kind);
+                let weighed = match s.kind {
+                    ClaimKind::CellType => weights.first().copied(),
+                    ClaimKind::Pathway => {
+                        settled.next().and_then(|of| tempered(of, temperature).first().copied())
+                    }
+                    _ => None,
+                };
+                let probability = match weighed {
+                    Some((_, probability)) => probability,
+                    None if text.choices.is_empty() => text.probability(&s.span),
+                    None => text.probability_among_known(&s.decision, temperature),
                 };
                 Claim {
                     kind: s.kind,

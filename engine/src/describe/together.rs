@@ -67,7 +67,7 @@ impl Describer {
             claimed.into_iter().map(|(description, votes)| ((description, votes.own.0), Some(votes))).unzip();
         let mut kept = Vec::new();
         let mut anew: BTreeMap<usize, Vec<(usize, Agreement)>> = BTreeMap::new();
-        for (at, agreement) in agree(&votes, &alike).into_iter().enumerate() {
+        for (at, agreement) in agree(&votes, &alike, taught.families()).into_iter().enumerate() {
             let (Some(agreement), Some((description, own))) = (agreement, claimed.get(at)) else {
                 continue;
             };
@@ -95,7 +95,8 @@ impl Describer {
                 let numbers: Vec<usize> =
                     batch.iter().filter_map(|(at, _)| cells.get(*at).copied()).collect();
                 let rows = matrix.rows_at(&numbers, &quiet)?;
-                let guidance = Guidance { leaning: Some(&leaning), weighed_slot: None };
+                let guidance =
+                    Guidance { leaning: Some(&leaning), weighed: None, settled: taught.pathway_slots() };
                 let told = self.describe_batch_in(reader, &rows, context, guidance, settings, &quiet)?;
                 let told = told.into_iter().zip(batch).map(|(description, (at, agreement))| {
                     let alone = claimed.get(*at).map(|(alone, _)| &***alone);

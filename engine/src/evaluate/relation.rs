@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::lineage::same_lineage;
 use super::outcome::Names;
 use super::statistic::NONE;
-use crate::ontology::{Ontology, PageRankSimilarity};
+use crate::ontology::{Ontology, PageRankSimilarity, same_lineage};
 
 /// How what was said stands to what is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::adapter::{Adapter, AdapterConfig};
 use super::bundle::{Bundle, CellInput, GenesEntry, Prompt};
-use super::decoder::{Decoder, DecoderConfig};
+use super::decoder::{Decoder, DecoderConfig, Positions};
 use super::decoder_folder::DecoderFolder;
 use super::encoder::{Encoder, EncoderConfig, HiddenState};
 use super::generated::{Generated, Piece};
@@ -15,10 +15,10 @@ use super::lora::Lora;
 use super::sampler::{GenerationSettings, Sampler, TextForm};
 use super::sentence::SentencePrompter;
 use super::text::{TextTokenizer, render_chat};
-use super::weigh::weigh_slot;
+use super::weigh::{Begun, MOST_TOKENS, Walk, Weighing, Weights, weigh_slot};
 use super::writer::Writer;
 use crate::error::Problem;
-use crate::nn::Params;
+use crate::nn::{KvCache, Params};
 use crate::progress::Watch;
 use crate::tokens::GeneDictionary;
 use crate::{Error, Result};
@@ -71,9 +71,14 @@ pub struct VectorInput {
 pub struct Guidance<'a> {
     /// How the texts lean.
     pub leaning: Option<&'a Leaning>,
-    /// The slot whose every alternative is weighed ([`Generated::weights`]). Unless texts are sampled, each then takes the
-    /// alternative that is likeliest on the whole.
-    pub weighed_slot: Option<usize>,
+    /// The slot whose every alternative is weighed ([`Generated::weights`]) before texts are written. Unless they are sampled,
+    /// each then takes the alternative that this says.
+    pub weighed: Option<Weighing<'a>>,
+    /// Slots behind that, each after a text of its own. Unless texts are sampled, each takes the alternative that is likeliest
+    /// as a whole when it comes there ([`Generated::settled`]): word by word it would take the likeliest beginning, though what
+    /// begins otherwise may be likelier than each of those that begin so. Two that list the same texts name a pair: what was
+    /// likely in the first place counts in the second.
+    pub settled: &'a [usize],
 }
 
 impl Cell2Text {
@@ -199,27 +204,35 @@ impl Cell2Text {
                 Input::Sentence(_) => self.words(&members),
             };
             let grammar = self.grammar.as_ref().filter(|_| settings.form == TextForm::Known);
-            let weights = match grammar.zip(guidance.weighed_slot) {
-                Some((grammar, slot)) => weigh_slot(self, grammar, slot, prompt.clone(), watch)?,
+            let mut weights = match grammar.zip(guidance.weighed) {
+                Some((grammar, Weighing { slot, .. })) => {
+                    weigh_slot(self, grammar, slot, prompt.clone(), watch)?
+                }
                 None => vec![Vec::new(); group.len()],
             };
-            let told = weights.iter().map(|weights| {
-                let (grammar, slot) = grammar.zip(guidance.weighed_slot)?;
-                let &(likeliest, _) = weights.first().filter(|_| settings.temperature == 0.0)?;
-                let told = grammar.grammar().told(slot, likeliest);
-                Some(guidance.leaning.cloned().unwrap_or_default().with(&told))
-            });
-            let leanings: Vec<Option<Leaning>> = told.collect();
-            let mut writers: Vec<Writer<'_>> = group
+            if let Some(weighing) = guidance.weighed {
+                weights.iter_mut().for_each(|weights| weighing.put_first(weights));
+            }
+            let leaning = |weights: &Weights| {
+                let told = grammar.zip(guidance.weighed).and_then(|(grammar, Weighing { slot, .. })| {
+                    let &(first, _) = weights.first().filter(|_| settings.temperature == 0.0)?;
+                    Some(grammar.grammar().told(slot, first))
+                });
+                match told {
+                    Some(told) => Some(guidance.leaning.cloned().unwrap_or_default().with(&told)),
+                    None => guidance.leaning.cloned(),
+                }
+            };
+            let mut writers: Vec<Writer> = group
                 .iter()
-                .zip(&leanings)
-                .map(|(&i, own)| {
+                .zip(&weights)
+                .map(|(&i, weights)| {
                     let sampler = Sampler::new(settings, streams.get(i).copied().unwrap_or(0));
-                    let leaning = own.as_ref().or(guidance.leaning);
-                    Writer::new(i, sampler, grammar.map(|g| g.grammar().start()), leaning)
+                    Writer::new(i, sampler, grammar.map(|g| g.grammar().start()), leaning(weights))
                 })
                 .collect();
-            self.write(prompt, &mut writers, settings, watch, on_piece)?;
+            let settled = grammar.map(|grammar| (grammar, guidance.settled));
+            self.write(prompt, &mut writers, settled, settings, watch, on_piece)?;
             for (writer, weights) in writers.into_iter().zip(weights) {
                 results[writer.cell] = Generated { weights, ..writer.text };
             }
@@ -230,7 +243,8 @@ impl Cell2Text {
     fn write(
         &self,
         prompt: Tensor<3>,
-        writers: &mut [Writer<'_>],
+        writers: &mut [Writer],
+        settled: Option<(&TokenGrammar, &[usize])>,
         settings: &GenerationSettings,
         watch: &Watch,
         on_piece: &mut dyn FnMut(Piece),
@@ -259,6 +273,11 @@ impl Cell2Text {
             let last = hidden.narrow(1, n - 1, 1).reshape([batch, 1, width]);
             let logits = read_scores(self.decoder.logits(last))?;
             let vocab = logits.len() / batch;
+            if let Some((grammar, slots)) = settled.filter(|_| settings.temperature == 0.0) {
+                for &slot in slots {
+                    self.settle(grammar, slot, writers, (&cache, &positions), &logits, watch)?;
+                }
+            }
             let mut next = Vec::with_capacity(batch);
             for (writer, row) in writers.iter_mut().zip(logits.chunks_exact(vocab)) {
                 next.push(i64::from(writer.take(row, self, on_piece)));
@@ -271,6 +290,36 @@ impl Cell2Text {
         }
         for writer in writers {
             writer.finish(on_piece);
+        }
+        Ok(())
+    }
+
+    /// Has those of `writers` that stand before `slot` take the alternative that is likeliest as a whole. `logits` are the
+    /// scores of the next token of each.
+    fn settle(
+        &self,
+        grammar: &TokenGrammar,
+        slot: usize,
+        writers: &mut [Writer],
+        (cache, positions): (&KvCache, &Positions),
+        logits: &[f32],
+        watch: &Watch,
+    ) -> Result<()> {
+        let before = writers.iter().enumerate();
+        let (rows, begun): (Vec<usize>, Vec<Begun>) =
+            before.filter_map(|(row, writer)| Some((row, writer.before(slot, self, grammar)?))).unzip();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let vocab = logits.len() / writers.len().max(1);
+        let scores = rows.iter().filter_map(|row| logits.get(row * vocab..(row + 1) * vocab));
+        let scores = scores.collect::<Vec<_>>().concat();
+        let cache = cache.select(&rows, (cache.len() + MOST_TOKENS).min(cache.capacity()));
+        let walk = Walk { model: self, grammar, slot, begun: &begun, positions };
+        for (row, weights) in rows.into_iter().zip(walk.weigh(cache, scores, watch)?) {
+            if let Some(writer) = writers.get_mut(row) {
+                writer.settle(slot, weights, grammar);
+            }
         }
         Ok(())
     }

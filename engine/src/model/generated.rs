@@ -1,5 +1,6 @@
 //! A text as a model makes it: its pieces, the probability of each word, and what else could have stood there.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::weigh::Weights;
@@ -27,8 +28,10 @@ pub struct Generated {
     pub choices: Vec<Vec<f32>>,
     /// Bytes of [`Generated::text`] that each token added.
     pub spans: Vec<Range<usize>>,
-    /// The alternatives of the slot that was weighed, where one was.
+    /// The alternatives of the slot that was weighed, where one was: that to be told first, then the likeliest.
     pub weights: Weights,
+    /// Of each slot that was settled, its alternatives in the same order.
+    pub settled: BTreeMap<usize, Weights>,
     /// Whether the model ended the text itself, rather than the limit on new tokens.
     pub ended: bool,
 }
@@ -59,17 +62,18 @@ impl Generated {
         (sum.exp() as f32).clamp(0.0, 1.0)
     }
 
-    /// The weighed alternatives with their scores divided by `temperature`, the likeliest first; none where no slot was
-    /// weighed.
+    /// The weighed alternatives with their scores divided by `temperature`, in their order; none where no slot was weighed.
     pub fn weights_at(&self, temperature: f64) -> Weights {
-        let powers: Vec<(usize, f64)> =
-            self.weights.iter().map(|&(place, p)| (place, f64::from(p).powf(1.0 / temperature))).collect();
-        let sum: f64 = powers.iter().map(|(_, power)| power).sum();
-        powers
-            .into_iter()
-            .map(|(place, power)| (place, (power / sum.max(f64::MIN_POSITIVE)) as f32))
-            .collect()
+        tempered(&self.weights, temperature)
     }
+}
+
+/// `weights` with their scores divided by `temperature`.
+pub fn tempered(weights: &Weights, temperature: f64) -> Weights {
+    let powers: Vec<(usize, f64)> =
+        weights.iter().map(|&(place, p)| (place, f64::from(p).powf(1.0 / temperature))).collect();
+    let sum: f64 = powers.iter().map(|(_, power)| power).sum();
+    powers.into_iter().map(|(place, power)| (place, (power / sum.max(f64::MIN_POSITIVE)) as f32)).collect()
 }
 
 #[cfg(test)]

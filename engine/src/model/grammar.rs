@@ -175,6 +175,22 @@ impl Grammar {
         Some(self.texts.get(..slot)?.iter().map(one).collect::<Option<Vec<_>>>()?.concat())
     }
 
+    /// What is left of the text before `slot`, where a text stands within that and all texts are the same there.
+    pub fn rest_before(&self, place: &Place, slot: usize) -> Option<Vec<u8>> {
+        let (&[(at, node)], [only]) = (place.0.as_slice(), self.texts.get(slot.checked_sub(1)?)?.as_slice())
+        else {
+            return None;
+        };
+        // The nodes of a single text are numbered by its bytes.
+        let rest = only.as_bytes().get(node..).filter(|rest| at + 1 == slot && !rest.is_empty())?;
+        Some(rest.to_vec())
+    }
+
+    /// Whether two slots list the same alternatives in the same order.
+    pub fn list_the_same(&self, slot: usize, other: usize) -> bool {
+        self.texts.get(slot).is_some_and(|texts| self.texts.get(other) == Some(texts))
+    }
+
     /// The places of the alternatives of `slot` that a text which begins with `text` tells or may still tell. `before` is
     /// [`Grammar::text_before`] of the slot.
     pub fn alternatives_of(&self, slot: usize, before: &[u8], text: &[u8]) -> Vec<usize> {
@@ -338,6 +354,17 @@ mod tests {
         );
         assert_eq!(g.text_before(2), None, "texts differ before it");
         assert_eq!(g.text_before(9), None);
+    }
+
+    #[test]
+    fn what_is_left_before_a_slot_is_known_within_the_text_before_it() {
+        let g = Grammar::new(&[vec!["a", "b"], vec![" with "], vec!["x", "xy"], vec!["."]]).unwrap();
+        let rest = |text: &str, slot| g.rest_before(&g.after(&g.start(), text.as_bytes()).unwrap(), slot);
+        assert_eq!(rest("a wi", 2), Some(b"th ".to_vec()));
+        assert_eq!(rest("b", 2), None, "it may stand at the end of the slot before");
+        assert_eq!((rest("", 2), rest("a with x", 2), rest("a with ", 2)), (None, None, None));
+        assert!(g.list_the_same(2, 2) && !g.list_the_same(0, 2) && !g.list_the_same(8, 9));
+        assert_eq!((rest("a wi", 1), rest("a wi", 3), rest("", 0), rest("", 9)), (None, None, None, None));
     }
 
     #[test]

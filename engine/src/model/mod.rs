@@ -38,7 +38,7 @@ pub use cell2text::{Cell2Text, Guidance, Input, Prompter, VectorInput, pad_token
 pub use decoder::{Decoder, DecoderConfig, EosTokens, Positions, RopeEntry, RopeParameters};
 pub use decoder_folder::DecoderFolder;
 pub use encoder::{Encoder, EncoderConfig, HiddenState};
-pub use generated::{Generated, Piece};
+pub use generated::{Generated, Piece, tempered};
 pub use gguf::GgufDecoder;
 pub use grammar::{Grammar, Leaning, Place, TokenGrammar};
 pub use import::{ImportReport, ImportRequest, PromptStyle, import};
@@ -50,7 +50,7 @@ pub use quantise::{QuantiseReport, quantise};
 pub use sampler::{Choice, GenerationSettings, Sampler, TextForm};
 pub use sentence::{CELL_TYPE_PROMPT, SentenceEntry, SentencePrompter};
 pub use text::{TextTokenizer, Utf8Stream, render_chat};
-pub use weigh::Weights;
+pub use weigh::{Weighing, Weights};
 
 /// The error of a `config.json` whose entries do not fit each other.
 fn wrong_config<T>(element: &str, found: String, expected: &str) -> crate::Result<T> {

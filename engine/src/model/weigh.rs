@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::cell2text::{Cell2Text, read_scores};
+use super::decoder::{Decoder, Positions};
+use super::generated::tempered;
 use super::grammar::{Place, TokenGrammar};
 use crate::Result;
+use crate::nn::KvCache;
 use crate::progress::Watch;
 
 /// Branches less likely than this are not followed.
@@ -19,14 +22,67 @@ const LEAST_FOLLOWED: f64 = 0.004;
 /// Branches of one cell that are followed side by side at most, the likeliest.
 const MOST_FOLLOWED: usize = 8;
 /// Tokens that alternatives are told apart by at most, what stands before them included.
-const MOST_TOKENS: usize = 40;
+pub(super) const MOST_TOKENS: usize = 40;
 
-/// The alternatives of a slot by their places in it, each with its probability; the likeliest first.
+/// The alternatives of a slot by their places in it, each with its probability; the likeliest first, unless it is said
+/// otherwise.
 pub type Weights = Vec<(usize, f32)>;
+
+/// A slot whose every alternative is weighed, and which of them is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Weighing<'a> {
+    /// The slot.
+    pub slot: usize,
+    /// Of each alternative the family that it belongs to. The likeliest alternative of the family that is likeliest as a whole
+    /// is told: alternatives that hardly differ share what their family is due, and would lose to one that stands alone.
+    pub families: &'a [usize],
+    /// What the scores of alternatives are divided by before families are compared.
+    pub temperature: f64,
+}
+
+impl Weighing<'_> {
+    /// Puts the alternative that is to be told before all others.
+    pub(super) fn put_first(&self, weights: &mut Weights) {
+        let family = |place: usize| self.families.get(place);
+        let mut sums: BTreeMap<Option<&usize>, f32> = BTreeMap::new();
+        for (place, weight) in tempered(weights, self.temperature) {
+            *sums.entry(family(place)).or_default() += weight;
+        }
+        let best = sums.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let told = best.and_then(|(best, _)| weights.iter().position(|(place, _)| family(*place) == best));
+        if let Some(told) = told {
+            weights[..=told].rotate_right(1);
+        }
+    }
+}
+
+/// Two slots that list the same alternatives name a pair: how likely each is to be the other one beside the first of `first`,
+/// which was told in the first place. `second` are the weights in the second place after that; an alternative that was likely
+/// in the first place but not told is likely one of the pair too. The sum stays one.
+pub(super) fn other_of_two(first: &Weights, second: &Weights) -> Weights {
+    let Some((&(told, share), others)) = first.split_first() else { return second.clone() };
+    let mut shares: BTreeMap<usize, f64> =
+        others.iter().map(|&(place, weight)| (place, f64::from(weight))).collect();
+    for &(place, weight) in second {
+        *shares.entry(place).or_default() += f64::from(share) * f64::from(weight);
+    }
+    shares.remove(&told);
+    in_order(shares)
+}
+
+/// How far a text has come that goes on with a slot to be weighed.
+#[derive(Debug, Clone)]
+pub(super) struct Begun {
+    /// Where it stands.
+    pub(super) place: Place,
+    /// What comes before the slot.
+    pub(super) before: Vec<u8>,
+}
 
 /// A beginning of texts that several alternatives share.
 struct Branch {
     cell: usize,
+    /// What was added to the text that was begun.
     text: Vec<u8>,
     place: Place,
     share: f64,
@@ -61,60 +117,89 @@ pub(super) fn weigh_slot(
     let room = decoder.max_positions().saturating_sub(n_prompt).min(MOST_TOKENS);
     let positions = decoder.positions(n_prompt + room);
     let mut cache = decoder.new_cache(n_cells, n_prompt + room);
-    let mut shares = vec![BTreeMap::new(); n_cells];
-    let start = |cell| Branch { cell, text: Vec::new(), place: grammar.grammar().start(), share: 1.0 };
-    let mut branches: Vec<Branch> = (0..n_cells).map(start).collect();
     watch.check()?;
-    let mut hidden = decoder.hidden_cached(prompt, &positions, &mut cache)?;
-    for tokens_left in (0..=room).rev() {
-        let [rows, n, width] = hidden.dims();
-        let last = hidden.narrow(1, n - 1, 1).reshape([rows, 1, width]);
-        let scores = read_scores(decoder.logits(last))?;
-        let mut steps = Vec::new();
-        for ((row, branch), scores) in
-            branches.iter().enumerate().zip(scores.chunks_exact(scores.len() / rows))
-        {
-            steps.extend(ways_on(model, grammar, slot, &before, row, branch, scores));
-        }
-        let followed = follow(steps, &mut shares, tokens_left > 0);
-        if followed.is_empty() {
-            break;
-        }
-        watch.check()?;
-        let n = followed.len();
-        cache = cache.select(&followed.iter().map(|step| step.row).collect::<Vec<_>>());
-        let tokens = followed.iter().map(|step| i64::from(step.token)).collect::<Vec<_>>();
-        let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [n, 1]), &decoder.device());
-        hidden = decoder.hidden_cached(decoder.embed(tokens), &positions, &mut cache)?;
-        branches = followed.into_iter().map(|step| step.to).collect();
-    }
-    Ok(shares.into_iter().map(in_order).collect())
+    let scores = last_scores(decoder, decoder.hidden_cached(prompt, &positions, &mut cache)?)?;
+    let begun = vec![Begun { place: grammar.grammar().start(), before }; n_cells];
+    Walk { model, grammar, slot, begun: &begun, positions: &positions }.weigh(cache, scores, watch)
 }
 
-/// The tokens that may follow `branch`, with the share of each.
-fn ways_on(
-    model: &Cell2Text,
-    grammar: &TokenGrammar,
-    slot: usize,
-    before: &[u8],
-    row: usize,
-    branch: &Branch,
-    scores: &[f32],
-) -> Vec<Step> {
-    let allowed = grammar.allowed(&branch.place, &model.tokenizer);
-    let score = |token: u32| f64::from(scores.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY));
-    let top = allowed.iter().map(|token| score(*token)).fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = allowed.iter().map(|token| (score(*token) - top).exp()).sum();
-    let step = |&token: &u32| {
-        let bytes = model.tokenizer.bytes(token);
-        let place = grammar.grammar().after(&branch.place, bytes)?;
-        let text = [&branch.text, bytes].concat();
-        let left = grammar.grammar().alternatives_of(slot, before, &text);
-        let share = branch.share * (score(token) - top).exp() / sum;
-        let share = if share.is_finite() { share } else { 0.0 };
-        Some(Step { row, token, to: Branch { cell: branch.cell, text, place, share }, left })
-    };
-    allowed.iter().filter_map(step).collect()
+/// Texts that go on with a slot whose alternatives are weighed.
+pub(super) struct Walk<'a> {
+    pub(super) model: &'a Cell2Text,
+    pub(super) grammar: &'a TokenGrammar,
+    pub(super) slot: usize,
+    /// How far each text has come.
+    pub(super) begun: &'a [Begun],
+    pub(super) positions: &'a Positions,
+}
+
+impl Walk<'_> {
+    /// The weights for each text, which `cache` holds with room to go on; `scores` are those of the token that follows.
+    ///
+    /// # Errors
+    /// As [`weigh_slot`].
+    pub(super) fn weigh(
+        &self,
+        mut cache: KvCache,
+        mut scores: Vec<f32>,
+        watch: &Watch,
+    ) -> Result<Vec<Weights>> {
+        let decoder = &self.model.decoder;
+        let mut shares = vec![BTreeMap::new(); self.begun.len()];
+        let start = |(cell, begun): (usize, &Begun)| Branch {
+            cell,
+            text: Vec::new(),
+            place: begun.place.clone(),
+            share: 1.0,
+        };
+        let mut branches: Vec<Branch> = self.begun.iter().enumerate().map(start).collect();
+        while !branches.is_empty() {
+            let mut steps = Vec::new();
+            let rows = scores.chunks_exact(scores.len() / branches.len());
+            for ((row, branch), scores) in branches.iter().enumerate().zip(rows) {
+                steps.extend(self.ways_on(row, branch, scores));
+            }
+            let followed = follow(steps, &mut shares, cache.len() < cache.capacity());
+            if followed.is_empty() {
+                break;
+            }
+            watch.check()?;
+            let n = followed.len();
+            cache = cache.select(&followed.iter().map(|step| step.row).collect::<Vec<_>>(), cache.capacity());
+            let tokens = followed.iter().map(|step| i64::from(step.token)).collect::<Vec<_>>();
+            let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [n, 1]), &decoder.device());
+            let hidden = decoder.hidden_cached(decoder.embed(tokens), self.positions, &mut cache)?;
+            scores = last_scores(decoder, hidden)?;
+            branches = followed.into_iter().map(|step| step.to).collect();
+        }
+        Ok(shares.into_iter().map(in_order).collect())
+    }
+
+    /// The tokens that may follow `branch`, with the share of each.
+    fn ways_on(&self, row: usize, branch: &Branch, scores: &[f32]) -> Vec<Step> {
+        let (grammar, tokenizer) = (self.grammar.grammar(), &self.model.tokenizer);
+        let before = self.begun.get(branch.cell).map_or(&[][..], |begun| &begun.before);
+        let allowed = self.grammar.allowed(&branch.place, tokenizer);
+        let score = |token: u32| f64::from(scores.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY));
+        let top = allowed.iter().map(|token| score(*token)).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = allowed.iter().map(|token| (score(*token) - top).exp()).sum();
+        let step = |&token: &u32| {
+            let bytes = tokenizer.bytes(token);
+            let place = grammar.after(&branch.place, bytes)?;
+            let text = [&branch.text, bytes].concat();
+            let left = grammar.alternatives_of(self.slot, before, &text);
+            let share = branch.share * (score(token) - top).exp() / sum;
+            let share = if share.is_finite() { share } else { 0.0 };
+            Some(Step { row, token, to: Branch { cell: branch.cell, text, place, share }, left })
+        };
+        allowed.iter().filter_map(step).collect()
+    }
+}
+
+/// The scores of the tokens that follow `hidden`, `[rows, tokens, width]`, row after row.
+fn last_scores(decoder: &Decoder, hidden: Tensor<3>) -> Result<Vec<f32>> {
+    let [rows, n, width] = hidden.dims();
+    read_scores(decoder.logits(hidden.narrow(1, n - 1, 1).reshape([rows, 1, width])))
 }
 
 /// Parts the steps that are to be followed from those whose share goes to `shares` now.
@@ -174,6 +259,32 @@ mod tests {
         );
         assert_eq!(shares[0], BTreeMap::from([(3, 0.497), (4, 0.0015), (5, 0.0015)]));
         assert!(shares[1].is_empty());
+    }
+
+    #[test]
+    fn the_other_of_a_pair_is_one_that_was_likely_in_either_place() {
+        let first = vec![(4, 0.5), (1, 0.4), (2, 0.1)];
+        let pair = other_of_two(&first, &vec![(2, 0.6), (1, 0.2), (3, 0.2)]);
+        let expected = [(1, 0.5), (2, 0.4), (3, 0.1)];
+        assert!(pair.iter().zip(expected).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6), "{pair:?}");
+        let told_again = other_of_two(&first, &vec![(4, 1.0)]);
+        assert!(told_again.iter().all(|(place, _)| *place != 4), "{told_again:?}");
+        assert_eq!(other_of_two(&Vec::new(), &first), first);
+    }
+
+    #[test]
+    fn the_likeliest_of_the_likeliest_family_is_put_first() {
+        let weighing = Weighing { slot: 1, families: &[0, 1, 1, 2], temperature: 1.0 };
+        let mut weights = vec![(0, 0.4), (2, 0.35), (1, 0.2), (3, 0.05)];
+        weighing.put_first(&mut weights);
+        assert_eq!(weights, [(2, 0.35), (0, 0.4), (1, 0.2), (3, 0.05)]);
+        // The sharper the scores, the less the weaker members of a family count.
+        let sharp = Weighing { temperature: 0.2, ..weighing };
+        sharp.put_first(&mut weights);
+        assert_eq!(weights.first(), Some(&(0, 0.4)));
+        let mut none = Vec::new();
+        weighing.put_first(&mut none);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -5,9 +5,10 @@ use super::generated::{Generated, Piece};
 use super::grammar::{Leaning, Place, TokenGrammar};
 use super::sampler::{Choice, Sampler};
 use super::text::Utf8Stream;
+use super::weigh::{Begun, Weights, other_of_two};
 
 /// One text being written.
-pub(super) struct Writer<'a> {
+pub(super) struct Writer {
     pub(super) cell: usize,
     sampler: Sampler,
     stream: Utf8Stream,
@@ -15,17 +16,12 @@ pub(super) struct Writer<'a> {
     pub(super) text: Generated,
     /// Where it stands in the model's grammar, if it keeps to it.
     place: Option<Place>,
-    leaning: Option<&'a Leaning>,
+    leaning: Option<Leaning>,
     pub(super) done: bool,
 }
 
-impl<'a> Writer<'a> {
-    pub(super) fn new(
-        cell: usize,
-        sampler: Sampler,
-        place: Option<Place>,
-        leaning: Option<&'a Leaning>,
-    ) -> Self {
+impl Writer {
+    pub(super) fn new(cell: usize, sampler: Sampler, place: Option<Place>, leaning: Option<Leaning>) -> Self {
         Self {
             cell,
             sampler,
@@ -36,6 +32,30 @@ impl<'a> Writer<'a> {
             leaning,
             done: false,
         }
+    }
+
+    /// How far it has come, where its next token may begin `slot` and that is not settled.
+    pub(super) fn before(&self, slot: usize, model: &Cell2Text, grammar: &TokenGrammar) -> Option<Begun> {
+        let place = self.place.as_ref().filter(|_| !self.done && !self.text.settled.contains_key(&slot))?;
+        let rest = grammar.grammar().rest_before(place, slot)?;
+        let allowed = grammar.allowed(place, &model.tokenizer);
+        let begins = allowed.into_iter().any(|token| model.tokenizer.bytes(token).len() >= rest.len());
+        begins.then(|| Begun { place: place.clone(), before: rest })
+    }
+
+    /// Has it tell the first of `weights`, alternatives of `slot`, or, where an earlier slot lists the same, the one that
+    /// [`other_of_two`] says.
+    pub(super) fn settle(&mut self, slot: usize, mut weights: Weights, grammar: &TokenGrammar) {
+        let earlier =
+            self.text.settled.iter().find(|(other, _)| grammar.grammar().list_the_same(**other, slot));
+        if let Some((_, first)) = earlier {
+            weights = other_of_two(first, &weights);
+        }
+        if let Some(&(told, _)) = weights.first() {
+            let told = grammar.grammar().told(slot, told);
+            self.leaning = Some(self.leaning.take().unwrap_or_default().with(&told));
+        }
+        self.text.settled.insert(slot, weights);
     }
 
     /// Chooses the next token from `logits`, passes its text on, and returns it to be read by the model.
@@ -81,7 +101,7 @@ impl<'a> Writer<'a> {
         if grammar.grammar().may_end(place) {
             allowed.extend(model.decoder_config.eos_token_id.iter());
         }
-        let leans = |token: u32| match self.leaning {
+        let leans = |token: u32| match &self.leaning {
             Some(leaning) => grammar
                 .grammar()
                 .after(place, model.tokenizer.bytes(token))

@@ -105,25 +105,32 @@ impl KvCache {
         (cache.keys.clone().narrow(2, 0, end), cache.values.clone().narrow(2, 0, end))
     }
 
-    /// A cache of the texts `rows` of this one, in their order; one may stand several times, to be gone on with in several
-    /// ways.
+    /// A cache of the texts `rows` of this one, in their order, with room for `capacity` tokens or for those that there are;
+    /// a text may stand several times, to be gone on with in several ways.
     #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
+    pub fn select(&self, rows: &[usize], capacity: usize) -> Self {
+        let capacity = capacity.max(self.len);
         let chosen = |from: &Tensor<4>| {
-            let rows: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
-            let n = rows.len();
-            let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n]), &from.device());
-            from.clone().select(0, rows)
+            let numbers: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+            let (n, [_, heads, _, width]) = (rows.len(), from.dims());
+            let numbers = Tensor::<1, Int>::from_data(TensorData::new(numbers, [n]), &from.device());
+            let held = from.clone().narrow(2, 0, self.len).select(0, numbers);
+            if capacity == self.len {
+                return held;
+            }
+            let room = Tensor::zeros([n, heads, capacity - self.len, width], &from.device());
+            Tensor::cat(vec![held, room], 2)
         };
         let layers = self
             .layers
             .iter()
             .map(|layer| LayerCache { keys: chosen(&layer.keys), values: chosen(&layer.values) })
             .collect();
-        let held =
-            |layer: &Vec<KeysAndValues>| rows.iter().filter_map(|row| layer.get(*row).cloned()).collect();
+        let held = |layer: &Vec<KeysAndValues>| {
+            rows.iter().filter_map(|row| Some(layer.get(*row)?.copy_of(self.len, capacity))).collect()
+        };
         let on_host = self.on_host.as_ref().map(|layers| layers.iter().map(held).collect());
-        Self { layers, on_host, capacity: self.capacity, len: self.len }
+        Self { layers, on_host, capacity, len: self.len }
     }
 
     /// Counts `tokens` as read by every layer.
@@ -144,13 +151,14 @@ mod tests {
             |of: &[f32]| Tensor::<4>::from_data(TensorData::new(of.to_vec(), [of.len(), 1, 1, 1]), &device);
         cache.append(0, values(&[1.0, 2.0]), values(&[10.0, 20.0]));
         cache.advance(1);
-        let mut chosen = cache.select(&[1, 0, 1]);
-        assert_eq!((chosen.len(), chosen.capacity()), (1, 4));
+        assert_eq!(cache.select(&[0], 0).capacity(), 1, "what is held stays");
+        let mut chosen = cache.select(&[1, 0, 1], 3);
+        assert_eq!((chosen.len(), chosen.capacity()), (1, 3));
         let (keys, held) = chosen.append(0, values(&[3.0, 4.0, 5.0]), values(&[30.0, 40.0, 50.0]));
         let read = |tensor: Tensor<4>| tensor.try_into_vec_as::<f32>().unwrap();
         assert_eq!(read(keys), [2.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(read(held), [20.0, 30.0, 10.0, 40.0, 20.0, 50.0]);
-        let host = KvCache::on_host(2, 2, 1, 4, 1).select(&[0, 0, 1]);
+        let host = KvCache::on_host(2, 2, 1, 4, 1).select(&[0, 0, 1], 4);
         assert_eq!(
             host.on_host.as_ref().map(|layers| layers.iter().map(Vec::len).collect::<Vec<_>>()),
             Some(vec![3, 3])

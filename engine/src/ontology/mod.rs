@@ -17,12 +17,14 @@ mod counts;
 mod formats;
 mod graph;
 mod layout;
+mod lineage;
 mod names;
 mod neighbourhood;
 mod similarity;
 
 pub use counts::CellCounts;
 pub use graph::{Ontology, Term};
+pub use lineage::{LINEAGES, lineage, same_lineage};
 pub use names::Hit;
 pub use neighbourhood::{Limits, Neighbourhood, Node, Role};
 pub use similarity::{PageRankSimilarity, Table6};
