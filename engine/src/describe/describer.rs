@@ -68,6 +68,11 @@ enum CellForm {
 /// Cells of a context described at once.
 const CONTEXT_BATCH: usize = 32;
 
+/// Weights of a model that a core's own caches hold well enough for each core to work by itself.
+const SMALL_MODEL_BYTES: u64 = 32 << 20;
+/// Cells that a core describes together at least: fewer take nearly as long.
+const LEAST_CELLS_OF_A_CORE: usize = 8;
+
 /// Types beside the claimed one that are told at most, and the probability below which they are not.
 const MOST_TOLD: usize = 3;
 const LEAST_TOLD: f32 = 0.05;
@@ -248,13 +253,46 @@ impl Describer {
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
         let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
-        let texts = self.model.generate(&tokens, &streams, guidance, settings, watch, &mut |_| {})?;
+        let texts = self.generate_batch(&tokens, &streams, guidance, settings, watch)?;
         let share = started.elapsed().as_secs_f32() / cells.len().max(1) as f32;
         Ok(read
             .iter()
             .zip(texts)
             .map(|(read, text)| self.conclude(reader, read, text, context, share))
             .collect())
+    }
+
+    /// The texts of many cells. On the CPU each core writes some of them by itself where the model is a small one: handing each
+    /// product to all cores takes as long as such a product.
+    fn generate_batch(
+        &self,
+        tokens: &[&[u32]],
+        streams: &[u64],
+        guidance: Guidance<'_>,
+        settings: &GenerationSettings,
+        watch: &Watch,
+    ) -> Result<Vec<Generated>> {
+        let generate = |tokens: &[&[u32]], streams: &[u64]| {
+            self.model.generate(tokens, streams, guidance, settings, watch, &mut |_| {})
+        };
+        let is_small = self.device.is_cpu() && self.model.bytes <= SMALL_MODEL_BYTES;
+        let cores = rayon::current_num_threads().min(tokens.len() / LEAST_CELLS_OF_A_CORE);
+        if !is_small || cores < 2 {
+            return generate(tokens, streams);
+        }
+        let share = tokens.len().div_ceil(cores);
+        let texts = std::thread::scope(|scope| {
+            let writing: Vec<_> = tokens
+                .chunks(share)
+                .zip(streams.chunks(share))
+                .map(|(tokens, streams)| scope.spawn(move || by_itself(|| generate(tokens, streams))))
+                .collect();
+            let written = writing
+                .into_iter()
+                .map(|one| one.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload)));
+            written.collect::<Result<Vec<_>>>()
+        })?;
+        Ok(texts.concat())
     }
 
     /// Has `reader` judge cells with what those all over its data set, the rows of `matrix`, say together, unless it does
@@ -451,6 +489,15 @@ impl Describer {
             Some(OtherType { name: named.name.clone(), term: named.term.clone(), probability })
         })
         .collect()
+    }
+}
+
+/// Does `work` without handing any of it to other threads.
+fn by_itself<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(alone) => alone.install(work),
+        // No thread to be had: those that are there do.
+        Err(_) => work(),
     }
 }
 

@@ -4,7 +4,8 @@
 //! kept in bytes, not in tokens, so that it fits any tokenizer. The probabilities of the tokens that remain are
 //! brought to a sum of one; multiplied along a slot they are the model's probability of that alternative among all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::text::TextTokenizer;
 use crate::error::Problem;
@@ -30,7 +31,7 @@ pub struct Grammar {
 }
 
 /// How far a text has come: every place in the pattern that it may be at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place(Vec<(usize, usize)>);
 
 /// What is known of a text beside its writer's scores: for places in a grammar, the logarithm of how much likelier it is
@@ -191,17 +192,23 @@ impl Grammar {
         self.texts.get(slot).is_some_and(|texts| self.texts.get(other) == Some(texts))
     }
 
-    /// The places of the alternatives of `slot` that a text which begins with `text` tells or may still tell. `before` is
-    /// [`Grammar::text_before`] of the slot.
-    pub fn alternatives_of(&self, slot: usize, before: &[u8], text: &[u8]) -> Vec<usize> {
+    /// Those of the alternatives `among` of `slot`, by their places, that a text which begins with `text` tells or may still
+    /// tell. `before` is [`Grammar::text_before`] of the slot, or what is left of that.
+    pub fn alternatives_of(&self, slot: usize, before: &[u8], text: &[u8], among: &[usize]) -> Vec<usize> {
         let texts = self.texts.get(slot).map_or(&[][..], Vec::as_slice);
-        let Some(begun) = text.strip_prefix(before) else { return (0..texts.len()).collect() };
-        let follows = |rest: &[u8]| self.after(&self.closed(vec![(slot + 1, 0)]), rest).is_some();
+        let Some(begun) = text.strip_prefix(before) else { return among.to_vec() };
+        let behind = self.closed(vec![(slot + 1, 0)]);
+        let follows = |rest: &[u8]| self.after(&behind, rest).is_some();
         let may_be_told = |alternative: &[u8]| {
             alternative.starts_with(begun) || begun.strip_prefix(alternative).is_some_and(follows)
         };
-        let told = texts.iter().enumerate().filter(|(_, text)| may_be_told(text.as_bytes()));
-        told.map(|(place, _)| place).collect()
+        let told = |place: &&usize| texts.get(**place).is_some_and(|text| may_be_told(text.as_bytes()));
+        among.iter().filter(told).copied().collect()
+    }
+
+    /// How many alternatives `slot` has.
+    pub fn n_alternatives(&self, slot: usize) -> usize {
+        self.texts.get(slot).map_or(0, Vec::len)
     }
 
     fn child(&self, slot: usize, node: usize, byte: u8) -> Option<usize> {
@@ -222,11 +229,20 @@ impl Grammar {
     }
 }
 
+/// Places whose ways on are kept: texts of one grammar pass by the same ones again and again, and no grammar is so large that
+/// many more are met.
+const MOST_KEPT: usize = 1 << 16;
+
+/// The tokens that may follow a place, in the order of their ids, and where each leads to.
+pub type WaysOn = Arc<[(u32, Place)]>;
+
 /// A grammar with the tokens of a tokenizer, by the byte that each begins with.
 #[derive(Debug, Clone)]
 pub struct TokenGrammar {
     grammar: Grammar,
     tokens: Vec<Vec<u32>>,
+    /// What was found so far.
+    found: Arc<Mutex<HashMap<Place, WaysOn>>>,
 }
 
 impl TokenGrammar {
@@ -238,7 +254,7 @@ impl TokenGrammar {
                 tokens[usize::from(first)].push(token);
             }
         }
-        Self { grammar, tokens }
+        Self { grammar, tokens, found: Arc::default() }
     }
 
     /// The texts themselves.
@@ -246,8 +262,24 @@ impl TokenGrammar {
         &self.grammar
     }
 
-    /// The tokens that may follow, in the order of their ids; end tokens do not count.
-    pub fn allowed(&self, place: &Place, tokenizer: &TextTokenizer) -> Vec<u32> {
+    /// The tokens that may follow `place`, and where each leads to; end tokens do not count. `tokenizer` is the one that the
+    /// grammar was bound to.
+    pub fn ways_on(&self, place: &Place, tokenizer: &TextTokenizer) -> WaysOn {
+        // Whoever panicked left whole entries.
+        let kept = || self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = kept().get(place) {
+            return Arc::clone(found);
+        }
+        let ways = self.find_ways_on(place, tokenizer);
+        let mut kept = kept();
+        if kept.len() >= MOST_KEPT {
+            kept.clear();
+        }
+        kept.insert(place.clone(), Arc::clone(&ways));
+        ways
+    }
+
+    fn find_ways_on(&self, place: &Place, tokenizer: &TextTokenizer) -> WaysOn {
         let mut firsts: Vec<u8> = place
             .0
             .iter()
@@ -256,14 +288,12 @@ impl TokenGrammar {
             .collect();
         firsts.sort_unstable();
         firsts.dedup();
-        let mut allowed: Vec<u32> = firsts
-            .into_iter()
-            .flat_map(|first| &self.tokens[usize::from(first)])
-            .copied()
-            .filter(|&token| self.grammar.after(place, tokenizer.bytes(token)).is_some())
+        let tokens = firsts.into_iter().flat_map(|first| &self.tokens[usize::from(first)]);
+        let mut ways: Vec<(u32, Place)> = tokens
+            .filter_map(|&token| Some((token, self.grammar.after(place, tokenizer.bytes(token))?)))
             .collect();
-        allowed.sort_unstable();
-        allowed
+        ways.sort_unstable_by_key(|(token, _)| *token);
+        ways.into()
     }
 }
 
@@ -316,7 +346,13 @@ mod tests {
         let tokens = TokenGrammar::new(grammar(), &tokenizer);
         let at = |text: &str| {
             let g = tokens.grammar();
-            tokens.allowed(&g.after(&g.start(), text.as_bytes()).unwrap(), &tokenizer)
+            let place = g.after(&g.start(), text.as_bytes()).unwrap();
+            let ways = tokens.ways_on(&place, &tokenizer);
+            assert_eq!(ways, tokens.ways_on(&place, &tokenizer), "found and kept");
+            for (token, to) in ways.iter() {
+                assert_eq!(g.after(&place, tokenizer.bytes(*token)).as_ref(), Some(to));
+            }
+            ways.iter().map(|(token, _)| *token).collect::<Vec<_>>()
         };
         assert_eq!(at(""), [0]);
         assert_eq!(at("It is"), [1, 2]);
@@ -343,7 +379,7 @@ mod tests {
     fn a_text_tells_which_alternatives_it_leaves() {
         let g = grammar();
         let before = g.text_before(1).unwrap();
-        let left = |text: &str| g.alternatives_of(1, &before, text.as_bytes());
+        let left = |text: &str| g.alternatives_of(1, &before, text.as_bytes(), &[0, 1, 2]);
         assert_eq!(before, b"It is a ");
         assert_eq!((left("It i"), left("It is a ")), (vec![0, 1, 2], vec![0, 1, 2]));
         assert_eq!(left("It is a B cell"), [0, 1]);
@@ -352,6 +388,8 @@ mod tests {
             (left("It is a B cell of"), left("It is a B cell, n"), left("It is a m")),
             (vec![0], vec![1], vec![2])
         );
+        assert_eq!(g.alternatives_of(1, &before, b"It is a B cell", &[2, 1]), [1]);
+        assert_eq!((g.n_alternatives(1), g.n_alternatives(9)), (3, 0));
         assert_eq!(g.text_before(2), None, "texts differ before it");
         assert_eq!(g.text_before(9), None);
     }

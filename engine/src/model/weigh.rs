@@ -86,6 +86,8 @@ struct Branch {
     text: Vec<u8>,
     place: Place,
     share: f64,
+    /// The alternatives that may follow.
+    left: Vec<usize>,
 }
 
 /// A token that goes on from a branch.
@@ -95,8 +97,6 @@ struct Step {
     token: u32,
     /// What it leads to, where that is to be followed.
     to: Branch,
-    /// The alternatives that may follow.
-    left: Vec<usize>,
 }
 
 /// Weighs the alternatives of `slot` for the cells of `prompt`, `[cells, tokens, hidden]`. Empty for each where the texts
@@ -151,6 +151,7 @@ impl Walk<'_> {
             text: Vec::new(),
             place: begun.place.clone(),
             share: 1.0,
+            left: (0..self.grammar.grammar().n_alternatives(self.slot)).collect(),
         };
         let mut branches: Vec<Branch> = self.begun.iter().enumerate().map(start).collect();
         while !branches.is_empty() {
@@ -179,20 +180,19 @@ impl Walk<'_> {
     fn ways_on(&self, row: usize, branch: &Branch, scores: &[f32]) -> Vec<Step> {
         let (grammar, tokenizer) = (self.grammar.grammar(), &self.model.tokenizer);
         let before = self.begun.get(branch.cell).map_or(&[][..], |begun| &begun.before);
-        let allowed = self.grammar.allowed(&branch.place, tokenizer);
+        let ways = self.grammar.ways_on(&branch.place, tokenizer);
         let score = |token: u32| f64::from(scores.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY));
-        let top = allowed.iter().map(|token| score(*token)).fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = allowed.iter().map(|token| (score(*token) - top).exp()).sum();
-        let step = |&token: &u32| {
-            let bytes = tokenizer.bytes(token);
-            let place = grammar.after(&branch.place, bytes)?;
-            let text = [&branch.text, bytes].concat();
-            let left = grammar.alternatives_of(self.slot, before, &text);
-            let share = branch.share * (score(token) - top).exp() / sum;
+        let top = ways.iter().map(|(token, _)| score(*token)).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = ways.iter().map(|(token, _)| (score(*token) - top).exp()).sum();
+        let step = |(token, place): &(u32, Place)| {
+            let text = [&branch.text, tokenizer.bytes(*token)].concat();
+            let left = grammar.alternatives_of(self.slot, before, &text, &branch.left);
+            let share = branch.share * (score(*token) - top).exp() / sum;
             let share = if share.is_finite() { share } else { 0.0 };
-            Some(Step { row, token, to: Branch { cell: branch.cell, text, place, share }, left })
+            let to = Branch { cell: branch.cell, text, place: place.clone(), share, left };
+            Step { row, token: *token, to }
         };
-        allowed.iter().filter_map(step).collect()
+        ways.iter().map(step).collect()
     }
 }
 
@@ -211,13 +211,13 @@ fn follow(mut steps: Vec<Step>, shares: &mut [BTreeMap<usize, f64>], go_on: bool
         if of_cell.0 != step.to.cell {
             of_cell = (step.to.cell, 0);
         }
-        let undecided = step.left.len() > 1 && step.to.share >= LEAST_FOLLOWED;
+        let undecided = step.to.left.len() > 1 && step.to.share >= LEAST_FOLLOWED;
         if go_on && undecided && of_cell.1 < MOST_FOLLOWED {
             of_cell.1 += 1;
             followed.push(step);
         } else if let Some(shares) = shares.get_mut(step.to.cell) {
-            let each = step.to.share / step.left.len().max(1) as f64;
-            step.left.iter().for_each(|place| *shares.entry(*place).or_default() += each);
+            let each = step.to.share / step.to.left.len().max(1) as f64;
+            step.to.left.iter().for_each(|place| *shares.entry(*place).or_default() += each);
         }
     }
     followed
@@ -240,7 +240,8 @@ mod tests {
 
     fn step(cell: usize, share: f64, left: &[usize]) -> Step {
         let place = Grammar::new(&[vec!["x"]]).unwrap().start();
-        Step { row: cell, token: 0, to: Branch { cell, text: Vec::new(), place, share }, left: left.to_vec() }
+        let left = left.to_vec();
+        Step { row: cell, token: 0, to: Branch { cell, text: Vec::new(), place, share, left } }
     }
 
     #[test]
@@ -254,7 +255,7 @@ mod tests {
         ];
         let followed = follow(steps, &mut shares, true);
         assert_eq!(
-            followed.iter().map(|s| (s.row, s.left.clone())).collect::<Vec<_>>(),
+            followed.iter().map(|s| (s.row, s.to.left.clone())).collect::<Vec<_>>(),
             [(0, vec![1, 2]), (1, vec![1, 2, 3])]
         );
         assert_eq!(shares[0], BTreeMap::from([(3, 0.497), (4, 0.0015), (5, 0.0015)]));

@@ -38,8 +38,8 @@ impl Writer {
     pub(super) fn before(&self, slot: usize, model: &Cell2Text, grammar: &TokenGrammar) -> Option<Begun> {
         let place = self.place.as_ref().filter(|_| !self.done && !self.text.settled.contains_key(&slot))?;
         let rest = grammar.grammar().rest_before(place, slot)?;
-        let allowed = grammar.allowed(place, &model.tokenizer);
-        let begins = allowed.into_iter().any(|token| model.tokenizer.bytes(token).len() >= rest.len());
+        let ways = grammar.ways_on(place, &model.tokenizer);
+        let begins = ways.iter().any(|(token, _)| model.tokenizer.bytes(*token).len() >= rest.len());
         begins.then(|| Begun { place: place.clone(), before: rest })
     }
 
@@ -97,33 +97,29 @@ impl Writer {
         grammar: &TokenGrammar,
         place: &Place,
     ) -> (Choice, Vec<f32>) {
-        let mut allowed = grammar.allowed(place, &model.tokenizer);
+        let leans = |to: &Place| self.leaning.as_ref().map_or(0.0, |leaning| leaning.towards(to));
+        let score = |token: u32| logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let ways = grammar.ways_on(place, &model.tokenizer);
+        let mut allowed: Vec<(u32, f32)> =
+            ways.iter().map(|(token, to)| (*token, score(*token) + leans(to))).collect();
         if grammar.grammar().may_end(place) {
-            allowed.extend(model.decoder_config.eos_token_id.iter());
+            allowed.extend(model.decoder_config.eos_token_id.iter().map(|token| (token, score(token))));
         }
-        let leans = |token: u32| match &self.leaning {
-            Some(leaning) => grammar
-                .grammar()
-                .after(place, model.tokenizer.bytes(token))
-                .map_or(0.0, |next| leaning.towards(&next)),
-            None => 0.0,
-        };
-        let score =
-            |token: u32| logits.get(token as usize).map_or(f32::NEG_INFINITY, |score| score + leans(token));
         match allowed.as_slice() {
             // A tokenizer that cannot spell the text: it goes on as the model likes.
             [] => (self.sampler.choose(logits), Vec::new()),
-            [only] => (Choice { token: *only, log_probability: 0.0 }, Vec::new()),
+            [(only, _)] => (Choice { token: *only, log_probability: 0.0 }, Vec::new()),
             several => {
                 let mut masked = vec![f32::NEG_INFINITY; logits.len()];
-                for &token in several {
+                for &(token, score) in several {
                     if let Some(slot) = masked.get_mut(token as usize) {
-                        *slot = score(token);
+                        *slot = score;
                     }
                 }
                 let choice = self.sampler.choose(&masked);
-                let others = several.iter().filter(|&&t| t != choice.token).map(|&t| score(t));
-                (choice, std::iter::once(score(choice.token)).chain(others).collect())
+                let (own, others): (Vec<_>, Vec<_>) =
+                    several.iter().partition(|(token, _)| *token == choice.token);
+                (choice, own.into_iter().chain(others).map(|(_, score)| score).collect())
             }
         }
     }
