@@ -308,6 +308,12 @@ impl Recipe {
                 "at least as many",
             ),
             (
+                self.stages.iter().all(|s| s.reading == Reading::Full || s.objective == Objective::Labels),
+                "stage.reading",
+                "\"quick\" where no labels are learnt",
+                "\"full\", or none",
+            ),
+            (
                 self.calibration.iter().all(|c| self.sources.iter().all(|s| s.file != c.file)),
                 "calibration.file",
                 "a source of training",
@@ -441,12 +447,13 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/paper_lora.toml");
         let recipe = Recipe::read(&path).unwrap();
         type Change = fn(&mut Recipe);
-        let changes: [(Change, &str); 5] = [
+        let changes: [(Change, &str); 6] = [
             (|r| r.decoder.from = None, "decoder: "),
             (|r| r.encoder.from = None, "encoder, genes: "),
             (|r| r.encoder.gene_vectors = GeneVectors::PrincipalComponents, "encoder.gene_vectors"),
             (|r| r.decoder.lora = Some(LoraRecipe { rank: 0, alpha: 1.0 }), "decoder.lora"),
             (|r| r.cells.doublets = 1.5, "cells.doublets"),
+            (|r| r.stages.iter_mut().for_each(|stage| stage.reading = Reading::Quick), "stage.reading"),
         ];
         for (change, element) in changes {
             let mut changed = recipe.clone();
