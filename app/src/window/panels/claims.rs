@@ -3,7 +3,7 @@
 use eframe::egui::{
     Align, Align2, Label, Layout, Rect, RichText, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2,
 };
-use engine::describe::{Claim, ClaimKind, Description};
+use engine::describe::{Claim, ClaimKind, Description, OtherType};
 
 use super::super::command::Action;
 use super::super::map::grouped;
@@ -97,16 +97,27 @@ fn claim_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
 
 /// What else the cell may be.
 fn others_ui(ui: &mut Ui, description: &Description) {
-    let others = description.other_types.iter();
-    let others: Vec<String> =
-        others.map(|other| format!("{} {:.0} %", other.name, other.probability * 100.0)).collect();
-    if !others.is_empty() {
+    // Where cells voted, the nearest may have settled it: then lineages say nothing.
+    let alone = description.claim(ClaimKind::CellType).filter(|_| description.around.is_none());
+    let told = alone.map_or(1.0, |claim| claim.probability);
+    if let Some(words) = others_words(told, &description.other_types) {
         note_ui(
             ui,
-            format!("It may also be: {}.", others.join(", ")),
-            "The next likeliest of all types that the model can name, where they are likelier than one in twenty.",
+            words,
+            "The next of all types that the model can name, where they are likelier than one in twenty. Told is the likeliest type \
+             of the lineage that is likeliest as a whole: a type of another lineage may be likelier by itself.",
         );
     }
+}
+
+/// The types beside one that was told with probability `told`, in a sentence.
+fn others_words(told: f32, others: &[OtherType]) -> Option<String> {
+    let word = |other: &OtherType| {
+        let why = if other.probability > told { " (of a less likely lineage)" } else { "" };
+        format!("{} {:.0} %{why}", other.name, other.probability * 100.0)
+    };
+    let words: Vec<String> = others.iter().map(word).collect();
+    (!words.is_empty()).then(|| format!("It may also be: {}.", words.join(", ")))
 }
 
 /// What the cells most like this one say of its type, where they were asked.
@@ -127,7 +138,7 @@ fn around_ui(ui: &mut Ui, description: &Description) {
         ui,
         words,
         "Cells of one type lie together. Where many cells are described at once, the cells of its cluster and the 15 \
-         nearest by their genes, itself among them, vote on the type of each; the probability is that of the vote.",
+         nearest by their genes, itself among them, vote on the type of each; the probability is that of the vote, and of the cell by itself.",
     );
 }
 
@@ -227,5 +238,25 @@ fn chips_ui(ui: &mut Ui, scope: &Scope<'_>, claim: &Claim, out: Out<'_>) {
         {
             out.push(action);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_is_likelier_than_the_one_that_was_told_is_explained() {
+        let other = |name: &str, probability| OtherType { name: name.to_owned(), term: None, probability };
+        let others = [other("hepatocyte", 0.34), other("B cell", 0.1)];
+        assert_eq!(
+            others_words(0.3, &others).as_deref(),
+            Some("It may also be: hepatocyte 34 % (of a less likely lineage), B cell 10 %.")
+        );
+        assert_eq!(
+            others_words(0.4, &others).as_deref(),
+            Some("It may also be: hepatocyte 34 %, B cell 10 %.")
+        );
+        assert_eq!(others_words(0.4, &[]), None);
     }
 }
