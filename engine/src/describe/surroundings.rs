@@ -188,14 +188,14 @@ fn most_voted(shares: &BTreeMap<usize, f64>, families: &[usize], own: usize) -> 
     for (of, share) in shares {
         *sums.entry(family(*of)).or_default() += share;
     }
-    let (best, _) = greatest(sums.into_iter(), family(own))?;
-    greatest(shares.iter().filter(|(of, _)| family(**of) == best).map(|(of, share)| (*of, *share)), own)
+    let (best, _) = greatest(sums.into_iter(), &family(own))?;
+    greatest(shares.iter().filter(|(of, _)| family(**of) == best).map(|(of, share)| (*of, *share)), &own)
 }
 
 /// The entry of the greatest share; that of `own` before others of the same.
-fn greatest<T: PartialEq>(shares: impl Iterator<Item = (T, f64)>, own: T) -> Option<(T, f64)> {
+fn greatest<T: PartialEq>(shares: impl Iterator<Item = (T, f64)>, own: &T) -> Option<(T, f64)> {
     shares.reduce(|best, next| {
-        let more = next.1 > best.1 || (next.1 >= best.1 && next.0 == own);
+        let more = next.1 > best.1 || (next.1 >= best.1 && next.0 == *own);
         if more { next } else { best }
     })
 }
