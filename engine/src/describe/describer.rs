@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::claims::{Claim, ClaimKind, Description, OtherType};
-use super::context::{CONTEXT_CELLS, Context, LEAST_CONTEXT_CELLS, TaughtTexts};
+use super::context::{Context, TaughtTexts};
 use super::evidence::{Evidence, EvidenceReader, RankedCell, Signatures};
 use super::parse::{read_description, read_name};
 use super::template::Phrases;
-use crate::anndata::{Matrix, Scale, SparseRow};
+use crate::anndata::{Scale, SparseRow};
 use crate::error::Problem;
 use crate::model::{
     Bundle, Cell2Text, Generated, GenerationSettings, Grammar, Guidance, Input, Leaning, SentencePrompter,
@@ -53,7 +53,7 @@ pub struct CellReader {
     form: CellForm,
     evidence: EvidenceReader,
     scale: Scale,
-    context: Option<Context>,
+    pub(super) context: Option<Context>,
 }
 
 /// How a cell's genes become tokens.
@@ -64,9 +64,6 @@ enum CellForm {
     /// As a sentence of symbols, for the decoder itself.
     Sentence { prompter: Box<SentencePrompter>, symbols: Vec<String> },
 }
-
-/// Cells of a context described at once.
-const CONTEXT_BATCH: usize = 32;
 
 /// Weights of a model that a core's own caches hold well enough for each core to work by itself.
 const SMALL_MODEL_BYTES: u64 = 32 << 20;
@@ -79,13 +76,6 @@ const LEAST_TOLD: f32 = 0.05;
 /// Types that a cell votes for at most, and the probability below which it does not.
 const MOST_WEIGHTS: usize = 12;
 const LEAST_WEIGHT: f32 = 0.005;
-
-/// A data set that is being looked over. Work that was stopped half way goes on from where it was.
-#[derive(Debug)]
-pub struct LookOver {
-    cells: Vec<(usize, SparseRow)>,
-    alone: Vec<Description>,
-}
 
 /// One cell made ready.
 struct ReadCell {
@@ -218,8 +208,9 @@ impl Describer {
     /// Cells to describe at once at most: no more than keys and values of a gigabyte come to.
     pub fn cells_at_once(&self) -> usize {
         const CACHE_BUDGET_BYTES: u64 = 1 << 30;
+        const MOST_AT_ONCE: u64 = 32;
         let one = self.bundle.manifest.cache_bytes(&self.model.decoder_config).max(1);
-        (CACHE_BUDGET_BYTES / one).clamp(1, CONTEXT_BATCH as u64) as usize
+        (CACHE_BUDGET_BYTES / one).clamp(1, MOST_AT_ONCE) as usize
     }
 
     /// Describes many cells at once: the same descriptions as one by one, in less time.
@@ -293,72 +284,6 @@ impl Describer {
             written.collect::<Result<Vec<_>>>()
         })?;
         Ok(texts.concat())
-    }
-
-    /// Has `reader` judge cells with what those all over its data set, the rows of `matrix`, say together, unless it does
-    /// so already. Nothing changes where there are too few of them, or where the model's bundle does not say how often it
-    /// was taught what.
-    ///
-    /// # Errors
-    /// What reading rows and describing give.
-    pub fn look_over(&self, reader: &mut CellReader, matrix: &Matrix, watch: &Watch) -> Result<()> {
-        match self.begin_look_over(reader, matrix, watch)? {
-            Some(mut begun) => self.go_on_looking(reader, &mut begun, CONTEXT_BATCH, watch),
-            None => Ok(()),
-        }
-    }
-
-    /// Chooses and reads the cells from which [`Describer::go_on_looking`] finds what `reader` judges cells with. `None`
-    /// where nothing is to be found: it was, or there are too few cells, or the model does not say what it was taught.
-    ///
-    /// # Errors
-    /// What reading rows gives; [`Error::Cancelled`].
-    pub fn begin_look_over(
-        &self,
-        reader: &CellReader,
-        matrix: &Matrix,
-        watch: &Watch,
-    ) -> Result<Option<LookOver>> {
-        if reader.context.is_some() || self.taught.is_none() || self.model.grammar.is_none() {
-            return Ok(None);
-        }
-        let n = matrix.n_rows();
-        let spread: Vec<usize> = (0..n).step_by(n.div_ceil(CONTEXT_CELLS).max(1)).collect();
-        let mut cells = matrix.rows_at(&spread, watch)?;
-        cells.retain(|(_, row)| reader.can_read(row));
-        Ok((cells.len() >= LEAST_CONTEXT_CELLS).then_some(LookOver { cells, alone: Vec::new() }))
-    }
-
-    /// Describes the cells of `begun`, `at_once` of them at a time, and has `reader` judge cells with what they say
-    /// together. Stopped half way, it can be called again with the same `begun`: at most `at_once` cells are done anew.
-    ///
-    /// # Errors
-    /// As [`Describer::describe_batch`].
-    pub fn go_on_looking(
-        &self,
-        reader: &mut CellReader,
-        begun: &mut LookOver,
-        at_once: usize,
-        watch: &Watch,
-    ) -> Result<()> {
-        let (Some(taught), Some(grammar)) = (&self.taught, &self.model.grammar) else { return Ok(()) };
-        let settings = GenerationSettings::default();
-        let (total, quiet) = (Some(begun.cells.len() as u64), watch.quiet());
-        while let Some(rest) = begun.cells.get(begun.alone.len()..).filter(|rest| !rest.is_empty()) {
-            watch.step("Looking over the data set", begun.alone.len() as u64, total)?;
-            let batch = rest.get(..at_once.max(1)).unwrap_or(rest);
-            begun.alone.extend(self.describe_batch_in(
-                reader,
-                batch,
-                None,
-                // Only tissues are asked for: types need no weighing.
-                Guidance::default(),
-                &settings,
-                &quiet,
-            )?);
-        }
-        reader.context = Some(taught.context(&begun.alone, grammar.grammar()));
-        Ok(())
     }
 
     /// The written texts of `cells` as they are, with the scores of their words.

@@ -7,6 +7,7 @@ mod claims;
 mod context;
 mod describer;
 mod evidence;
+mod look_over;
 mod parse;
 #[cfg(test)]
 mod sentence_tests;
@@ -18,8 +19,9 @@ pub use crate::model::{GenerationSettings, TextForm};
 pub use calibrate::{Calibration, LabelledCell};
 pub use claims::{Claim, ClaimKind, Description, EvidenceGene, OtherType};
 pub use context::{Context, Taught};
-pub use describer::{CellReader, Describer, DescriberReport, LookOver};
+pub use describer::{CellReader, Describer, DescriberReport};
 pub use evidence::Signatures;
+pub use look_over::LookOver;
 pub use surroundings::Surroundings;
 pub use template::{CellFacts, KnownWords, Phrases, stage_of_life};
 pub use together::Told;
