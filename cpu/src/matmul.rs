@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::level::{Level, Work, dispatch};
 use crate::panel::{Kernel, PANEL, Row, times};
+use crate::rows::join_columns;
 
 /// Rows of a panel that stay in the second cache while rows pass over them.
 const DEPTH: usize = 1152;
@@ -98,16 +99,14 @@ fn matmul_by(level: Level, x: &[f32], matrix: &Panels, bias: Option<&[f32]>, out
         dispatch!(level, Share { x, matrix, panels, bias, out });
     };
     let cores = rayon::current_num_threads().max(1);
-    let by_rows = |share: usize, out: &mut [f32]| {
-        let shares = out.par_chunks_mut(share * width).zip(x.par_chunks(share * depth));
-        shares.for_each(|(out, x)| run(x, 0..n_panels, out));
-    };
     if cores == 1 || n * depth * width < SMALL {
         let shares = out.chunks_mut(ROWS * width).zip(x.chunks(ROWS * depth));
         return shares.for_each(|(out, x)| run(x, 0..n_panels, out));
     }
     if n >= 2 * cores * TOGETHER {
-        return by_rows(n.div_ceil(2 * cores).min(ROWS).next_multiple_of(TOGETHER), out);
+        let share = n.div_ceil(2 * cores).min(ROWS).next_multiple_of(TOGETHER);
+        let shares = out.par_chunks_mut(share * width).zip(x.par_chunks(share * depth));
+        return shares.for_each(|(out, x)| run(x, 0..n_panels, out));
     }
     // Too few rows to part: each core takes some columns of all of them.
     let share = n_panels.div_ceil(2 * cores);
@@ -118,12 +117,7 @@ fn matmul_by(level: Level, x: &[f32], matrix: &Panels, bias: Option<&[f32]>, out
     }
     let mut apart = vec![0f32; n * width];
     apart.par_chunks_mut(share * PANEL * n).enumerate().for_each(|(i, out)| run(x, panels(i), out));
-    for (i, columns) in apart.chunks(share * PANEL * n).enumerate() {
-        let wide = columns.len() / n;
-        for (from, to) in columns.chunks_exact(wide).zip(out.chunks_exact_mut(width)) {
-            to[i * share * PANEL..][..wide].copy_from_slice(from);
-        }
-    }
+    join_columns(&apart, n, share * PANEL, out);
 }
 
 /// Some rows, some panels, and where their products go: `[rows, columns of the panels]`.

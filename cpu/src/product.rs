@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::dot::Task;
 use crate::level::{Level, dispatch};
+use crate::rows::join_columns;
 use crate::tiles::{HEIGHT, Tiles};
 use crate::vectors::Vectors;
 
@@ -87,12 +88,7 @@ pub(crate) fn product_by(level: Level, matrix: &Tiles, vectors: &Vectors, bias: 
     apart.par_chunks_mut(share * HEIGHT * n).enumerate().for_each(|(i, out)| {
         run(i * share..(i * share + share).min(tiles), 0..n, out);
     });
-    for (i, share_of_all) in apart.chunks(share * HEIGHT * n).enumerate() {
-        let height = share_of_all.len() / n;
-        for (from, to) in share_of_all.chunks_exact(height).zip(out.chunks_exact_mut(rows)) {
-            to[i * share * HEIGHT..][..height].copy_from_slice(from);
-        }
-    }
+    join_columns(&apart, n, share * HEIGHT, &mut out);
     out
 }
 

@@ -195,6 +195,18 @@ impl<K: Kernel> Work<K> for Bent<'_> {
     }
 }
 
+/// Brings shares of the columns of `n` rows, each share `[n, columns]` and of `wide` columns but for the last, to the rows of
+/// `out`.
+pub(crate) fn join_columns(shares: &[f32], n: usize, wide: usize, out: &mut [f32]) {
+    let width = out.len() / n;
+    for (i, share) in shares.chunks(wide * n).enumerate() {
+        let own = share.len() / n;
+        for (from, to) in share.chunks_exact(own).zip(out.chunks_exact_mut(width)) {
+            to[i * wide..][..own].copy_from_slice(from);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -269,9 +269,7 @@ impl Cell2Text {
         let mut hidden = self.decoder.hidden_cached(prompt, &positions, &mut cache)?;
         for step in 0..max_new {
             watch.check()?;
-            let [_, n, width] = hidden.dims();
-            let last = hidden.narrow(1, n - 1, 1).reshape([batch, 1, width]);
-            let logits = read_scores(self.decoder.logits(last))?;
+            let logits = last_scores(&self.decoder, hidden)?;
             let vocab = logits.len() / batch;
             if let Some((grammar, slots)) = settled.filter(|_| settings.temperature == 0.0) {
                 for &slot in slots {
@@ -377,9 +375,11 @@ impl VectorInput {
     }
 }
 
-/// The scores of all tokens, `[rows, 1, vocabulary]`, row after row.
-pub(super) fn read_scores(logits: Tensor<3>) -> Result<Vec<f32>> {
-    logits.try_into_vec_as::<f32>().map_err(|e| {
+/// The scores of the tokens that follow `hidden`, `[rows, tokens, width]`, row after row.
+pub(super) fn last_scores(decoder: &Decoder, hidden: Tensor<3>) -> Result<Vec<f32>> {
+    let [rows, n, width] = hidden.dims();
+    let last = hidden.narrow(1, n - 1, 1).reshape([rows, 1, width]);
+    decoder.logits(last).try_into_vec_as::<f32>().map_err(|e| {
         Error::device(Problem::new(
             "logits",
             e.to_string(),

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::cell2text::{Cell2Text, read_scores};
-use super::decoder::{Decoder, Positions};
+use super::cell2text::{Cell2Text, last_scores};
+use super::decoder::Positions;
 use super::generated::tempered;
 use super::grammar::{Place, TokenGrammar};
 use crate::Result;
@@ -194,12 +194,6 @@ impl Walk<'_> {
         };
         ways.iter().map(step).collect()
     }
-}
-
-/// The scores of the tokens that follow `hidden`, `[rows, tokens, width]`, row after row.
-fn last_scores(decoder: &Decoder, hidden: Tensor<3>) -> Result<Vec<f32>> {
-    let [rows, n, width] = hidden.dims();
-    read_scores(decoder.logits(hidden.narrow(1, n - 1, 1).reshape([rows, 1, width])))
 }
 
 /// Parts the steps that are to be followed from those whose share goes to `shares` now.

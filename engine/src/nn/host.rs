@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use burn::tensor::{Device, Tensor, TensorData};
 use cpu::{Panels, Vectors, matmul, matmul_into};
 
-use super::maps::{BlockMap, Held, LinearMap, host_values};
+use super::maps::{Held, LinearMap, host_values};
 
 /// Rows from which on bringing a matrix into panels costs little beside the product.
 const ROWS_FOR_PANELS: usize = 256;
@@ -89,7 +89,9 @@ impl LinearMap {
     pub fn apply_all_into<const N: usize>(maps: [&Self; N], rows: &HostRows<'_>, out: &mut [Vec<f32>; N]) {
         let mut in_blocks = Vec::with_capacity(N);
         for map in maps {
-            if let Self::Blocks(BlockMap { weight: Held::Host(tiles), .. }) = map {
+            if let Self::Blocks(map) = map
+                && let Held::Host(tiles) = &map.weight
+            {
                 in_blocks.push((tiles.as_ref(), map.bias()));
             }
         }
@@ -101,14 +103,6 @@ impl LinearMap {
         }
         for (map, out) in maps.into_iter().zip(out) {
             map.apply_into(rows, out);
-        }
-    }
-
-    /// The bias of a map in blocks.
-    fn bias(&self) -> Option<&[f32]> {
-        match self {
-            Self::Blocks(map) => map.bias(),
-            Self::Full(_) | Self::Panels(_) => None,
         }
     }
 

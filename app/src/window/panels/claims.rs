@@ -104,8 +104,9 @@ fn others_ui(ui: &mut Ui, description: &Description) {
         note_ui(
             ui,
             words,
-            "The next of all types that the model can name, where they are likelier than one in twenty. Told is the likeliest type \
-             of the lineage that is likeliest as a whole: a type of another lineage may be likelier by itself.",
+            "The next of all types that the model can name, where they are likelier than one in twenty. Told is the \
+             likeliest type of the lineage that is likeliest as a whole: a type of another lineage may be likelier by \
+             itself.",
         );
     }
 }
@@ -138,7 +139,8 @@ fn around_ui(ui: &mut Ui, description: &Description) {
         ui,
         words,
         "Cells of one type lie together. Where many cells are described at once, the cells of its cluster and the 15 \
-         nearest by their genes, itself among them, vote on the type of each; the probability is that of the vote, and of the cell by itself.",
+         nearest by their genes, itself among them, vote on the type of each; the probability is that of the vote, and \
+         of the cell by itself.",
     );
 }
 
