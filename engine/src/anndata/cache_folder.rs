@@ -157,7 +157,13 @@ impl CacheFolder {
         self.make_room(matrix.n_stored() * BYTES_PER_ENTRY, Some(&path))?;
         let about = About { source: Some(source.to_path_buf()), matrix: Some(matrix.key().to_string()) };
         write_atomically(&path.with_extension("json"), &serde_json::to_vec(&about).unwrap_or_default())?;
-        let built = matrix.gene_cache(&path, BUILD_BYTES, self.budget_bytes(), watch)?;
+        let built = matrix.gene_cache(&path, BUILD_BYTES, self.budget_bytes(), watch);
+        if built.is_err() && path.metadata().is_ok_and(|meta| meta.len() > self.budget_bytes()) {
+            // A part of it that takes more than all may, is of no use to anyone.
+            let _ = std::fs::remove_file(path.with_extension("json"));
+            let _ = std::fs::remove_file(&path);
+        }
+        let built = built?;
         self.make_room(0, Some(&path))?;
         Ok(built)
     }
@@ -244,6 +250,24 @@ mod tests {
         folder.make().unwrap();
         matrix.gene_cache(&path, 1 << 20, u64::MAX, &Watch::silent()).unwrap().unwrap();
         path
+    }
+
+    #[test]
+    fn values_changed_anywhere_give_a_matrix_another_name() {
+        let table = Table::new(9000, 16);
+        let (mut data, indices, indptr) = table.parts(false);
+        let key = |data: &[f32]| {
+            let fixture = Fixture::new(9000, 16);
+            fixture.compressed("X", "csr_matrix", [9000, 16], (data, &indices, &indptr));
+            fixture.finish().open().unwrap().matrix(&MatrixKey::X).unwrap().content_key().unwrap().unwrap()
+        };
+        let before = key(&data);
+        assert_eq!(key(&data), before);
+        // Neither at the start nor in the middle nor at the end, which are looked at whole.
+        let n = data.len();
+        assert!(n > 40_000);
+        data.iter_mut().skip(n / 4).take(200).for_each(|value| *value += 1.0);
+        assert_ne!(key(&data), before);
     }
 
     #[test]

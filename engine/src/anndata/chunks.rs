@@ -160,6 +160,20 @@ impl Chunks {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// The size of every chunk as it lies in an HDF5 file.
+    pub(super) fn packed_bytes(&self) -> impl Iterator<Item = u64> {
+        let places = match &self.source {
+            Source::File { places, .. } => places.as_slice(),
+            Source::Zarr(_) => &[],
+        };
+        places.iter().map(|place| place.bytes)
+    }
+
+    /// Whether it lies in an HDF5 file as it is, so that its parts are read in no time.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(&self.source, Source::File { filters, .. } if filters.is_empty())
+    }
+
     /// How many chunks there are.
     pub(super) fn n_chunks(&self) -> usize {
         self.n_chunks
@@ -222,7 +236,12 @@ impl Chunks {
         let Handle { file, unpacker } = handle;
         let file = match file {
             Some(file) => file,
-            None => file.insert(File::open(path).map_err(|e| Error::io("read", path, e))?),
+            None => {
+                let opened = File::open(path).map_err(|e| Error::io("read", path, e))?;
+                // The library goes on with the file that it opened; another one may bear its name by now.
+                self.stored.store().check_unchanged()?;
+                file.insert(opened)
+            }
         };
         let room = unpacker.room(place.bytes as usize);
         file.seek(SeekFrom::Start(place.address))

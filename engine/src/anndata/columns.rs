@@ -1,5 +1,7 @@
 //! Data frames as groups: anndata 0.7 (categories in `__categories`) and today's encoding.
 
+use std::collections::HashSet;
+
 use super::Note;
 use super::frame::{Column, Frame, Values, boolean_text, number_text};
 use super::legacy;
@@ -35,11 +37,14 @@ pub(super) fn read_frame(
     let mut frame = Frame { index_name: index_name.clone(), index, columns: Vec::new() };
 
     // A column may share the dataset of the index: pandas allows both the same name. The file lists it then.
-    let names = store.attr_texts(element, "column-order").unwrap_or_else(|| {
+    let mut names = store.attr_texts(element, "column-order").unwrap_or_else(|| {
         let mut members = store.members(element);
         members.retain(|name| *name != index_name && name != "__categories");
         members
     });
+    // A column has one place in the file, however often it is listed.
+    let mut listed = HashSet::new();
+    names.retain(|name| listed.insert(name.clone()));
     for (done, name) in names.iter().enumerate() {
         watch.step(&format!("Reading {element}"), done as u64, Some(names.len() as u64))?;
         let column = format!("{element}/{name}");
@@ -113,7 +118,7 @@ pub(super) fn read_frame_column(
     } else if store.kind(&element) == Kind::Group && store.kind(&format!("{element}/codes")) == Kind::Dataset
     {
         let codes = store.dataset(&format!("{element}/codes"))?.read_column::<i64>()?;
-        let categories = labels(read_values(store, &format!("{element}/categories"), watch)?);
+        let categories = read_categories(store, &element, watch)?;
         let ordered = store.attr_integers(&element, "ordered").is_some_and(|v| v.first() == Some(&1));
         return Ok(categorical(&codes, categories, ordered));
     }
@@ -151,7 +156,7 @@ pub(super) fn read_values(store: &Store, element: &str, watch: &Watch) -> Result
     let part = |name: &str| format!("{element}/{name}");
     if store.kind(&part("codes")) == Kind::Dataset {
         let codes = store.dataset(&part("codes"))?.read_column::<i64>()?;
-        let categories = labels(read_values(store, &part("categories"), watch)?);
+        let categories = read_categories(store, element, watch)?;
         return Ok(categorical(&codes, categories, false).0);
     }
     if store.kind(&part("values")) == Kind::Dataset && store.kind(&part("mask")) == Kind::Dataset {
@@ -175,6 +180,20 @@ pub(super) fn read_values(store: &Store, element: &str, watch: &Watch) -> Result
         "an array, a categorical or a nullable array",
         "Convert the column to text, numbers or categories and write the file again.",
     ))
+}
+
+/// The labels of the categorical `element`. They are no categorical themselves: one that leads back to itself would never end.
+fn read_categories(store: &Store, element: &str, watch: &Watch) -> Result<Vec<String>> {
+    let categories = format!("{element}/categories");
+    if store.kind(&categories) == Kind::Group && store.kind(&format!("{categories}/codes")) != Kind::Missing {
+        return Err(store.problem(
+            categories,
+            "a categorical",
+            "labels: texts, numbers, or values with a mask",
+            "Write the column again with anndata.",
+        ));
+    }
+    read_values(store, &categories, watch).map(labels)
 }
 
 fn masked(values: Values, mask: &[u8]) -> Values {

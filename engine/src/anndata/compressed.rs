@@ -183,9 +183,13 @@ impl Compressed {
         )
     }
 
-    /// Names the content: both sides, where the majors begin, and the entries at the start, the middle and the end.
+    /// Names the content: both sides, where the majors begin, the entries at the start, the middle and the end, and what a
+    /// change of any other entry would hardly leave as it is: the packed size of every chunk, or of what is not packed some
+    /// entries all over it.
     pub(super) fn content_key(&self) -> Result<CacheKey> {
         const SAMPLE: usize = 4096;
+        const SPREAD: usize = 512;
+        const OF_EACH: usize = 16;
         let mut hash = Sha256::new();
         hash.update((self.minor as u64).to_le_bytes());
         self.indptr.iter().for_each(|start| hash.update(start.to_le_bytes()));
@@ -194,6 +198,18 @@ impl Compressed {
             let range = start..n.min(start + SAMPLE);
             self.indices(range.clone())?.iter().for_each(|index| hash.update(index.to_le_bytes()));
             self.values(range)?.iter().for_each(|value| hash.update(value.to_le_bytes()));
+        }
+        if let Some((data, indices)) = self.chunks() {
+            for chunks in [data, indices] {
+                chunks.packed_bytes().for_each(|bytes| hash.update(bytes.to_le_bytes()));
+            }
+            if data.is_plain() {
+                for i in 0..SPREAD {
+                    let start = n / SPREAD * i;
+                    let some = self.values(start..n.min(start + OF_EACH))?;
+                    some.iter().for_each(|value| hash.update(value.to_le_bytes()));
+                }
+            }
         }
         Ok(hash.finalize().into())
     }

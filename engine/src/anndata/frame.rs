@@ -249,7 +249,8 @@ pub(super) fn number_text(number: f64) -> String {
             None => text,
         };
     }
-    if exact { format!("{narrow:?}") } else { format!("{number:?}") }
+    // A whole number has no digits that 32 bits could round.
+    if exact && number.fract() != 0.0 { format!("{narrow:?}") } else { format!("{number:?}") }
 }
 
 pub(super) fn boolean_text(value: bool) -> &'static str {
@@ -273,6 +274,8 @@ mod tests {
         assert_eq!(number_text(2.5e20), "2.5e+20");
         assert_eq!(number_text(-0.0), "-0.0");
         assert_eq!(number_text(f64::NEG_INFINITY), "-inf");
+        // Exact in 32 bits too, whose shortest digits are those of another whole number.
+        assert_eq!(number_text(123_456_792.0), "123456792.0");
         assert_eq!(column(Values::Boolean(vec![Some(true), None])).text(0).unwrap(), "True");
         assert_eq!(column(Values::Boolean(vec![Some(true), None])).text(1), None);
     }

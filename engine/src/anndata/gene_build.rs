@@ -89,6 +89,9 @@ impl GeneCache {
                 (Vec::new(), HEAD_BYTES)
             }
         };
+        if end > most_bytes && found_rows(&parts) < n_cells {
+            return Err(too_large(path, end, most_bytes));
+        }
         file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(failed)?;
         let most = (budget_bytes / BYTES_PER_ENTRY).clamp(1, MOST_PART_ENTRIES);
         let longest = matrix.chunks().map_or(0, |(data, indices)| data.chunk_len().max(indices.chunk_len()));
@@ -96,7 +99,7 @@ impl GeneCache {
         let most = most / at_once;
         let tables = budget_bytes / TABLES_SHARE / at_once;
         let most_blocks = (tables / (4 * n_genes + 4)).max(1);
-        let mut row = parts.last().map_or(0, |part: &Part| part.rows.end);
+        let mut row = found_rows(&parts);
         let idle = Idle::default();
         let mut writer = Writer { file: &file, path, at: end, n_genes, parts: &mut parts, most_bytes };
         let written_bodies = &idle.bodies;
@@ -159,6 +162,11 @@ fn thread_lost(path: &Path) -> Error {
         )
         .in_file(path),
     )
+}
+
+/// The rows that these parts hold, from the first on.
+fn found_rows(parts: &[Part]) -> usize {
+    parts.last().map_or(0, |part| part.rows.end)
 }
 
 /// Puts parts behind each other.

@@ -9,6 +9,7 @@ pub(super) use unpack::texts::text_of;
 
 use super::stored::Body;
 pub(super) use super::stored::{Content, Stored};
+use super::write_back::{Stamp, stamp};
 use super::zarr::Zarr;
 use super::{filters, packed};
 use crate::error::Problem;
@@ -32,6 +33,8 @@ pub(super) struct Store {
     path: Arc<Path>,
     /// The path in messages, where it is another: that of a folder of which the file is a copy.
     shown: Option<Arc<Path>>,
+    /// Size and time of the file when it was opened.
+    stamp: Option<Stamp>,
 }
 
 /// What holds the elements.
@@ -46,12 +49,14 @@ enum Container {
 impl Store {
     pub(super) fn new(file: hdf5::File, path: &Path) -> Self {
         let root = (*file).clone();
-        Self { container: Container::Hdf5 { file, root }, prefix: "".into(), path: path.into(), shown: None }
+        let container = Container::Hdf5 { file, root };
+        Self { container, prefix: "".into(), path: path.into(), shown: None, stamp: stamp(path) }
     }
 
     /// The Zarr folder `path`.
     pub(super) fn of_zarr(zarr: Zarr, path: &Path) -> Self {
-        Self { container: Container::Zarr(zarr.into()), prefix: "".into(), path: path.into(), shown: None }
+        let container = Container::Zarr(zarr.into());
+        Self { container, prefix: "".into(), path: path.into(), shown: None, stamp: None }
     }
 
     pub(super) fn is_zarr(&self) -> bool {
@@ -73,7 +78,7 @@ impl Store {
             }
             zarr @ Container::Zarr(_) => zarr.clone(),
         };
-        Ok(Self { container, prefix, path: self.path.clone(), shown: self.shown.clone() })
+        Ok(Self { container, prefix, ..self.clone() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -83,6 +88,22 @@ impl Store {
     /// The path, in the file, of the part that elements are looked for in, with a slash behind; empty for all of it.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Refuses a file that is not the one which was opened any more.
+    ///
+    /// # Errors
+    /// [`Error::AnnData`].
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        if stamp(&self.path) == self.stamp {
+            return Ok(());
+        }
+        Err(self.problem(
+            "file",
+            "that it was changed, or moved, since it was opened",
+            "the file as it was opened",
+            "Open it again.",
+        ))
     }
 
     /// An error about `element` of this file.

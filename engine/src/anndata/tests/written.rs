@@ -358,3 +358,52 @@ fn names_of_matrices_read_back() {
     assert!("layers/".parse::<MatrixKey>().is_err());
     assert!("obs".parse::<MatrixKey>().is_err());
 }
+
+#[test]
+fn labels_that_lead_back_to_themselves_end_and_a_column_listed_again_and_again_is_read_once() {
+    let fixture = Fixture::new(6, 2);
+    let ring = fixture.group("obs/ring", "categorical");
+    put(&ring, "codes", &[0i8; 6]);
+    ring.link_hard("/obs/ring", "categories").unwrap();
+    put(&fixture.obs(), "n", &[1i64, 2, 3, 4, 5, 6]);
+    let listed = ["n", "ring", "n", "n"].map(text);
+    let order = fixture
+        .obs()
+        .new_attr::<hdf5::types::VarLenUnicode>()
+        .shape([listed.len()])
+        .create("column-order")
+        .unwrap();
+    order.write_raw(&listed).unwrap();
+    let written = fixture.finish();
+    let data = written.open().unwrap();
+    let names: Vec<&str> = data.obs().columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["n"]);
+    assert!(
+        data.findings()
+            .iter()
+            .any(|note| note.element == "obs/ring" && note.message.contains("a categorical"))
+    );
+}
+
+#[test]
+fn a_file_that_took_the_place_of_the_open_one_is_not_read_in_its_stead() {
+    // So many entries that they are read past the library, which goes on with the file that it opened.
+    const ROWS: usize = 300_000;
+    let table = Table::new(ROWS, 7);
+    let write = |table: &Table| {
+        let (data, indices, indptr) = table.parts(false);
+        let fixture = Fixture::new(ROWS, 7);
+        fixture.compressed("X", "csr_matrix", [ROWS as i64, 7], (&data, &indices, &indptr));
+        fixture.finish()
+    };
+    let (written, other) = (write(&table), write(&table));
+    let data = written.open().unwrap();
+    let matrix = data.matrix(&MatrixKey::X).unwrap();
+    assert_eq!(matrix.column(3, &Watch::silent()).unwrap(), table.column(3));
+    std::fs::rename(&other.path, &written.path).unwrap();
+    let error = matrix.column(3, &Watch::silent()).unwrap_err().to_string();
+    assert!(
+        error.contains("changed, or moved, since it was opened") && error.contains("Open it again"),
+        "{error}"
+    );
+}

@@ -187,6 +187,12 @@ impl Array {
         if shape.iter().try_fold(8usize, |n, side| n.checked_mul((*side).max(1))).is_none() {
             return Err(odd());
         }
+        // A file of several chunks lists them by 16 bytes each.
+        let listed =
+            file.iter().zip(&chunk).try_fold(16usize, |n, (file, chunk)| n.checked_mul(file / chunk));
+        if listed.is_none_or(|bytes| i64::try_from(bytes).is_err()) {
+            return Err(format!("files of {file:?} in chunks of {chunk:?}"));
+        }
         let fill_text = fill.and_then(Value::as_str).unwrap_or_default().to_owned();
         let fill = fill_bytes(item, fill);
         Ok(Self {
@@ -454,7 +460,10 @@ impl Array {
                 return Ok(Err(found));
             }
             let wanted = chunk.min(n - i * chunk);
-            total = total.saturating_add(unpacker.bytes().len());
+            // One that was never written is filled with the text that stands for it.
+            let filled = if unpacker.bytes().is_empty() { self.fill_text.len() } else { 0 };
+            total =
+                total.saturating_add(unpacker.bytes().len()).saturating_add(filled.saturating_mul(wanted));
             if total > MOST_TEXT_BYTES {
                 return Ok(Err(format!("more than {} GiB of text", MOST_TEXT_BYTES >> 30)));
             }
