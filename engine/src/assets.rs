@@ -2,6 +2,10 @@
 //!
 //! They are compiled in, so that a single downloaded binary works offline from any folder.
 
+use tempfile::TempPath;
+
+use crate::{Error, Result};
+
 /// The gene table: see `cargo xtask assets`.
 pub const GENES_TSV_GZ: &[u8] = include_bytes!("../../assets/genes/human.tsv.gz");
 /// Gene programmes of dividing and of stressed cells: `programme \t gene gene …` rows.
@@ -37,3 +41,12 @@ pub const BUILTIN_MODEL: &[(&str, &[u8])] = model_files![
     "decoder/tokenizer.json",
     "decoder/chat_template.jinja",
 ];
+
+/// Writes the sample to a file of its own, where a reader can open it; it goes with what is returned.
+pub(crate) fn write_sample() -> Result<TempPath> {
+    let failed = |e| Error::io("write the built-in sample", std::env::temp_dir(), e);
+    let mut file =
+        tempfile::Builder::new().prefix("cell2text-sample-").suffix(".h5ad").tempfile().map_err(failed)?;
+    std::io::Write::write_all(&mut file, SAMPLE_H5AD).map_err(failed)?;
+    Ok(file.into_temp_path())
+}

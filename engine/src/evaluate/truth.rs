@@ -90,7 +90,7 @@ impl LabelledFile {
     /// What opening fails with; [`Error::AnnData`] naming the column where it is missing or holds no cell type, with
     /// the columns that do.
     pub(super) fn open(path: Option<&Path>, label: &str, watch: &Watch) -> Result<Self> {
-        let sample = path.is_none().then(write_sample).transpose()?;
+        let sample = path.is_none().then(assets::write_sample).transpose()?;
         let place: &Path = match (&sample, path) {
             (Some(sample), _) => sample,
             (None, Some(path)) => path,
@@ -183,7 +183,7 @@ fn is_normal(label: &str) -> bool {
 /// # Errors
 /// As [`LabelledFile::open`].
 pub(super) fn check_labels(path: Option<&Path>, label: &str, watch: &Watch) -> Result<()> {
-    let sample = path.is_none().then(write_sample).transpose()?;
+    let sample = path.is_none().then(assets::write_sample).transpose()?;
     match sample.as_deref().or(path) {
         Some(place) => Labels::read(&AnnData::open(place, watch)?, path, label).map(|_| ()),
         None => Ok(()),
@@ -302,15 +302,6 @@ fn share_of_types(column: &Column, ontology: &Ontology) -> Option<f64> {
     };
     let known = distinct.iter().filter(|value| cell_type(value, ontology).is_some()).count();
     (!distinct.is_empty()).then(|| known as f64 / distinct.len() as f64)
-}
-
-/// Writes the built-in sample where the reader can open it.
-fn write_sample() -> Result<TempPath> {
-    let failed = |e| Error::io("write the built-in sample", std::env::temp_dir(), e);
-    let mut file =
-        tempfile::Builder::new().prefix("cell2text-sample-").suffix(".h5ad").tempfile().map_err(failed)?;
-    std::io::Write::write_all(&mut file, assets::SAMPLE_H5AD).map_err(failed)?;
-    Ok(file.into_temp_path())
 }
 
 #[cfg(test)]

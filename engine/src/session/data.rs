@@ -16,7 +16,9 @@ use super::jobs::{JobContext, lock};
 use super::run::Shared;
 use super::{analysis, dataset, trial};
 use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow};
-use crate::annotate::{Annotation, CopyRequest, Export, HandLabels, InputFile, Run, write_copy, write_csv};
+use crate::annotate::{
+    Annotation, CopyRequest, Export, HandLabels, InputFile, Run, Telling, write_copy, write_csv,
+};
 use crate::describe::Description;
 use crate::error::Problem;
 use crate::genes::GeneTable;
@@ -40,7 +42,8 @@ pub(super) struct OpenData {
 /// The part of [`OpenData`] that stays the same when another matrix is chosen.
 struct OpenFile {
     anndata: AnnData,
-    annotations: Mutex<BTreeMap<usize, Annotation>>,
+    /// By the matrix that they were read from.
+    annotations: Mutex<BTreeMap<MatrixKey, BTreeMap<usize, Annotation>>>,
     computed: Mutex<Option<Arc<Computed>>>,
     input: OnceLock<InputFile>,
     /// Size and time of the file when it was opened.
@@ -110,17 +113,27 @@ impl OpenData {
         let kept = lock(&self.file.annotations);
         let alike =
             |of: &Run| of.model_id == run.model_id && of.matrix == run.matrix && of.settings == run.settings;
-        kept.values()
+        let of_matrix = kept.get(&self.dataset.matrix.key);
+        of_matrix
+            .into_iter()
+            .flat_map(BTreeMap::values)
             .filter(|kept| alike(&kept.run) && kept.description.around.is_none())
             .filter(|kept| kept.description.n_tokens > 0 && !cells.contains(&kept.description.cell))
             .map(|kept| kept.description.clone())
             .collect()
     }
 
-    /// Keeps descriptions for the export; a newer one of the same cell replaces the older.
+    /// Keeps descriptions for the export, with the matrix that they were read from; a newer one of the same cell replaces the
+    /// older.
     pub(super) fn keep(&self, annotations: impl Iterator<Item = Annotation>) {
         let mut kept = lock(&self.file.annotations);
-        kept.extend(annotations.map(|annotation| (annotation.description.cell, annotation)));
+        let of_matrix = kept.entry(self.dataset.matrix.key.clone()).or_default();
+        of_matrix.extend(annotations.map(|annotation| (annotation.description.cell, annotation)));
+    }
+
+    /// What was kept of the matrix in use: another matrix gives other tokens, and what was said by it no longer holds.
+    fn kept(&self) -> BTreeMap<usize, Annotation> {
+        lock(&self.file.annotations).get(&self.dataset.matrix.key).cloned().unwrap_or_default()
     }
 }
 
@@ -136,8 +149,8 @@ impl DataWorker {
 
     pub(super) fn work(&self, ctx: &JobContext, command: Command) -> Result<()> {
         match command {
-            Command::Open(source) => self.open(ctx, source),
-            Command::UseMatrix(key) => self.use_matrix(ctx, &key),
+            Command::Open(source) => self.open(ctx, source).inspect_err(|_| self.go_on()),
+            Command::UseMatrix(key) => self.use_matrix(ctx, &key).inspect_err(|_| self.go_on()),
             Command::ColourByGene { gene } => genes::colour(&self.shared, ctx, gene),
             Command::ReadGenes { genes } => genes::read_genes(&self.shared, ctx, &genes),
             Command::ReadCell { cell } => self.read_cell(ctx, cell),
@@ -163,6 +176,14 @@ impl DataWorker {
         }
     }
 
+    /// The data set that was to give way stays: what was done behind its back was stopped, and goes on.
+    fn go_on(&self) {
+        if self.shared.open_data().is_ok() {
+            self.shared.order_genes();
+            self.shared.look_over();
+        }
+    }
+
     fn open(&self, ctx: &JobContext, source: DataSource) -> Result<()> {
         let name = dataset::short_name(&source);
         ctx.started(format!("Opening {name}"))?;
@@ -182,7 +203,7 @@ impl DataWorker {
                 (AnnData::open_looking(path, &ctx.watch, &mut on_look)?, None)
             }
             DataSource::Sample => {
-                let path = write_sample()?;
+                let path = assets::write_sample()?;
                 (AnnData::open_looking(&path, &ctx.watch, &mut on_look)?, Some(path))
             }
         };
@@ -218,14 +239,19 @@ impl DataWorker {
         let dataset = Arc::new(dataset);
         // From here on the job counts as done, even if it is stopped: engine and face must not disagree.
         ctx.watch.check()?;
-        self.shared.set_data(OpenData {
+        let open = OpenData {
             dataset: dataset.clone(),
             matrix,
             file,
             totals: OnceLock::new(),
             twin: Twin::default(),
-        });
+        };
+        let kept: Vec<_> = open.kept().into_values().map(|annotation| annotation.description).collect();
+        self.shared.set_data(open);
         ctx.emit_done(Event::Opened { job: ctx.id, dataset })?;
+        if !kept.is_empty() {
+            ctx.emit_done(Event::Annotated { job: ctx.id, telling: Telling::Again, descriptions: kept })?;
+        }
         self.shared.order_genes();
         self.shared.look_over();
         Ok(())
@@ -261,7 +287,7 @@ impl DataWorker {
     fn export(&self, ctx: &JobContext, path: &Path) -> Result<()> {
         let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
         let dataset = &open.dataset;
-        let annotations = lock(&open.file.annotations).clone();
+        let annotations = open.kept();
         if annotations.is_empty() {
             return Err(Error::request(Problem::new(
                 "the table",
@@ -287,7 +313,7 @@ impl DataWorker {
     fn write_copy(&self, ctx: &JobContext, path: &Path, labels: &[HandLabels], replace: bool) -> Result<()> {
         let open = self.shared.data_of(ctx.epoch, &ctx.watch)?;
         let dataset = &open.dataset;
-        let annotations = lock(&open.file.annotations).clone();
+        let annotations = open.kept();
         ctx.started(format!("Writing {}", path.display()))?;
         let request = CopyRequest {
             annotations: &annotations,
@@ -334,13 +360,4 @@ impl OpenData {
                 .collect::<Vec<_>>(),
         })
     }
-}
-
-/// Writes the built-in sample where the reader can open it.
-fn write_sample() -> Result<TempPath> {
-    let failed = |e| Error::io("write the built-in sample", std::env::temp_dir(), e);
-    let mut file =
-        tempfile::Builder::new().prefix("cell2text-sample-").suffix(".h5ad").tempfile().map_err(failed)?;
-    std::io::Write::write_all(&mut file, assets::SAMPLE_H5AD).map_err(failed)?;
-    Ok(file.into_temp_path())
 }

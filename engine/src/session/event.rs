@@ -258,7 +258,8 @@ pub enum Event {
         /// It.
         description: Arc<Description>,
     },
-    /// More cells of an annotate job are done, or told again with the cells around them.
+    /// More cells of an annotate job are done, or told again with the cells around them; or the matrix from which these were
+    /// told before is in use again.
     Annotated {
         /// The job.
         job: JobId,

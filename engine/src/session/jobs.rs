@@ -118,18 +118,20 @@ impl Kind {
         matches!(self, Self::Open | Self::UseMatrix)
     }
 
+    /// Whether it writes a file that the user asked for.
+    fn writes(self) -> bool {
+        matches!(self, Self::ExportCsv | Self::ExportComparison | Self::ExportMap | Self::WriteCopy)
+    }
+
     /// Whether a new command of this kind puts an end to `older`, which is `running` or still waits.
     fn supersedes(self, older: Self, running: bool) -> bool {
         match self {
             Self::UseModel => [Self::UseModel, Self::LookOver].contains(&older),
             // A model serves any data set.
             _ if older == Self::UseModel => false,
-            Self::Open => true,
-            Self::UseMatrix => {
-                let writes = [Self::ExportCsv, Self::ExportComparison, Self::ExportMap, Self::WriteCopy]
-                    .contains(&older);
-                !writes && older != Self::Open
-            }
+            // What is being written is written to its end first: nobody meant to give it up by looking elsewhere.
+            Self::Open => !older.writes(),
+            Self::UseMatrix => !older.writes() && older != Self::Open,
             // A running read ends within milliseconds; stopping it would starve a face that asks on every hover.
             Self::ReadCell => older == Self::ReadCell && !running,
             // Who asks for other genes has no more use for those before.
@@ -331,6 +333,11 @@ impl Hub {
             .live
             .values()
             .any(|e| e.running && !matches!(e.kind, Kind::OrderGenes | Kind::LookOver | Kind::Annotate))
+    }
+
+    /// Whether another data set was asked for after that of `epoch`.
+    pub(super) fn is_giving_way(&self, epoch: u64) -> bool {
+        lock(&self.registry).epoch != epoch
     }
 
     /// Marks a job as running; `false` where it was stopped while it waited.

@@ -136,8 +136,10 @@ impl ModelWorker {
             }
             Command::LookOver => {
                 let done = self.look_over(ctx, &open);
-                // What a description puts off goes on after it; what the user stopped does not.
-                if matches!(done, Err(Error::Cancelled)) && self.queue.is_empty() {
+                // What a description puts off goes on after it, and what another file was to end where that does not open; what
+                // the user stopped does not.
+                let stopped = self.queue.is_empty() && !self.shared.hub.is_giving_way(ctx.epoch);
+                if matches!(done, Err(Error::Cancelled)) && stopped {
                     self.loaded.left_alone = Some(Arc::downgrade(&open.matrix));
                 }
                 done

@@ -233,3 +233,33 @@ fn a_cell_described_before_votes_with_the_others_and_is_told_again() {
         again.iter().all(|description| description.around.as_ref().is_some_and(|a| a.cells == asked / 20))
     );
 }
+
+#[test]
+fn descriptions_belong_to_the_matrix_that_they_were_made_of() {
+    let (session, dataset) = sample();
+    let described = |cell| Command::Describe { cell, settings: GenerationSettings::default() };
+    run(&session, described(5));
+    let known = |events: &[Event]| {
+        let of = |event: &Event| match event {
+            Event::Annotated { descriptions, .. } => descriptions.iter().map(|d| d.cell).collect(),
+            _ => Vec::new(),
+        };
+        events.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.csv");
+    let rows = |path: &std::path::Path| {
+        let events = run(&session, Command::ExportCsv { path: path.to_owned() });
+        events.iter().find_map(|event| match event {
+            Event::Exported { rows, .. } => Some(*rows),
+            _ => None,
+        })
+    };
+    assert_ne!(dataset.matrix.key, MatrixKey::X);
+    assert!(known(&run(&session, Command::UseMatrix(MatrixKey::X))).is_empty());
+    assert_eq!(rows(&path), None, "nothing was said of this matrix");
+    run(&session, described(7));
+    assert_eq!(rows(&path), Some(1));
+    assert_eq!(known(&run(&session, Command::UseMatrix(dataset.matrix.key.clone()))), [5]);
+    assert_eq!(rows(&path), Some(1));
+}

@@ -1,6 +1,7 @@
 //! Files are tried in a process of their own before they are opened here: the library that reads HDF5 can crash on
 //! damaged ones, and a crash must not take unsaved work along.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -48,7 +49,7 @@ fn read(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::AnnData`] where that process crashed; [`Error::Cancelled`].
 pub(super) fn try_apart(settings: &Settings, path: &Path, watch: &Watch) -> Result<()> {
-    let Some(program) = &settings.trial else { return Ok(()) };
+    let Some(program) = settings.trial.as_ref().filter(|_| may_be_hdf5(path)) else { return Ok(()) };
     let memory = settings.gene_caches.as_ref().map(|folder| folder.join(REMEMBERED));
     let name = name_of(path);
     let known = memory.as_ref().and_then(|memory| std::fs::read_to_string(memory).ok()).unwrap_or_default();
@@ -102,6 +103,17 @@ pub(super) fn try_apart(settings: &Settings, path: &Path, watch: &Watch) -> Resu
     Ok(())
 }
 
+/// Whether the library has to read `path`: folders, and the text files of a 10x folder, are read without it. A copy of their
+/// matrix would be made in vain, and left behind where the trial is stopped.
+fn may_be_hdf5(path: &Path) -> bool {
+    let begins_with = |beginnings: &[&[u8]]| {
+        let mut first = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut first));
+        read.is_ok() && beginnings.iter().any(|beginning| first.starts_with(beginning))
+    };
+    !path.is_dir() && !begins_with(&[b"\x1f\x8b", b"%%MatrixMarket"])
+}
+
 /// What stands for the file as it is now.
 fn name_of(path: &Path) -> Option<String> {
     let meta = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
@@ -136,6 +148,19 @@ mod tests {
 
     fn runs(folder: &Path) -> usize {
         std::fs::read_to_string(folder.join("program.runs")).map_or(0, |text| text.lines().count())
+    }
+
+    #[test]
+    fn what_the_library_does_not_read_is_not_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings("kill -SEGV $$", folder.path());
+        let (text, packed) = (folder.path().join("matrix.mtx"), folder.path().join("matrix.mtx.gz"));
+        std::fs::write(&text, "%%MatrixMarket matrix coordinate integer general\n").unwrap();
+        std::fs::write(&packed, b"\x1f\x8b\x08").unwrap();
+        for path in [folder.path(), &text, &packed] {
+            try_apart(&settings, path, &Watch::silent()).unwrap();
+        }
+        assert_eq!(runs(folder.path()), 0);
     }
 
     #[test]

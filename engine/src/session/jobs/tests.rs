@@ -87,6 +87,18 @@ fn a_new_description_ends_the_running_one_and_a_new_read_only_waiting_ones() {
 }
 
 #[test]
+fn another_file_ends_what_is_done_with_the_one_before_but_not_what_is_being_written() {
+    let (hub, outlet, queue, jobs) = setup();
+    hub.send(Command::ExportCsv { path: "cells.csv".into() }, &queue);
+    hub.send(describe(1), &queue);
+    hub.run(jobs.recv().unwrap(), |ctx, _| {
+        hub.send(Command::Open(DataSource::Sample), &queue);
+        ctx.watch.check()
+    });
+    assert_eq!(drain(&outlet), ["stopped 2", "finished 1"]);
+}
+
+#[test]
 fn jobs_that_counted_on_a_file_that_does_not_open_are_stopped_with_it() {
     let (hub, outlet, queue, jobs) = setup();
     hub.send(Command::Open(DataSource::Sample), &queue);
