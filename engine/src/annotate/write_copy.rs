@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::entries::{COLUMNS, Entry, UNASSIGNED, UNKNOWN, entries, meanings_of_flags};
 use super::provenance::{InputFile, Runs, crate_version, utc};
-use super::table::Annotation;
-use crate::anndata::{AnnData, Column, Values};
+use super::table::{Annotation, is_of_source};
+use crate::anndata::{AnnData, Column, Values, same_file};
 use crate::error::Problem;
 use crate::ontology::Ontology;
 use crate::progress::Watch;
@@ -65,6 +65,17 @@ pub fn write_copy(path: &Path, data: &AnnData, request: &CopyRequest<'_>, watch:
                 .in_file(path),
         ));
     }
+    if request.source.is_some_and(|source| is_of_source(path, source)) {
+        return Err(Error::request(
+            Problem::new(
+                "the copy to write",
+                "the very data that are open",
+                "another file",
+                "Your data are never overwritten: choose another name.",
+            )
+            .in_file(path),
+        ));
+    }
     let labels = label_columns(request.labels);
     let described = if request.annotations.is_empty() { &[][..] } else { &COLUMNS[..] };
     let names: Vec<String> = described
@@ -82,11 +93,15 @@ pub fn write_copy(path: &Path, data: &AnnData, request: &CopyRequest<'_>, watch:
     }
     data.check_additions(&names, request.replace)?;
     let copy = data.begin_copy(path, watch)?;
-    let input = InputFile {
-        path: request.source.map(Path::to_path_buf),
-        sha256: copy.source_sha256().to_owned(),
-        bytes: copy.source_bytes(),
-        modified: data.path().metadata().and_then(|m| m.modified()).ok().map(utc),
+    let input = match request.source {
+        // What was copied is a conversion of it, in a file that goes again.
+        Some(source) if !same_file(source, data.path()) => InputFile::hash(source, watch)?,
+        _ => InputFile {
+            path: request.source.map(Path::to_path_buf),
+            sha256: copy.source_sha256().to_owned(),
+            bytes: copy.source_bytes(),
+            modified: data.path().metadata().and_then(|m| m.modified()).ok().map(utc),
+        },
     };
     let mut runs = Runs::default();
     let mut columns = described_columns(request, data.n_obs(), &input, &mut runs)?;
@@ -258,4 +273,46 @@ fn merged(codes: &[i32], words: &[String]) -> (Vec<i32>, Vec<String>) {
         .collect();
     let of = |code: &i32| usize::try_from(*code).ok().and_then(|at| places.get(at).copied()).unwrap_or(-1);
     (codes.iter().map(of).collect(), categories)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_a_10x_folder_names_the_folder_and_overwrites_none_of_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let matrix = "%%MatrixMarket matrix coordinate integer general\n2 3 3\n1 1 5\n2 2 1\n1 3 2\n";
+        std::fs::write(file("matrix.mtx"), matrix).unwrap();
+        std::fs::write(file("features.tsv"), "ENSG00000167286\tCD3D\tx\nENSG00000090382\tLYZ\tx\n").unwrap();
+        std::fs::write(file("barcodes.tsv"), "A-1\nB-1\nC-1\n").unwrap();
+        let silent = Watch::silent();
+        let data = AnnData::open(folder.path(), &silent).unwrap();
+        let labels = [HandLabels {
+            name: "mine".into(),
+            labels: vec!["T cell".into()],
+            terms: vec![None],
+            codes: vec![Some(0), None, None],
+        }];
+        let request = CopyRequest {
+            annotations: &BTreeMap::new(),
+            labels: &labels,
+            replace: false,
+            flags: &[],
+            data: Value::Null,
+            source: Some(folder.path()),
+        };
+        let message = write_copy(&file("matrix.mtx"), &data, &request, &silent).unwrap_err().to_string();
+        assert!(message.contains("never overwritten"), "{message}");
+        assert_eq!(std::fs::read_to_string(file("matrix.mtx")).unwrap(), matrix);
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("copy.h5ad");
+        write_copy(&path, &data, &request, &silent).unwrap();
+        let copy = AnnData::open(&path, &silent).unwrap();
+        let provenance: Value = serde_json::from_str(&copy.provenance_before().unwrap()).unwrap();
+        let hash = InputFile::hash(folder.path(), &silent).unwrap();
+        assert_eq!(provenance["input"]["sha256"], hash.sha256);
+        assert_eq!(provenance["input"]["bytes"], hash.bytes);
+    }
 }
