@@ -4,6 +4,7 @@ mod actions;
 mod editing;
 mod first_look;
 mod graphics;
+mod hidden;
 mod models;
 mod panes;
 mod sessions;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use eframe::{egui, egui_wgpu};
-use engine::session::{Command as Request, DataSource, JobId, Session};
+use engine::session::{Command as Request, DataSource, Event, JobId, Session};
 
 use super::autosave;
 use super::background::Task;
@@ -26,11 +27,15 @@ use super::panels::{self, Local, Scope};
 use super::state::{self, ColourStyle, Saved, View};
 use super::terms::Terms;
 use super::theme::{self, Tokens};
-use super::workspace::{Change, Severity, Workspace};
+use super::workspace::{Change, Severity, Workspace, cell_type_term};
 use super::{WindowOptions, adapter_words};
+use hidden::LegendRows;
 
 /// Seconds between a change of the state and its saving.
 const SAVE_AFTER_SECS: f64 = 2.0;
+
+/// How the names of files with lists of genes end.
+const LIST_ENDINGS: [&str; 4] = ["gmt", "csv", "tsv", "txt"];
 
 /// The window's content and state.
 pub struct App {
@@ -49,7 +54,11 @@ pub struct App {
     /// The map of the data set on its way, until that is open.
     first: Option<Map>,
     /// Descriptions that the colours show, and when they were drawn.
-    said_drawn: (usize, f64),
+    said_drawn: (u64, f64),
+    /// Whether the window may close though descriptions are in no file.
+    may_quit: bool,
+    /// The legend that the hidden rows of the view belong to.
+    legend_rows: Option<LegendRows>,
     /// A file that the window writes itself: what to say of it, or why it failed.
     writing: Option<Task<Result<(String, String), String>>>,
     terms: Terms,
@@ -115,6 +124,8 @@ impl App {
             map: Map::new(render_state.map_or(usize::MAX, map::cells_while_moving)),
             first: None,
             said_drawn: (0, 0.0),
+            may_quit: false,
+            legend_rows: None,
             writing: None,
             terms: Terms::default(),
             local: Local::default(),
@@ -253,6 +264,7 @@ impl App {
                 .is_some_and(|c| self.work.description_text(c).is_some_and(|t| !t.is_empty())),
             has_annotations: !self.work.descriptions.is_empty(),
             is_working: !self.work.jobs.is_empty(),
+            is_annotating: self.work.annotate_job.is_some(),
             has_hidden: !self.view.hidden.is_empty(),
             has_recent: !self.saved.recent.is_empty(),
             has_comparison: self.work.comparison.is_some(),
@@ -268,6 +280,9 @@ impl App {
     /// Takes up what other threads have done. Never waits.
     pub fn update(&mut self, ctx: &egui::Context) {
         while let Some(event) = self.session.try_next() {
+            if matches!(event, Event::Opened { .. }) {
+                self.save_at_once();
+            }
             match self.work.apply(event) {
                 Some(Change::FirstLook(look)) => self.look_first(ctx, &look),
                 Some(Change::Opened { fresh }) => self.opened(ctx, fresh),
@@ -276,13 +291,22 @@ impl App {
                 Some(Change::Described { cell, term }) if self.local.selected == Some(cell) => {
                     self.show_term_of_cell(ctx, term.as_deref());
                 }
+                Some(Change::Told(cells)) => {
+                    let selected = self.local.selected.filter(|cell| cells.contains(cell));
+                    if let Some(told) = selected.and_then(|cell| self.work.descriptions.get(&cell)) {
+                        let term = cell_type_term(told);
+                        self.show_term_of_cell(ctx, term.as_deref());
+                    }
+                }
                 Some(Change::OpenFailed(path)) => self.saved.recent.retain(|p| *p != path),
                 Some(Change::ModelLoaded { model, chosen }) => self.model_loaded(ctx, &model, chosen),
                 Some(Change::ModelGone(why)) => self.model_gone(&why),
                 Some(Change::Described { .. }) | None => {}
             }
         }
+        self.hold_back_quitting(ctx);
         self.map.update();
+        self.follow_hidden();
         self.update_first();
         self.tell_graphics_error();
         self.update_panes(ctx);
@@ -416,7 +440,14 @@ impl App {
         let dropped: Vec<_> =
             ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
         if let Some(path) = dropped.into_iter().next() {
-            self.actions.push(Action::OpenSource(DataSource::File(path)));
+            // A list of genes dropped on open data is meant for them; as data it could not be opened.
+            let is_list =
+                path.extension().is_some_and(|e| LIST_ENDINGS.iter().any(|l| e.eq_ignore_ascii_case(l)));
+            self.actions.push(if is_list && self.work.dataset.is_some() {
+                Action::ImportGeneLists(path)
+            } else {
+                Action::OpenSource(DataSource::File(path))
+            });
         }
     }
 
@@ -509,7 +540,7 @@ impl eframe::App for App {
 
     fn on_exit(&mut self) {
         self.session.cancel_all();
-        self.save_at_exit();
+        self.save_at_once();
         if let Some(path) = self.state_file.as_deref().filter(|_| self.saved != self.stored) {
             state::store(&self.saved, path);
         }

@@ -149,6 +149,8 @@ pub struct Situation {
     pub has_annotations: bool,
     /// Work is running that can be stopped.
     pub is_working: bool,
+    /// All cells are being described.
+    pub is_annotating: bool,
     /// Some categories are hidden.
     pub has_hidden: bool,
     /// Files were opened before.
@@ -328,7 +330,8 @@ impl Command {
             Self::ClearRecent => now.has_recent,
             Self::FitMap | Self::ZoomIn | Self::ZoomOut | Self::ShowMap => now.has_map,
             Self::NextEmbedding => now.has_other_embedding,
-            Self::ShowCellList | Self::FindGene | Self::AnnotateAll | Self::ComputeMap => now.has_data,
+            Self::AnnotateAll => now.has_data && !now.is_annotating,
+            Self::ShowCellList | Self::FindGene | Self::ComputeMap => now.has_data,
             Self::ToggleDataPanel | Self::ToggleCellPanel | Self::ToggleOntology => now.has_data,
             Self::ShowAllCategories => now.has_hidden,
             Self::ToggleLabels => now.has_map,

@@ -12,6 +12,7 @@ mod autosave;
 mod background;
 mod canvas;
 mod command;
+mod descriptions;
 mod dialogs;
 mod dock;
 mod document;

@@ -10,6 +10,7 @@ use engine::ontology::{CellCounts, Hit, Limits, Neighbourhood, Ontology};
 use engine::session::{Annotations, Dataset};
 
 use super::background::{Poll, Task};
+use super::descriptions::Descriptions;
 use super::workspace::{Workspace, cell_type_term};
 
 /// The column that CELLxGENE keeps the terms of cell types in.
@@ -93,8 +94,8 @@ pub struct Terms {
     of: Option<Arc<Dataset>>,
     file: FileTerms,
     counts: Arc<Counts>,
-    /// Descriptions counted, and when; `None` before the first count.
-    counted: Option<(usize, f64)>,
+    /// The state of the descriptions that was counted, and when; `None` before the first count.
+    counted: Option<(u64, f64)>,
 }
 
 impl Terms {
@@ -184,18 +185,18 @@ impl Terms {
         }));
     }
 
-    fn count(&mut self, ctx: &egui::Context, descriptions: &Annotations) {
+    fn count(&mut self, ctx: &egui::Context, descriptions: &Descriptions) {
         let Some(ontology) = self.ontology.filter(|_| self.loading.is_none()) else { return };
         let now = ctx.time();
         match self.counted {
-            Some((counted, _)) if counted == descriptions.len() => return,
+            Some((counted, _)) if counted == descriptions.revision() => return,
             Some((_, at)) if now - at < COUNT_AGAIN_SECS => {
                 ctx.request_repaint_after_secs(COUNT_AGAIN_SECS as f32);
                 return;
             }
             _ => {}
         }
-        self.counted = Some((descriptions.len(), now));
+        self.counted = Some((descriptions.revision(), now));
         self.counts = Arc::new(counts(ontology, &self.file, descriptions));
     }
 

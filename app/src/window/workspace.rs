@@ -8,11 +8,11 @@ use engine::analysis::{Comparison, Quality};
 use engine::describe::{ClaimKind, Description};
 use engine::progress::Progress;
 use engine::session::{
-    Annotations, CellRecord, ContextReport, DataSource, Dataset, Event, FirstLook, GeneColour, JobId,
-    ModelReport,
+    CellRecord, ContextReport, DataSource, Dataset, Event, FirstLook, GeneColour, JobId, ModelReport,
 };
 
 use super::annotating::LabelColumn;
+use super::descriptions::Descriptions;
 use super::document::{CategoryColours, Document};
 use super::gene_names::GeneIndex;
 use super::history::History;
@@ -36,6 +36,8 @@ impl Job {
     }
 }
 
+/// So many descriptions are not made again at a click.
+const MISSED: usize = 30;
 /// How the engine's words for looking a data set over begin.
 const LOOKING_OVER: &str = "Looking over ";
 
@@ -93,6 +95,15 @@ pub struct Streaming {
     pub running: bool,
 }
 
+/// What differs between two sets of cells.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// The genes.
+    pub result: Arc<Comparison>,
+    /// The sets, in words as they were when it was asked for.
+    pub sides: [String; 2],
+}
+
 /// How a notice is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -141,6 +152,8 @@ pub enum Change {
         /// Its type in the Cell Ontology.
         term: Option<String>,
     },
+    /// These cells are told as another type than before, or for the first time.
+    Told(Vec<usize>),
     /// A file could not be opened.
     OpenFailed(PathBuf),
     /// A model is loaded.
@@ -188,8 +201,8 @@ pub struct Workspace {
     pub record: Option<Arc<CellRecord>>,
     /// The description on its way, or stopped half way.
     pub streaming: Option<Streaming>,
-    /// All descriptions made.
-    pub descriptions: Annotations,
+    /// What was said of the cells.
+    pub descriptions: Descriptions,
     /// The gene last read.
     pub gene: Option<GeneColour>,
     /// Genes read for panels, by row of the data set's genes.
@@ -206,12 +219,16 @@ pub struct Workspace {
     pub gene_set: Option<(Vec<usize>, GeneColour)>,
     /// The job that compares two sets.
     pub compare_job: Option<JobId>,
-    /// What differs between two sets of cells, as last computed.
-    pub comparison: Option<Arc<Comparison>>,
+    /// The sets that it was asked to compare, in words.
+    pub compared_sides: [String; 2],
+    /// What was compared last.
+    pub comparison: Option<Compared>,
     /// The job that judges the cells' quality.
     pub quality_job: Option<JobId>,
     /// The quality of the cells in the chosen matrix, or why there is none; `None` until it was asked for.
     pub quality: Option<Result<Arc<Quality>, String>>,
+    /// The job that describes all cells.
+    pub annotate_job: Option<JobId>,
     /// The job that reads the gene wanted.
     pub gene_job: Option<JobId>,
     /// The job that reads the record wanted.
@@ -299,6 +316,7 @@ impl Workspace {
                 if self.model.as_ref().is_some_and(|before| before.id != model.id) {
                     // What the whole data set says was said by the model before.
                     self.context = None;
+                    self.descriptions.outdate();
                 }
                 self.model_folder.clone_from(&model.folder);
                 self.model = Some(model.clone());
@@ -324,15 +342,16 @@ impl Workspace {
                     self.streaming = None;
                 }
                 let change = Change::Described { cell: description.cell, term: cell_type_term(&description) };
-                self.descriptions.insert(description.cell, description);
+                self.descriptions.extend([description]);
                 Some(change)
             }
             Event::Annotated { descriptions, .. } => {
-                self.descriptions.extend(descriptions.into_iter().map(|d| (d.cell, d)));
-                None
+                Some(Change::Told(self.descriptions.extend(descriptions)))
             }
-            Event::Compared { result, .. } => {
-                self.comparison = Some(result);
+            Event::Compared { job, result } => {
+                if self.compare_job == Some(job) {
+                    self.comparison = Some(Compared { result, sides: self.compared_sides.clone() });
+                }
                 None
             }
             Event::QualityRead { job, quality } => {
@@ -359,6 +378,10 @@ impl Workspace {
                 Some(Change::Extended { embedding })
             }
             Event::Exported { path, rows, unit, .. } => {
+                // A table of cells, or a copy with columns: both hold all that was said.
+                if unit == "cells" || unit == "columns" {
+                    self.descriptions.saved();
+                }
                 let cells = if rows == 1 { unit.trim_end_matches('s') } else { unit };
                 self.notify(
                     Severity::Done,
@@ -409,6 +432,17 @@ impl Workspace {
         }
     }
 
+    /// Whether any of these genes was asked for, was not read, and is not on its way.
+    pub fn is_left_unread(&self, genes: &[usize]) -> bool {
+        let missing = |gene: &usize| !self.genes.contains_key(gene) && self.genes_asked.contains(gene);
+        self.read_job.is_none() && genes.iter().any(missing)
+    }
+
+    /// Whether descriptions would be lost that took a while to make.
+    pub fn would_be_missed(&self) -> bool {
+        self.annotate_job.is_some() || (self.descriptions.len() >= MISSED && !self.descriptions.is_saved())
+    }
+
     /// What the user made of the data set.
     pub fn document(&self) -> Document {
         Document { sets: self.sets.clone(), labels: self.labels.clone(), colours: self.colours.clone() }
@@ -441,6 +475,7 @@ impl Workspace {
         for wanted in [
             &mut self.gene_job,
             &mut self.record_job,
+            &mut self.annotate_job,
             &mut self.compare_job,
             &mut self.read_job,
             &mut self.quality_job,
@@ -523,6 +558,30 @@ mod tests {
             type_weights: Vec::new(),
             other_types: Vec::new(),
         })
+    }
+
+    #[test]
+    fn genes_whose_reading_was_stopped_are_said_to_be_unread_until_they_are_asked_for_again() {
+        let mut w = Workspace { read_job: Some(JobId(3)), ..Workspace::default() };
+        w.genes_asked.extend([4, 9]);
+        assert!(!w.is_left_unread(&[4]), "they are on their way");
+        w.apply(Event::Stopped { job: JobId(3) });
+        assert!(w.is_left_unread(&[4, 9]));
+        assert!(!w.is_left_unread(&[5]), "nobody asked for it");
+    }
+
+    #[test]
+    fn cells_are_described_anew_once_another_model_is_in_use() {
+        let mut said = Descriptions::default();
+        assert_eq!(said.extend([description(1), description(2)]), [1, 2]);
+        let before = said.revision();
+        assert!(said.extend([description(1)]).is_empty(), "the same type as before");
+        assert_ne!(said.revision(), before);
+        assert_eq!(said.missing(4), [0, 3]);
+        said.outdate();
+        assert_eq!((said.missing(4), said.len()), (vec![0, 1, 2, 3], 2));
+        said.extend([description(2)]);
+        assert_eq!(said.missing(4), [0, 1, 3]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Colours, legend and names on the map.
 
 use app::window::{
-    Action, ColourBy, ColourStyle, Command, LegendOrder, NumberRange, QualityFigure, Said, Scale,
+    Action, ColourBy, ColourStyle, Command, Edit, LegendOrder, NumberRange, QualityFigure, Said, Scale,
 };
 use eframe::egui::{Key, Modifiers, Role};
 use egui_kittest::kittest::Queryable as _;
@@ -170,4 +170,40 @@ fn a_long_legend_has_all_its_rows() {
     let name = first.rsplit_once(", ").unwrap().0.to_owned();
     window.assert_hides(&["No category fits."]);
     assert!(legend(&window).iter().any(|row| row.starts_with(&name)));
+}
+
+#[test]
+fn the_legend_follows_cells_that_are_told_again_with_those_around_them() {
+    let mut window = sample();
+    window.act(Action::ColourBy(ColourBy::Said(Said::CellType)));
+    window.run(Command::AnnotateAll);
+    let mut told: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    let mut again = 0;
+    for cell in 0..700 {
+        let description = window.app().description(cell).expect("every cell is described");
+        *told.entry(description.claim(ClaimKind::CellType).unwrap().value.clone()).or_default() += 1;
+        again += usize::from(description.around.as_ref().is_some_and(|around| around.alone.is_some()));
+    }
+    assert!(again > 0, "no cell was told another type by those around it");
+    let unit = |n: usize| if n == 1 { "cell" } else { "cells" };
+    let expected: Vec<String> = told.iter().map(|(name, n)| format!("{name}, {n} {}", unit(*n))).collect();
+    assert_eq!(legend(&window), expected);
+}
+
+#[test]
+fn unassigned_cells_stay_hidden_while_labels_come() {
+    let mut window = sample();
+    window.act(Action::SelectCategory(5));
+    window.act(Action::Edit(Edit::NewColumn("mine".into())));
+    let new = |name: &str| Action::Edit(Edit::NewCategory { column: 0, name: name.into(), term: None });
+    window.act(new("A"));
+    window.act(Action::Edit(Edit::Assign { column: 0, category: Some(0) }));
+    window.act(Action::SelectCategory(6));
+    window.act(Action::ColourBy(ColourBy::Labels("mine".into())));
+    assert_eq!(legend(&window), ["A, 129 cells", "unassigned, 571 cells"]);
+    window.act(Action::ToggleCategory(1));
+    window.act(new("B"));
+    window.act(Action::Edit(Edit::Assign { column: 0, category: Some(1) }));
+    assert_eq!(legend(&window), ["A, 129 cells", "B, 95 cells", "unassigned, 476 cells"]);
+    assert_eq!(window.app().view().hidden, std::collections::BTreeSet::from([2]));
 }

@@ -2,7 +2,7 @@
 //! opened before, copying a description, a cell of another species.
 
 use app::window::{
-    Action, ColourBy, Combine, Command, Edit, Layout, Pane, PlotSettings, ThemeChoice, WindowOptions,
+    Action, ColourBy, Combine, Command, Dialogs, Edit, Layout, Pane, PlotSettings, ThemeChoice, WindowOptions,
 };
 use eframe::egui::{HoveredFile, Key, OutputCommand, Role};
 use egui_kittest::kittest::Queryable as _;
@@ -31,6 +31,44 @@ fn annotating_all_cells_is_shown_and_stopped_and_what_is_done_stays() {
 }
 
 #[test]
+fn descriptions_that_are_in_no_file_are_not_left_behind_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cells.csv");
+    let mut window = window(WindowOptions {
+        open: Some(DataSource::Sample),
+        dialogs: Dialogs::Answers { open: None, save: Some(path.clone()) },
+        ..WindowOptions::default()
+    });
+    let described =
+        |window: &Window| (0..700).filter(|cell| window.app().description(*cell).is_some()).count();
+    window.0.state_mut().queue(Action::Run(Command::AnnotateAll));
+    window.step_while(|w| described(w) < 40);
+    window.0.state_mut().queue(Action::Run(Command::Stop));
+    window.settle();
+    let made = described(&window);
+    window.run(Command::OpenSample);
+    window.assert_shows(&[&format!("{made} descriptions are in no file"), "Opening another data set"]);
+    window.press("Close");
+    assert_eq!(described(&window), made);
+    window.run(Command::OpenSample);
+    window.press("Open without saving");
+    assert_eq!(described(&window), 0);
+    // A few are made again at a click, and what is in a file is not lost.
+    window.act(Action::SelectCell(3));
+    window.run(Command::OpenSample);
+    window.assert_hides(&["in no file"]);
+    window.0.state_mut().queue(Action::Run(Command::AnnotateAll));
+    window.step_while(|w| described(w) < 40);
+    window.0.state_mut().queue(Action::Run(Command::Stop));
+    window.settle();
+    window.run(Command::ExportCsv);
+    assert!(path.exists());
+    window.run(Command::OpenSample);
+    window.assert_hides(&["in no file"]);
+    assert_eq!(described(&window), 0);
+}
+
+#[test]
 fn another_matrix_is_chosen_and_named_where_genes_are_counted() {
     let mut window = sample();
     let cell = monocyte(&window);
@@ -40,6 +78,43 @@ fn another_matrix_is_chosen_and_named_where_genes_are_counted() {
     window.act(Action::UseMatrix(MatrixKey::X));
     window.assert_shows(&["genes detected in X"]);
     assert_eq!(window.data().matrix.key, MatrixKey::X);
+}
+
+#[test]
+fn a_gene_is_found_by_its_name_in_another_matrix_or_said_to_be_missing() {
+    // X holds 20 genes of the 230 in raw, in another order.
+    let Some(path) = shared("data/h5ad_zoo/soma__pbmc-small__842fc1.h5ad") else { return };
+    let mut window = opened(path);
+    window.act(Action::UseMatrix(MatrixKey::X));
+    let few = window.data().genes.clone();
+    window.act(Action::UseMatrix(MatrixKey::Raw));
+    let colour = |window: &Window, symbol: &str| {
+        let gene = window.data().genes.iter().position(|of| of == symbol).unwrap();
+        ColourBy::Gene { gene, symbol: symbol.to_owned() }
+    };
+    let both = few.last().unwrap();
+    window.act(Action::ColourBy(colour(&window, both)));
+    window.act(Action::UseMatrix(MatrixKey::X));
+    assert_eq!(window.app().view().colour_by, colour(&window, both));
+    window.act(Action::UseMatrix(MatrixKey::Raw));
+    assert_eq!(window.app().view().colour_by, colour(&window, both));
+    let only = window.data().genes.iter().find(|gene| !few.contains(gene)).unwrap().clone();
+    window.act(Action::ColourBy(colour(&window, &only)));
+    window.act(Action::UseMatrix(MatrixKey::X));
+    window.assert_shows(&["Gene not found", &format!("X does not hold {only}.")]);
+    assert!(!matches!(window.app().view().colour_by, ColourBy::Gene { .. }));
+}
+
+#[test]
+fn a_list_of_genes_dropped_on_open_data_is_kept_and_the_data_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("mine.gmt");
+    std::fs::write(&list, "Mine\t\tCD3D\tLYZ\n").unwrap();
+    let mut window = sample();
+    window.drop_file(&list);
+    assert_eq!(window.data().source, DataSource::Sample);
+    assert_eq!(window.app().saved().gene_lists.len(), 1);
+    window.assert_hides(&[" failed"]);
 }
 
 #[test]

@@ -193,6 +193,37 @@ fn of_a_file_of_the_old_layout_no_copy_is_written_and_the_way_out_is_told() {
 }
 
 #[test]
+fn labels_do_not_take_the_name_of_a_column_of_the_file() {
+    let mut window = sample();
+    window.act(Action::Edit(Edit::NewColumn("louvain".into())));
+    window.assert_shows(&["The file has a column called “louvain”. Choose another name."]);
+    assert!(window.app().document().labels.is_empty());
+    window.act(Action::Edit(Edit::NewColumn("mine".into())));
+    window.act(Action::Edit(Edit::RenameColumn(0, "louvain".into())));
+    assert_eq!(window.app().document().labels[0].name, "mine");
+}
+
+#[test]
+fn labels_that_an_opened_session_does_not_hold_come_back_with_undo() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = folder.path().join("work.cell2text.json");
+    let mut window = window(WindowOptions {
+        open: Some(DataSource::Sample),
+        autosave: Some(folder.path().join("autosave")),
+        dialogs: Dialogs::Answers { open: Some(session.clone()), save: Some(session) },
+        ..WindowOptions::default()
+    });
+    window.run(Command::SaveSession);
+    window.act(Action::SelectCategory(3));
+    window.act(Action::Edit(Edit::SaveSet("mine".into())));
+    let document = window.app().document();
+    window.run(Command::OpenSession);
+    assert!(window.app().document().sets.named.is_empty());
+    window.run(Command::Undo);
+    assert_eq!(window.app().document(), document);
+}
+
+#[test]
 fn a_session_finds_a_data_file_that_was_moved_and_asks_for_one_that_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));

@@ -2,7 +2,7 @@
 
 use eframe::egui;
 use engine::analysis::EmbedSettings;
-use engine::session::{Command as Request, DataSource};
+use engine::session::{Command as Request, DataSource, Dataset};
 
 use super::super::background::{Poll, Task};
 use super::super::command::{Action, Command};
@@ -11,7 +11,7 @@ use super::super::dock::{Dock, Pane};
 use super::super::document::Edit;
 use super::super::history::History;
 use super::super::map::{self, Source, Tool};
-use super::super::panels::{self, Dialog, Local, PaletteState, Side};
+use super::super::panels::{self, Dialog, Leaving, Local, PaletteState, Side};
 use super::super::said;
 use super::super::selection::{CellSet, Combine};
 use super::super::session_file::EXTENSION;
@@ -53,9 +53,17 @@ impl App {
             Action::WriteCopyTo(path) => self.write_copy(path),
             Action::SaveSessionTo(path) => self.save_session(ctx, &path),
             Action::OpenSessionFile(path) => self.open_session(ctx, path),
-            Action::OpenSource(source) => {
+            Action::OpenSource(source) if self.work.would_be_missed() => {
+                self.ask_before_leaving(Leaving::Open(source));
+            }
+            Action::OpenSource(source) | Action::Leave(Leaving::Open(source)) => {
+                self.local.dialog = None;
                 let job = self.send(Request::Open(source.clone()));
                 self.work.opening = Some((job, source));
+            }
+            Action::Leave(Leaving::Quit) => {
+                self.may_quit = true;
+                ctx.send_viewport_cmd(egui::ViewportCommand::Close);
             }
             Action::ExportTo(path) => {
                 self.send(Request::ExportCsv { path: with_extension(path, "csv") });
@@ -111,6 +119,10 @@ impl App {
             Action::OpenPane(pane) => self.open_pane(pane),
             Action::ClosePane(pane) => self.saved.dock.close(pane),
             Action::SetPlots(plots) => self.view.plots = *plots,
+            Action::ReadGenesAgain => {
+                let read = &self.work.genes;
+                self.work.genes_asked.retain(|gene| read.contains_key(gene));
+            }
             Action::AskFigure(pane) => self.local.dialog = Some(Dialog::Figure(pane)),
             Action::ChooseFigureFile(pane) => {
                 self.local.dialog = None;
@@ -305,9 +317,12 @@ impl App {
             self.open_pane(if self.view.layout == Layout::List { Pane::List } else { Pane::Map });
             if !known {
                 self.view.colour_by = map::first_colour(&dataset);
+                self.view.hidden.clear();
             }
+            self.legend_rows = None;
         } else {
             self.local.genes_found = None;
+            self.find_gene_again(&dataset);
         }
         if !dataset.embeddings.iter().any(|e| e.name == self.view.embedding) {
             self.view.embedding = dataset.embeddings.first().map(|e| e.name.clone()).unwrap_or_default();
@@ -324,6 +339,22 @@ impl App {
             self.select(ctx, cell);
         }
         ctx.send_viewport_cmd(egui::ViewportCommand::Title(format!("{} – Cell2Text", dataset.name)));
+    }
+
+    /// Another matrix may list other genes in another order: the gene that colours the cells is found by its name again.
+    fn find_gene_again(&mut self, dataset: &Dataset) {
+        let ColourBy::Gene { gene, symbol } = &mut self.view.colour_by else { return };
+        if dataset.genes.get(*gene) == Some(symbol) {
+            return;
+        }
+        if let Some(row) = self.work.gene_names.find(symbol) {
+            *gene = row;
+            return;
+        }
+        let text = format!("{} does not hold {symbol}. Other colours are shown.", dataset.matrix.key);
+        self.work.notify(Severity::Warning, "Gene not found", text);
+        self.view.colour_by = map::first_colour(dataset);
+        self.view.hidden.clear();
     }
 
     /// Shows a map that was computed.
@@ -398,7 +429,7 @@ impl App {
                 self.work.quality.as_ref().map_or(Source::Nothing, |judged| figure.source(judged))
             }
             ColourBy::Said(said) => {
-                self.said_drawn = (self.work.descriptions.len(), ctx.time());
+                self.said_drawn = (self.work.descriptions.revision(), ctx.time());
                 said::source(&self.work.descriptions, *said, dataset.n_obs)
             }
             ColourBy::Labels(name) => self
@@ -416,7 +447,7 @@ impl App {
     pub(super) fn recolour_said(&mut self, ctx: &egui::Context) {
         const AGAIN_AFTER_SECS: f64 = 0.5;
         let (drawn, at) = self.said_drawn;
-        if !matches!(self.view.colour_by, ColourBy::Said(_)) || self.work.descriptions.len() == drawn {
+        if !matches!(self.view.colour_by, ColourBy::Said(_)) || self.work.descriptions.revision() == drawn {
             return;
         }
         if ctx.time() - at >= AGAIN_AFTER_SECS {
@@ -514,19 +545,37 @@ impl App {
 
     fn describe(&mut self) {
         let Some(cell) = self.local.selected else { return };
-        self.work.descriptions.remove(&cell);
+        self.work.descriptions.remove(cell);
         let job = self.send(Request::Describe { cell, settings: self.generation.clone() });
         self.work.streaming = Some(Streaming { job, cell, text: String::new(), running: true });
     }
 
+    fn ask_before_leaving(&mut self, leaving: Leaving) {
+        self.local.leaving = Some(leaving);
+        self.local.dialog = Some(Dialog::Leave);
+    }
+
+    /// Keeps the window open and asks, where it is to be closed with descriptions that are in no file.
+    pub(super) fn hold_back_quitting(&mut self, ctx: &egui::Context) {
+        let closing = ctx.input(|i| i.viewport().close_requested());
+        if closing && !self.may_quit && self.work.would_be_missed() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.ask_before_leaving(Leaving::Quit);
+        }
+    }
+
     fn annotate_all(&mut self) {
         let n_obs = self.work.dataset.as_ref().map_or(0, |d| d.n_obs);
-        let cells: Vec<usize> =
-            (0..n_obs).filter(|cell| !self.work.descriptions.contains_key(cell)).collect();
+        // The cells that a running job has still to describe are missing, too.
+        if self.work.annotate_job.is_some() {
+            return;
+        }
+        let cells = self.work.descriptions.missing(n_obs);
         if cells.is_empty() {
             self.work.notify(Severity::Done, "Every cell is described", "Export CSV writes them to a file.");
         } else {
-            self.send(Request::Annotate { cells: cells.into(), settings: self.generation.clone() });
+            let request = Request::Annotate { cells: cells.into(), settings: self.generation.clone() };
+            self.work.annotate_job = Some(self.send(request));
         }
     }
 

@@ -43,7 +43,7 @@ impl App {
         }
         let before = self.work.document();
         let mut after = before.clone();
-        if let Err(why) = after.apply(edit) {
+        if let Err(why) = self.check_column_name(edit).and_then(|()| after.apply(edit)) {
             self.work.notify(Severity::Error, format!("Could not {}", edit.name(&before)), why);
             return;
         }
@@ -54,6 +54,15 @@ impl App {
         self.change_document(ctx, &before, after);
         if matches!(edit, Edit::NewColumn(_)) {
             self.local.labels_at = self.work.labels.len().saturating_sub(1);
+        }
+    }
+
+    /// A column of labels called as one of the file could not be told from it in menus, plots and comparisons.
+    fn check_column_name(&self, edit: &Edit) -> Result<(), String> {
+        let (Edit::NewColumn(name) | Edit::RenameColumn(_, name)) = edit else { return Ok(()) };
+        match self.work.dataset.as_ref().and_then(|dataset| dataset.obs.column(name.trim())) {
+            Some(_) => Err(format!("The file has a column called “{}”. Choose another name.", name.trim())),
+            None => Ok(()),
         }
     }
 

@@ -14,7 +14,7 @@ use super::super::panels::plots::draw::{Style, volcano};
 use super::super::panels::{GeneList, compare_request, gene_lists_csv, parse_gene_lists, plots};
 use super::super::state::{ColourBy, Layout};
 use super::super::theme::Tokens;
-use super::super::workspace::{SetReading, Severity, file_name};
+use super::super::workspace::{Compared, SetReading, Severity, file_name};
 use super::App;
 use super::actions::with_extension;
 
@@ -222,7 +222,7 @@ impl App {
         let spec = &self.view.comparison;
         match compare_request(spec, &dataset, &self.work.sets, &self.work.labels) {
             Ok(request) => {
-                self.local.compare_panel.sides = [spec.a.words(), spec.b.words()];
+                self.work.compared_sides = [spec.a.words(), spec.b.words()];
                 if let Some(job) = self.work.compare_job.take() {
                     self.session.cancel(job);
                 }
@@ -233,7 +233,7 @@ impl App {
     }
 
     pub(super) fn export_comparison(&mut self, path: PathBuf) {
-        if let Some(result) = self.work.comparison.clone() {
+        if let Some(Compared { result, .. }) = self.work.comparison.clone() {
             self.send(Request::ExportComparison { result, path: with_extension(path, "csv") });
         }
     }
@@ -290,8 +290,7 @@ impl App {
                 Some((Box::new(move || sheet.draw(&settings, &style)), title, facts))
             }
             Pane::Comparison => {
-                let result = self.work.comparison.clone()?;
-                let [a, b] = self.local.compare_panel.sides.clone();
+                let Compared { result, sides: [a, b] } = self.work.comparison.clone()?;
                 let facts = vec![
                     ("A".to_owned(), a.clone()),
                     ("B".to_owned(), b.clone()),

@@ -31,8 +31,8 @@ struct Begun {
 
 enum Found {
     Nothing,
-    /// The session that was asked for.
-    Session(Box<Result<(Document, View), String>>, PathBuf),
+    /// The session that was asked for, and what was saved by itself before.
+    Session(Box<Result<(Document, View), String>>, PathBuf, Option<Box<Document>>),
     /// What was saved by itself.
     Autosaved(Box<Document>),
 }
@@ -95,16 +95,15 @@ impl App {
         let dataset = dataset.clone();
         sessions.beginning = Some(Task::start(ctx, "session", move || {
             let identity = Identity::of(&dataset);
-            let found = match (waiting, folder) {
-                (Some(waiting), _) => {
-                    let session = waiting.session;
+            let saved = folder.and_then(|folder| autosave::load(&folder, &identity));
+            let saved = saved.filter(|document| !document.is_blank()).map(Box::new);
+            let found = match waiting {
+                Some(Waiting { session, .. }) => {
                     let read = session.document(&identity).map_err(|e| e.to_string());
-                    Found::Session(Box::new(read.map(|d| (d, session.view()))), session.path().to_path_buf())
+                    let read = Box::new(read.map(|document| (document, session.view())));
+                    Found::Session(read, session.path().to_path_buf(), saved)
                 }
-                (None, Some(folder)) => autosave::load(&folder, &identity)
-                    .filter(|document| !document.is_blank())
-                    .map_or(Found::Nothing, |document| Found::Autosaved(Box::new(document))),
-                (None, None) => Found::Nothing,
+                None => saved.map_or(Found::Nothing, Found::Autosaved),
             };
             Begun { source: dataset.source.clone(), identity, found }
         }));
@@ -154,30 +153,52 @@ impl App {
         self.sessions.identity = Some(begun.identity);
         match begun.found {
             Found::Nothing => {}
-            Found::Session(read, path) => match *read {
+            Found::Session(read, path, saved) => match *read {
                 Ok((document, view)) => {
-                    self.work.begin_document("Opened the session", document);
+                    let opened = "Opened the session";
+                    match saved.filter(|saved| **saved != document) {
+                        // Labels that the session does not hold come back with Undo.
+                        Some(saved) => {
+                            self.work.begin_document("As it was", *saved);
+                            self.work.history.record(opened.to_owned(), None, document.clone());
+                            self.work.set_document(document);
+                        }
+                        None => self.work.begin_document(opened, document),
+                    }
                     self.apply_view(ctx, view);
                     let title = format!("Opened the session {}", file_name(&path));
                     self.work.notify(Severity::Done, title, "");
                 }
                 Err(why) => self.work.notify(Severity::Error, "The session does not fit", why),
             },
-            // What the user did in the meantime is not thrown away.
-            Found::Autosaved(document) if self.work.history.at() == 0 => {
-                let sets = counted(document.sets.named.len(), "set", "sets");
-                let labels = counted(document.labels.len(), "column of labels", "columns of labels");
-                self.work.begin_document("Restored", *document);
-                self.work.notify(
-                    Severity::Done,
-                    "Your work on this file is back",
-                    format!("{labels} and {sets} were saved when it was open before."),
-                );
-                self.recolour(ctx);
-            }
-            Found::Autosaved(_) => {}
+            Found::Autosaved(document) => self.restore(ctx, *document),
         }
         self.sessions.safe = Some(self.work.document());
+    }
+
+    /// Brings back what was saved by itself. What the user did in the meantime is not thrown away.
+    fn restore(&mut self, ctx: &egui::Context, mut document: Document) {
+        let now = self.work.document();
+        let sets = counted(document.sets.named.len(), "set", "sets");
+        let labels = counted(document.labels.len(), "column of labels", "columns of labels");
+        let is_untouched = self.work.history.at() == 0;
+        let only_selected = now.labels.is_empty() && now.sets.named.is_empty() && now.colours.is_empty();
+        if is_untouched {
+            self.work.begin_document("Restored", document);
+        } else if only_selected {
+            document.sets.current = now.sets.current;
+            self.work.history.record("Restored".to_owned(), None, document.clone());
+            self.work.set_document(document);
+        } else {
+            let text = format!(
+                "{labels} and {sets} of an earlier time stay among the backups, for others were made meanwhile."
+            );
+            self.work.notify(Severity::Warning, "Earlier work on this file is not shown", text);
+            return;
+        }
+        let text = format!("{labels} and {sets} were saved when it was open before.");
+        self.work.notify(Severity::Done, "Your work on this file is back", text);
+        self.recolour(ctx);
     }
 
     fn apply_view(&mut self, ctx: &egui::Context, view: View) {
@@ -196,7 +217,10 @@ impl App {
         let has_embedding = dataset.embeddings.iter().any(|e| e.name == view.embedding);
         let embedding = if has_embedding { view.embedding.clone() } else { self.view.embedding.clone() };
         let camera = view.camera.filter(|_| has_embedding);
-        self.view = View { colour_by: by.clone(), embedding, camera, ..view };
+        // The rows of one legend mean nothing in another.
+        let hidden = if known { view.hidden.clone() } else { Default::default() };
+        self.legend_rows = None;
+        self.view = View { colour_by: by.clone(), embedding, camera, hidden, ..view };
         self.actions.push(Action::ColourBy(by));
         ctx.request_repaint();
     }
@@ -308,8 +332,8 @@ impl App {
         }));
     }
 
-    /// Saves at the end what is not yet safe.
-    pub(super) fn save_at_exit(&mut self) {
+    /// Saves at once what is not yet safe: at the end, and before another data set takes the place of this one.
+    pub(super) fn save_at_once(&mut self) {
         let sessions = &self.sessions;
         let (Some(folder), Some(identity), Some(safe)) =
             (&sessions.folder, &sessions.identity, &sessions.safe)

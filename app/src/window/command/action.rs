@@ -9,7 +9,7 @@ use super::super::dock::Pane;
 use super::super::document::Edit;
 use super::super::figure;
 use super::super::map::{Camera, NumberRange};
-use super::super::panels::{CompareSpec, GeneList, PlotSettings};
+use super::super::panels::{CompareSpec, GeneList, Leaving, PlotSettings};
 use super::super::selection::Combine;
 use super::super::state::{ColourBy, ColourStyle};
 use super::Command;
@@ -21,6 +21,8 @@ pub enum Action {
     Run(Command),
     /// Open this.
     OpenSource(DataSource),
+    /// Do this, though descriptions that are in no file are lost by it.
+    Leave(Leaving),
     /// Write the CSV here.
     ExportTo(PathBuf),
     /// Select a cell, read its record and describe it.
@@ -94,6 +96,8 @@ pub enum Action {
     ClosePane(Pane),
     /// Show this in the plots.
     SetPlots(Box<PlotSettings>),
+    /// Read the genes that panels wait for, though reading them was stopped.
+    ReadGenesAgain,
     /// Ask how the figure of a pane shall be written.
     AskFigure(Pane),
     /// Ask where the figure shall be written, in the way chosen.

@@ -371,7 +371,9 @@ fn small_map_ui(
         Shown::Gene(gene) => {
             let name = dataset.genes.get(*gene).cloned().unwrap_or_default();
             let read = scope.work.genes.get(gene);
-            let about = read.map(|read| format!("0 to {}", number(largest(read))));
+            let about = read
+                .map(|read| format!("0 to {}", number(largest(read))))
+                .or_else(|| scope.work.is_left_unread(&[*gene]).then(|| "not read".to_owned()));
             (name, read.map(|read| Colours::Gene(read.values.clone())), about)
         }
         Shown::Column(name) => {

@@ -36,6 +36,8 @@ mod widgets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use engine::session::DataSource;
+
 use super::background::Task;
 use super::command::{Action, Command, Situation};
 use super::dock::Pane;
@@ -101,6 +103,17 @@ pub enum Dialog {
     Figure(Pane),
     /// The models to choose from.
     Models,
+    /// Whether descriptions that are in no file shall be left behind.
+    Leave,
+}
+
+/// What the user is about to do that ends the open data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leaving {
+    /// Open another one.
+    Open(DataSource),
+    /// Close the window.
+    Quit,
 }
 
 /// The tabs at the right.
@@ -174,6 +187,8 @@ pub struct Local {
     pub palette: Option<PaletteState>,
     /// The dialog, while one is open.
     pub dialog: Option<Dialog>,
+    /// What the user was asked about before it is done.
+    pub leaving: Option<Leaving>,
     /// What was typed above the list of cells.
     pub list_query: String,
     /// Rows of the list for the query they were searched with.

@@ -1,15 +1,16 @@
 //! What lies over the window: notices, the drop target, the list of shortcuts, and about.
 
 use eframe::egui::{
-    self, Align, Align2, Area, Frame, Grid, Id, Label, Layout, Margin, Modal, Order, Rect, RichText,
+    self, Align, Align2, Area, Button, Frame, Grid, Id, Label, Layout, Margin, Modal, Order, Rect, RichText,
     ScrollArea, Stroke, Ui, vec2,
 };
 
 use super::super::command::{Action, Command, Menu};
+use super::super::map::grouped;
 use super::super::theme::{Tokens, space, title_style};
 use super::super::workspace::Severity;
 use super::widgets::{heading, keys, muted, quiet_button, shortcut_words, warning_triangle};
-use super::{Dialog, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui, history, models, sets};
+use super::{Dialog, Leaving, Local, NOTICE_TIME, Out, Scope, figure_dialog_ui, history, models, sets};
 
 /// Paints the notices in the lower right corner of `area`.
 pub fn notices_ui(ui: &Ui, area: Rect, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
@@ -115,6 +116,7 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
             Dialog::History => history::history_ui(ui, scope, out),
             Dialog::CellNames => sets::cell_names_ui(ui, local),
             Dialog::Models => models::models_ui(ui, scope, out),
+            Dialog::Leave => leave_ui(ui, scope, local, out),
         }
         ui.add_space(space::M);
         // In a row: the layout by itself would fill what an earlier, taller dialog left free.
@@ -130,6 +132,37 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
     if response.inner || response.should_close() {
         local.dialog = None;
     }
+}
+
+fn leave_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
+    let t = Tokens::of(ui);
+    let Some(leaving) = &local.leaving else { return };
+    ui.set_width(420.0);
+    let described = scope.work.descriptions.len();
+    let title = if scope.work.annotate_job.is_some() {
+        "Cells are being described".to_owned()
+    } else {
+        format!("{} descriptions are in no file", grouped(described as i64))
+    };
+    ui.label(RichText::new(title).heading().color(t.text_strong));
+    let text = match leaving {
+        Leaving::Open(_) => "Opening another data set lets go of them. Export them first to keep them.",
+        Leaving::Quit => "Quitting lets go of them. Export them first to keep them.",
+    };
+    ui.add(Label::new(RichText::new(text).color(t.text_muted)).wrap());
+    ui.add_space(space::S);
+    ui.horizontal(|ui| {
+        if ui.add_enabled(described > 0, Button::new("Export CSV…")).clicked() {
+            out.push(Action::Run(Command::ExportCsv));
+        }
+        let words = match leaving {
+            Leaving::Open(_) => "Open without saving",
+            Leaving::Quit => "Quit without saving",
+        };
+        if ui.button(words).clicked() {
+            out.push(Action::Leave(leaving.clone()));
+        }
+    });
 }
 
 fn shortcuts_ui(ui: &mut Ui) {

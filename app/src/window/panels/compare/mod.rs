@@ -16,6 +16,7 @@ use super::super::figure::{Scene, paint};
 use super::super::map::grouped;
 use super::super::state::ColourBy;
 use super::super::theme::{Tokens, space};
+use super::super::workspace::Compared;
 use super::plots::draw::{Style, volcano};
 use super::widgets::{empty_state, muted, primary_in_row, quiet_button};
 use super::{Local, Out, Scope};
@@ -30,8 +31,6 @@ pub struct ComparePanel {
     table: GeneTable,
     as_volcano: bool,
     plot: Option<Plot>,
-    /// The sides of the comparison that is shown, in words.
-    pub sides: [String; 2],
 }
 
 /// The result, the size, dark or light, and what was drawn of them.
@@ -39,7 +38,7 @@ type Plot = (Arc<Comparison>, [u32; 2], bool, Scene, Vec<TextureHandle>);
 
 impl std::fmt::Debug for ComparePanel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ComparePanel").field("sides", &self.sides).finish_non_exhaustive()
+        f.debug_struct("ComparePanel").field("as_volcano", &self.as_volcano).finish_non_exhaustive()
     }
 }
 
@@ -87,7 +86,7 @@ pub fn comparison_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
             ui.add(Label::new(RichText::new(problem).small().color(t.warn)).wrap());
         }
         match &scope.work.comparison {
-            Some(result) => result_ui(ui, scope, &mut local.compare_panel, result, out),
+            Some(compared) => result_ui(ui, scope, &mut local.compare_panel, compared, out),
             None if running.is_some() => {
                 ui.add_space(space::L);
                 empty_state(ui, "Comparing", "Every gene of the matrix is read once. The window can be used meanwhile.");
@@ -105,15 +104,9 @@ pub fn comparison_ui(ui: &mut Ui, scope: &Scope<'_>, local: &mut Local, out: Out
     });
 }
 
-fn result_ui(
-    ui: &mut Ui,
-    scope: &Scope<'_>,
-    panel: &mut ComparePanel,
-    result: &Arc<Comparison>,
-    out: Out<'_>,
-) {
+fn result_ui(ui: &mut Ui, scope: &Scope<'_>, panel: &mut ComparePanel, compared: &Compared, out: Out<'_>) {
     let t = Tokens::of(ui);
-    let [a, b] = &panel.sides;
+    let Compared { result, sides: [a, b] } = compared;
     let text = format!(
         "A: {a}, {} cells. B: {b}, {} cells. {} on {}, {}; p adjusted after Benjamini and Hochberg over {} genes.",
         grouped(result.n_a as i64),

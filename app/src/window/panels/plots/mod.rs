@@ -201,7 +201,11 @@ pub fn plot_ui(ui: &mut Ui, pane: Pane, scope: &Scope<'_>, local: &mut Local, ou
         return;
     }
     if genes.len() < rows.len() {
-        waiting_ui(ui, &format!("Reading {} of {} genes", genes.len() + 1, rows.len()));
+        if scope.work.is_left_unread(&rows) {
+            unread_ui(ui, rows.len() - genes.len(), out);
+        } else {
+            waiting_ui(ui, &format!("Reading {} of {} genes", genes.len() + 1, rows.len()));
+        }
         return;
     }
     let quality = scope.work.quality.clone().filter(|_| wants_quality(pane, &settings));
@@ -426,6 +430,19 @@ fn painted_ui(
                 ui.label(egui::RichText::new(line).color(colour));
             }
         });
+    });
+}
+
+/// What stands in the place of a plot whose genes were not all read: the user stopped it, or it failed.
+fn unread_ui(ui: &mut Ui, n_missing: usize, out: Out<'_>) {
+    ui.add_space(space::L);
+    let genes = if n_missing == 1 { "One gene was" } else { "Some genes were" };
+    empty_state(ui, "Not drawn", &format!("{genes} not read to the end."));
+    ui.add_space(space::S);
+    ui.vertical_centered(|ui| {
+        if ui.button("Read again").clicked() {
+            out.push(Action::ReadGenesAgain);
+        }
     });
 }
 

@@ -1,0 +1,88 @@
+//! What was said of the cells so far, and whether that changed since somebody looked.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use engine::describe::Description;
+use engine::session::Annotations;
+
+use super::workspace::cell_type_term;
+
+/// The descriptions of the matrix in use, by row of obs.
+#[derive(Debug, Default)]
+pub struct Descriptions {
+    of_cells: Annotations,
+    /// Cells that a model described which is not in use any more.
+    outdated: BTreeSet<usize>,
+    revision: u64,
+    /// The state that was written to a file.
+    saved: u64,
+}
+
+impl Descriptions {
+    /// They are in a file as they are.
+    pub fn saved(&mut self) {
+        self.saved = self.revision;
+    }
+
+    /// Whether they are in a file as they are.
+    pub fn is_saved(&self) -> bool {
+        self.saved == self.revision
+    }
+
+    /// Another number after every change: cells are told again, so that their count alone says nothing.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Takes up descriptions; those of the same cells before go. Returns the cells whose type in the Cell Ontology is another one
+    /// than before, or the first.
+    pub fn extend(&mut self, descriptions: impl IntoIterator<Item = Arc<Description>>) -> Vec<usize> {
+        self.revision += 1;
+        let mut changed = Vec::new();
+        for description in descriptions {
+            let cell = description.cell;
+            let term = cell_type_term(&description);
+            self.outdated.remove(&cell);
+            let before = self.of_cells.insert(cell, description);
+            if before.is_none_or(|before| cell_type_term(&before) != term) {
+                changed.push(cell);
+            }
+        }
+        changed
+    }
+
+    /// Forgets what was said of a cell.
+    pub fn remove(&mut self, cell: usize) {
+        self.revision += 1;
+        self.of_cells.remove(&cell);
+        self.outdated.remove(&cell);
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.revision += 1;
+        self.of_cells.clear();
+        self.outdated.clear();
+    }
+
+    /// Another model is in use: what was said stays, and can be told anew.
+    pub fn outdate(&mut self) {
+        self.outdated = self.of_cells.keys().copied().collect();
+    }
+
+    /// Those of `n_obs` cells that the model in use has not described.
+    pub fn missing(&self, n_obs: usize) -> Vec<usize> {
+        let told = |cell: &usize| self.of_cells.contains_key(cell) && !self.outdated.contains(cell);
+        (0..n_obs).filter(|cell| !told(cell)).collect()
+    }
+}
+
+impl Deref for Descriptions {
+    type Target = Annotations;
+
+    fn deref(&self) -> &Annotations {
+        &self.of_cells
+    }
+}
