@@ -1,5 +1,6 @@
 //! From drawn cells to what the model is shown: gene tokens, labels, the words of the description.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
@@ -8,9 +9,10 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer, TokenizerBuilder};
 
+use super::choose_genes;
 use super::corpus::Corpus;
 use super::draw::Drawer;
-use super::recipe::Recipe;
+use super::recipe::{GeneChoice, Recipe};
 use crate::describe::{KnownWords, Phrases, Taught};
 use crate::error::Problem;
 use crate::genes::{GeneId, GeneTable};
@@ -201,8 +203,8 @@ const MEDIAN_VALUES: usize = 400;
 /// Genes seen less often than this take the median of all such rare genes.
 const RARE: usize = 5;
 
-/// Genes that vary most between profiles, with the median of their values above zero in drawn cells, in counts per
-/// 10,000, as Geneformer's medians are defined. Ids follow the order of Ensembl ids, after the special tokens.
+/// The genes that the recipe chooses, with the median of their values above zero in drawn cells, in counts per 10,000, as
+/// Geneformer's medians are defined. Ids follow the order of Ensembl ids, after the special tokens.
 fn build_dictionary(
     corpus: &Corpus,
     drawer: &Drawer<'_>,
@@ -228,8 +230,11 @@ fn build_dictionary(
     let mut rare: Vec<f32> = values.iter().filter(|v| v.len() < RARE).flatten().copied().collect();
     let of_rare = median(&mut rare).unwrap_or(1.0);
     let table = GeneTable::builtin()?;
-    let mut chosen: Vec<(String, f32)> = drawer
-        .genes_by_variance()
+    let order = match recipe.genes.chosen_by {
+        GeneChoice::Variance => Cow::Borrowed(drawer.genes_by_variance()),
+        GeneChoice::CellTypes => Cow::Owned(choose_genes::by_types(&corpus.sources, corpus.genes.len())),
+    };
+    let mut chosen: Vec<(String, f32)> = order
         .iter()
         .take(recipe.genes.count)
         .map(|&g| {

@@ -5,6 +5,7 @@
 
 mod calibration;
 mod checkpoint;
+mod choose_genes;
 mod corpus;
 mod disturb;
 mod draw;
@@ -25,8 +26,8 @@ mod tests;
 mod trainee;
 
 pub use recipe::{
-    AdapterRecipe, DecoderRecipe, EncoderRecipe, GeneRecipe, GeneVectors, LoraRecipe, Objective, Reading,
-    Recipe, Stage,
+    AdapterRecipe, DecoderRecipe, EncoderRecipe, GeneChoice, GeneRecipe, GeneVectors, LoraRecipe, Objective,
+    Reading, Recipe, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
 pub use sample::{LabelledDraw, draw_labelled};

@@ -57,9 +57,12 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeneRecipe {
-    /// Genes with a token: those that vary most between the profiles. An encoder that is trained already has its own.
+    /// Genes with a token. An encoder that is trained already has its own.
     #[serde(default)]
     pub count: usize,
+    /// Which genes these are.
+    #[serde(default, skip_serializing_if = "GeneChoice::is_default")]
+    pub chosen_by: GeneChoice,
     /// Kind of the encoding.
     pub kind: TokenKind,
     /// Longest encoding, special tokens counted.
@@ -75,6 +78,23 @@ pub struct GeneRecipe {
     /// show as many genes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least: Option<usize>,
+}
+
+/// By what the genes that get a token are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GeneChoice {
+    /// Those that vary most between the profiles.
+    #[default]
+    Variance,
+    /// Those that differ between cell types more than between studies of one type.
+    CellTypes,
+}
+
+impl GeneChoice {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Sizes of the encoder.
