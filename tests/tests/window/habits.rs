@@ -48,7 +48,7 @@ fn descriptions_that_are_in_no_file_are_not_left_behind_unasked() {
     let made = described(&window);
     window.run(Command::OpenSample);
     window.assert_shows(&[&format!("{made} descriptions are in no file"), "Opening another data set"]);
-    window.press("Close");
+    window.press("Stay");
     assert_eq!(described(&window), made);
     window.run(Command::OpenSample);
     window.press("Open without saving");
@@ -61,8 +61,11 @@ fn descriptions_that_are_in_no_file_are_not_left_behind_unasked() {
     window.step_while(|w| described(w) < 40);
     window.0.state_mut().queue(Action::Run(Command::Stop));
     window.settle();
-    window.run(Command::ExportCsv);
+    window.run(Command::OpenSample);
+    window.press("Export CSV…");
     assert!(path.exists());
+    window.assert_shows(&["All descriptions are in a file"]);
+    window.press("Stay");
     window.run(Command::OpenSample);
     window.assert_hides(&["in no file"]);
     assert_eq!(described(&window), 0);

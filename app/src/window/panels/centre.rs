@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use eframe::egui::style::ScrollAnimation;
 use eframe::egui::{
     self, Align, Button, CentralPanel, Color32, CursorIcon, Frame, Id, Layout, Margin, Response, Spinner,
     Stroke, Ui, Visuals, WidgetText, vec2,
@@ -24,6 +25,8 @@ const MENU_LETTERS: usize = 8;
 /// The buttons of the camera.
 const CAMERA: [(&str, Command); 3] =
     [("−", Command::ZoomOut), ("+", Command::ZoomIn), ("Fit", Command::FitMap)];
+/// Frames over which a tab that came to the front is brought into view.
+const FRAMES_BROUGHT_IN: usize = 4;
 /// What the engine calls the job that computes a map.
 const MAP_JOB: &str = "Computing a map";
 
@@ -108,6 +111,13 @@ impl Behavior<Pane> for Panes<'_, '_> {
         if tab.close {
             self.on_tab_close(tiles, tile);
         }
+        // One that was opened or chosen elsewhere may lie behind the arrows of the bar; those take their room a frame later.
+        let in_front = ui.data(|d| d.get_temp::<usize>(id)).unwrap_or(0);
+        if state.active && in_front < FRAMES_BROUGHT_IN {
+            ui.scroll_to_rect_animation(tab.response.rect, None, ScrollAnimation::none());
+            ui.ctx().request_repaint();
+        }
+        ui.data_mut(|d| d.insert_temp(id, if state.active { in_front.saturating_add(1) } else { 0 }));
         tab.response.on_hover_cursor(CursorIcon::Default)
     }
 

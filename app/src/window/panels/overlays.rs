@@ -123,7 +123,9 @@ pub fn dialogs_ui(ui: &Ui, scope: &Scope<'_>, local: &mut Local, out: Out<'_>) {
         ui.horizontal(|ui| {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let selects = dialog == Dialog::CellNames && sets::select_names_ui(ui, local, out);
-                ui.button("Close").clicked() || selects
+                // "Close" could mean the window.
+                let words = if dialog == Dialog::Leave { "Stay" } else { "Close" };
+                ui.button(words).clicked() || selects
             })
             .inner
         })
@@ -139,25 +141,31 @@ fn leave_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
     let Some(leaving) = &local.leaving else { return };
     ui.set_width(420.0);
     let described = scope.work.descriptions.len();
-    let title = if scope.work.annotate_job.is_some() {
+    let is_safe = !scope.work.would_be_missed();
+    let title = if is_safe {
+        "All descriptions are in a file".to_owned()
+    } else if scope.work.annotate_job.is_some() {
         "Cells are being described".to_owned()
     } else {
         format!("{} descriptions are in no file", grouped(described as i64))
     };
     ui.label(RichText::new(title).heading().color(t.text_strong));
     let text = match leaving {
+        _ if is_safe => "Nothing is lost by it now.",
         Leaving::Open(_) => "Opening another data set lets go of them. Export them first to keep them.",
         Leaving::Quit => "Quitting lets go of them. Export them first to keep them.",
     };
     ui.add(Label::new(RichText::new(text).color(t.text_muted)).wrap());
     ui.add_space(space::S);
     ui.horizontal(|ui| {
-        if ui.add_enabled(described > 0, Button::new("Export CSV…")).clicked() {
+        if ui.add_enabled(described > 0 && !is_safe, Button::new("Export CSV…")).clicked() {
             out.push(Action::Run(Command::ExportCsv));
         }
-        let words = match leaving {
-            Leaving::Open(_) => "Open without saving",
-            Leaving::Quit => "Quit without saving",
+        let words = match (leaving, is_safe) {
+            (Leaving::Open(_), true) => "Open",
+            (Leaving::Open(_), false) => "Open without saving",
+            (Leaving::Quit, true) => "Quit",
+            (Leaving::Quit, false) => "Quit without saving",
         };
         if ui.button(words).clicked() {
             out.push(Action::Leave(leaving.clone()));
