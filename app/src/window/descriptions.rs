@@ -15,20 +15,20 @@ pub struct Descriptions {
     of_cells: Annotations,
     /// Cells that a model described which is not in use any more.
     outdated: BTreeSet<usize>,
+    /// Cells told since all were last written to a file.
+    unsaved: BTreeSet<usize>,
     revision: u64,
-    /// The state that was written to a file.
-    saved: u64,
 }
 
 impl Descriptions {
     /// They are in a file as they are.
     pub fn saved(&mut self) {
-        self.saved = self.revision;
+        self.unsaved.clear();
     }
 
-    /// Whether they are in a file as they are.
-    pub fn is_saved(&self) -> bool {
-        self.saved == self.revision
+    /// How many are in no file.
+    pub fn n_unsaved(&self) -> usize {
+        self.unsaved.len()
     }
 
     /// Another number after every change: cells are told again, so that their count alone says nothing.
@@ -45,6 +45,7 @@ impl Descriptions {
             let cell = description.cell;
             let term = cell_type_term(&description);
             self.outdated.remove(&cell);
+            self.unsaved.insert(cell);
             let before = self.of_cells.insert(cell, description);
             if before.is_none_or(|before| cell_type_term(&before) != term) {
                 changed.push(cell);
@@ -58,6 +59,7 @@ impl Descriptions {
         self.revision += 1;
         self.of_cells.remove(&cell);
         self.outdated.remove(&cell);
+        self.unsaved.remove(&cell);
     }
 
     /// Forgets all.
@@ -65,6 +67,7 @@ impl Descriptions {
         self.revision += 1;
         self.of_cells.clear();
         self.outdated.clear();
+        self.unsaved.clear();
     }
 
     /// Another model is in use: what was said stays, and can be told anew.

@@ -440,7 +440,7 @@ impl Workspace {
 
     /// Whether descriptions would be lost that took a while to make.
     pub fn would_be_missed(&self) -> bool {
-        self.annotate_job.is_some() || (self.descriptions.len() >= MISSED && !self.descriptions.is_saved())
+        self.annotate_job.is_some() || self.descriptions.n_unsaved() >= MISSED
     }
 
     /// What the user made of the data set.
@@ -582,6 +582,10 @@ mod tests {
         assert_eq!((said.missing(4), said.len()), (vec![0, 1, 2, 3], 2));
         said.extend([description(2)]);
         assert_eq!(said.missing(4), [0, 1, 3]);
+        assert_eq!(said.n_unsaved(), 2);
+        said.saved();
+        said.extend([description(3)]);
+        assert_eq!(said.n_unsaved(), 1);
     }
 
     #[test]

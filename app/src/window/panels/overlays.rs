@@ -147,7 +147,8 @@ fn leave_ui(ui: &mut Ui, scope: &Scope<'_>, local: &Local, out: Out<'_>) {
     } else if scope.work.annotate_job.is_some() {
         "Cells are being described".to_owned()
     } else {
-        format!("{} descriptions are in no file", grouped(described as i64))
+        let unsaved = scope.work.descriptions.n_unsaved();
+        format!("{} descriptions are in no file", grouped(unsaved as i64))
     };
     ui.label(RichText::new(title).heading().color(t.text_strong));
     let text = match leaving {
