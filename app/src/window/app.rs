@@ -19,7 +19,7 @@ use engine::session::{Command as Request, DataSource, Event, JobId, Session};
 use super::autosave;
 use super::background::Task;
 use super::command::{Action, Command, Situation};
-use super::dialogs::{Answer, Dialogs, OpenDialog, Purpose};
+use super::dialogs::{Answer, Dialogs, GENE_LIST_ENDINGS, OpenDialog, Purpose};
 use super::document::Document;
 use super::map::{self, Look, Map};
 use super::models::{Models, Places};
@@ -33,9 +33,6 @@ use hidden::LegendRows;
 
 /// Seconds between a change of the state and its saving.
 const SAVE_AFTER_SECS: f64 = 2.0;
-
-/// How the names of files with lists of genes end.
-const LIST_ENDINGS: [&str; 4] = ["gmt", "csv", "tsv", "txt"];
 
 /// The window's content and state.
 pub struct App {
@@ -442,7 +439,7 @@ impl App {
         if let Some(path) = dropped.into_iter().next() {
             // A list of genes dropped on open data is meant for them; as data it could not be opened.
             let is_list =
-                path.extension().is_some_and(|e| LIST_ENDINGS.iter().any(|l| e.eq_ignore_ascii_case(l)));
+                path.extension().is_some_and(|e| GENE_LIST_ENDINGS.iter().any(|l| e.eq_ignore_ascii_case(l)));
             self.actions.push(if is_list && self.work.dataset.is_some() {
                 Action::ImportGeneLists(path)
             } else {

@@ -8,6 +8,9 @@ use eframe::egui;
 use super::background::{Poll, Task};
 use super::wait::wait_for;
 
+/// How the names of files with lists of genes end.
+pub const GENE_LIST_ENDINGS: [&str; 4] = ["gmt", "csv", "tsv", "txt"];
+
 /// Who answers the file dialogs.
 #[derive(Debug, Clone, Default)]
 pub enum Dialogs {
@@ -148,7 +151,7 @@ impl Dialogs {
                         Purpose::GeneLists => Box::pin(
                             dialog
                                 .set_title("Load lists of genes")
-                                .add_filter("Gene sets (GMT, CSV, text)", &["gmt", "csv", "tsv", "txt"])
+                                .add_filter("Gene sets (GMT, CSV, text)", &GENE_LIST_ENDINGS)
                                 .add_filter("All files", &["*"])
                                 .pick_file(),
                         ),

@@ -440,6 +440,14 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
+/// Whether what is written to `path` would replace `source`, or a file of the folder that it is.
+pub(crate) fn is_part_of(path: &Path, source: &Path) -> bool {
+    // Mostly nothing is there yet: then no folder need be looked through.
+    let Ok(path) = path.canonicalize() else { return false };
+    let is_it = |of: &Path| of.canonicalize().is_ok_and(|of| of == path);
+    is_it(source) || files_of(source).is_ok_and(|files| files.iter().any(|file| is_it(file)))
+}
+
 /// Where raw lies: in a group today, at the root before anndata 0.7.
 fn raw_elements(store: &Store) -> Option<(&'static str, &'static str)> {
     if store.kind("raw/X") != Kind::Missing {

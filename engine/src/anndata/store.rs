@@ -85,6 +85,11 @@ impl Store {
         &self.path
     }
 
+    /// The path that the user knows: that of the folder, where the file is a copy of one.
+    pub(super) fn shown(&self) -> &Path {
+        self.shown.as_ref().unwrap_or(&self.path)
+    }
+
     /// The path, in the file, of the part that elements are looked for in, with a slash behind; empty for all of it.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
@@ -115,8 +120,7 @@ impl Store {
         remedy: impl Into<String>,
     ) -> Error {
         let element = format!("{}{}", self.prefix, element.into());
-        let file = self.shown.as_ref().unwrap_or(&self.path);
-        Error::anndata(Problem::new(element, found, expected, remedy).in_file(file))
+        Error::anndata(Problem::new(element, found, expected, remedy).in_file(self.shown()))
     }
 
     /// What the HDF5 library said about `element`, in words.

@@ -15,7 +15,7 @@ use super::encode::{Elements, clean, failed};
 use super::frame::{Column, Values};
 use super::store::{Kind, Store};
 use super::write::{draft_beside, settle};
-use super::{AnnData, same_file};
+use super::{AnnData, is_part_of, same_file};
 use crate::error::Problem;
 use crate::files::sha256_of_file;
 use crate::progress::{Cancel, Watch};
@@ -102,11 +102,12 @@ impl AnnData {
     /// Begins a copy of this file that will stand at `path`: all bytes, hashed on the way.
     ///
     /// # Errors
-    /// [`Error::Request`] where `path` is the file itself, or where the file was changed since it was opened;
+    /// [`Error::Request`] where `path` is the file itself or one of the folder that it was made of, or where the file was
+    /// changed since it was opened;
     /// [`Error::Io`] where it cannot be copied; [`Error::Cancelled`].
     pub fn begin_copy(&self, path: &Path, watch: &Watch) -> Result<FileCopy<'_>> {
         let layout = self.obs_layout()?;
-        if same_file(path, self.path()) {
+        if same_file(path, self.path()) || is_part_of(path, self.store.shown()) {
             return Err(Error::request(
                 Problem::new(
                     "the copy to write",

@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 
 use super::entries::{COLUMNS, Entry, entries, meanings_of_flags};
 use super::provenance::{InputFile, Run, Runs, crate_version, provenance_path, utc};
-use crate::anndata::{files_of, same_file};
+use crate::anndata::is_part_of;
 use crate::describe::Description;
 use crate::error::Problem;
 use crate::ontology::Ontology;
@@ -155,7 +155,7 @@ pub(super) fn refuse_bad_target(path: &Path, input: &InputFile) -> Result<()> {
         return refuse("a folder", "Give a file name, as cells.csv.");
     }
     if let Some(source) = &input.path
-        && (is_of_source(path, source) || is_of_source(&provenance_path(path), source))
+        && (is_part_of(path, source) || is_part_of(&provenance_path(path), source))
     {
         return refuse(
             "the very file that was described",
@@ -166,12 +166,6 @@ pub(super) fn refuse_bad_target(path: &Path, input: &InputFile) -> Result<()> {
         return refuse("the name of a provenance file", "Choose a name that ends in .csv.");
     }
     Ok(())
-}
-
-/// Whether `path` is the source, or a file of the folder that it is.
-pub(super) fn is_of_source(path: &Path, source: &Path) -> bool {
-    same_file(path, source)
-        || files_of(source).is_ok_and(|files| files.iter().any(|file| same_file(path, file)))
 }
 
 /// A file being written beside the one that it will replace.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::entries::{COLUMNS, Entry, UNASSIGNED, UNKNOWN, entries, meanings_of_flags};
 use super::provenance::{InputFile, Runs, crate_version, utc};
-use super::table::{Annotation, is_of_source};
+use super::table::Annotation;
 use crate::anndata::{AnnData, Column, Values, same_file};
 use crate::error::Problem;
 use crate::ontology::Ontology;
@@ -63,17 +63,6 @@ pub fn write_copy(path: &Path, data: &AnnData, request: &CopyRequest<'_>, watch:
         return Err(Error::request(
             Problem::new("the copy to write", "a folder", "a file", "Give a file name, as cells.h5ad.")
                 .in_file(path),
-        ));
-    }
-    if request.source.is_some_and(|source| is_of_source(path, source)) {
-        return Err(Error::request(
-            Problem::new(
-                "the copy to write",
-                "the very data that are open",
-                "another file",
-                "Your data are never overwritten: choose another name.",
-            )
-            .in_file(path),
         ));
     }
     let labels = label_columns(request.labels);
