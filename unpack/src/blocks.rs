@@ -12,7 +12,12 @@ pub const BLOCK_CELLS: usize = 256;
 /// Stands for a value that does not fit into a byte.
 pub(crate) const OTHER: u8 = 255;
 /// Genes ordered at a time where the genes of each cell rise.
-const GENES_TOGETHER: usize = 512;
+const GENES_TOGETHER: usize = 256;
+/// Room for the entries of one gene, which has at most one in each cell. The rest keeps the rooms of different genes
+/// from falling onto the same places of a cache.
+const ROOM: usize = BLOCK_CELLS + 16;
+/// Numbers brought from a file's bytes at a time.
+const NUMBERS_TOGETHER: usize = 1024;
 /// A block keeps its values in full where more than one in so many does not fit into a byte.
 const OTHERS_ARE_RARE: usize = 8;
 
@@ -27,6 +32,9 @@ pub struct Waiting {
     /// Numbers on their way.
     places: Vec<u32>,
     floats: Vec<f32>,
+    /// Where genes are gathered, [`ROOM`] each.
+    small_rooms: Vec<[u8; 2]>,
+    full_rooms: Vec<[u8; 5]>,
 }
 
 #[derive(Debug)]
@@ -61,6 +69,8 @@ impl Waiting {
             n_genes,
             places: Vec::new(),
             floats: Vec::new(),
+            small_rooms: Vec::new(),
+            full_rooms: Vec::new(),
         }
     }
 
@@ -88,8 +98,13 @@ impl Waiting {
     pub fn add_genes(&mut self, bytes: &[u8], number: Number) -> Option<()> {
         if let (Number::I32 | Number::U32, Genes::Narrow(genes)) = (number, &mut self.genes) {
             let numbers = bytes.as_chunks::<4>().0;
-            let largest = numbers.iter().map(|b| u32::from_le_bytes(*b)).max().unwrap_or(0);
-            genes.extend(numbers.iter().map(|b| u32::from_le_bytes(*b) as u16));
+            genes.reserve(numbers.len());
+            let mut largest = 0;
+            // Each number is looked at twice, the second time in the nearest cache.
+            for some in numbers.chunks(NUMBERS_TOGETHER) {
+                largest = some.iter().map(|b| u32::from_le_bytes(*b)).fold(largest, u32::max);
+                genes.extend(some.iter().map(|b| u32::from_le_bytes(*b) as u16));
+            }
             return ((largest as usize) < self.n_genes || numbers.is_empty()).then_some(());
         }
         let mut places = std::mem::take(&mut self.places);
@@ -166,13 +181,14 @@ impl Waiting {
         } else {
             add_sums(values, others, ends, sums)?;
         }
+        let rooms = (&mut self.small_rooms, &mut self.full_rooms);
         match &mut self.genes {
             Genes::Narrow(genes) => {
-                fill(genes.get(..n)?, values, others, floats, ends, self.n_genes, block)?;
+                fill(genes.get(..n)?, (values, others, floats), ends, self.n_genes, rooms, block)?;
                 genes.drain(..n);
             }
             Genes::Wide(genes) => {
-                fill(genes.get(..n)?, values, others, floats, ends, self.n_genes, block)?;
+                fill(genes.get(..n)?, (values, others, floats), ends, self.n_genes, rooms, block)?;
                 genes.drain(..n);
             }
         }
@@ -223,21 +239,20 @@ fn add_sums(values: &[u8], others: &[(u32, f32)], ends: &[u32], sums: &mut Vec<f
 
 fn fill<G: Gene>(
     genes: &[G],
-    values: &[u8],
-    others: &[(u32, f32)],
-    floats: &[f32],
+    (values, others, floats): (&[u8], &[(u32, f32)], &[f32]),
     ends: &[u32],
     n_genes: usize,
+    (small_rooms, full_rooms): (&mut Vec<[u8; 2]>, &mut Vec<[u8; 5]>),
     block: &mut Block,
 ) -> Option<()> {
     let Block { starts, small, full, .. } = block;
     if block.is_full {
-        return place(genes, floats, ends, n_genes, full, starts, |cell, value| {
+        return place(genes, floats, ends, n_genes, full_rooms, (full, starts), |cell, value| {
             let [a, b, c, d] = value.to_le_bytes();
             [cell, a, b, c, d]
         });
     }
-    place(genes, values, ends, n_genes, small, starts, |cell, value| [cell, value])?;
+    place(genes, values, ends, n_genes, small_rooms, (small, starts), |cell, value| [cell, value])?;
     for (at, value) in others {
         block.others.push((genes.get(*at as usize)?.place() as u32, *value));
     }
@@ -261,11 +276,12 @@ impl Gene for u32 {
     }
 }
 
-/// Whether the genes of each cell rise or repeat.
-fn are_sorted<G: Gene>(genes: &[G], ends: &[u32]) -> bool {
-    // Falls are counted all over, which goes for several at once, and then those from one cell to the next.
+/// Whether the genes of each cell rise, so that none comes twice.
+fn rise<G: Gene>(genes: &[G], ends: &[u32]) -> bool {
+    // Steps that do not rise are counted all over, which goes for several at once, and then those from one cell to the
+    // next.
     let next = genes.get(1..).unwrap_or_default();
-    let falls = genes.iter().zip(next).map(|(a, b)| u32::from(b.place() < a.place())).sum::<u32>();
+    let falls = genes.iter().zip(next).map(|(a, b)| u32::from(b.place() <= a.place())).sum::<u32>();
     let mut between = 0;
     let mut before = 0;
     for end in ends.iter().map(|end| *end as usize) {
@@ -273,7 +289,7 @@ fn are_sorted<G: Gene>(genes: &[G], ends: &[u32]) -> bool {
         if end > before
             && let Some([a, b, ..]) = genes.get(end - 1..)
         {
-            between += u32::from(b.place() < a.place());
+            between += u32::from(b.place() <= a.place());
         }
         before = end;
     }
@@ -287,78 +303,70 @@ fn place<G: Gene, V: Copy, T: Copy + Default>(
     values: &[V],
     ends: &[u32],
     n_genes: usize,
-    ordered: &mut Vec<T>,
-    starts: &mut Vec<u32>,
+    rooms: &mut Vec<T>,
+    (ordered, starts): (&mut Vec<T>, &mut Vec<u32>),
     made: impl Fn(u8, V) -> T + Copy,
 ) -> Option<()> {
-    // Every place is written to, so that what stands there does not matter.
-    ordered.resize(genes.len(), T::default());
     starts.clear();
-    if are_sorted(genes, ends) {
-        place_some_by_some(genes, values, ends, n_genes, ordered, starts, made)?;
+    if rise(genes, ends) {
+        rooms.resize(GENES_TOGETHER * ROOM, T::default());
+        place_some_by_some(genes, values, ends, n_genes, rooms, (ordered, starts), made)?;
     } else {
-        place_at_once(genes, values, ends, n_genes, ordered, starts, made)?;
+        place_at_once(genes, values, ends, n_genes, (ordered, starts), made)?;
     }
     (starts.len() == n_genes + 1 && starts.last() == Some(&(genes.len() as u32))).then_some(())
 }
 
-/// Some hundred genes at a time, so that what is written to stays in the nearest cache; the genes of each cell rise.
+/// Some hundred genes at a time, each into a room of its own, so that what is written to stays in the nearest cache and
+/// nothing is counted before; the genes of each cell rise.
 #[inline(always)]
-fn place_some_by_some<G: Gene, V: Copy, T>(
+fn place_some_by_some<G: Gene, V: Copy, T: Copy + Default>(
     genes: &[G],
     values: &[V],
     ends: &[u32],
     n_genes: usize,
-    ordered: &mut [T],
-    starts: &mut Vec<u32>,
+    rooms: &mut [T],
+    (ordered, starts): (&mut Vec<T>, &mut Vec<u32>),
     made: impl Fn(u8, V) -> T,
 ) -> Option<()> {
-    let mut next = [0u32; GENES_TOGETHER];
-    // Of each cell: the first entry not yet placed, the first not yet counted, the end.
-    let mut cells: Vec<[u32; 3]> =
-        spans(ends).map(|span| [span.start as u32, span.start as u32, span.end as u32]).collect();
-    let mut total = 0;
+    ordered.clear();
+    ordered.reserve(genes.len());
+    let rooms = rooms.as_chunks_mut::<ROOM>().0.first_chunk_mut::<GENES_TOGETHER>()?;
+    let mut cells: Vec<std::ops::Range<usize>> = spans(ends).collect();
     for first in (0..n_genes).step_by(GENES_TOGETHER) {
-        next.fill(0);
-        for [_, upto, end] in &mut cells {
-            let mut counted = 0;
-            for gene in genes.get(*upto as usize..*end as usize)? {
+        let mut filled = [0u16; GENES_TOGETHER];
+        for (cell, left) in (0..=u8::MAX).zip(&mut cells) {
+            let mut placed = 0;
+            for (gene, value) in genes.get(left.clone())?.iter().zip(values.get(left.clone())?) {
                 // Genes that rise are none of those before.
-                match next.get_mut(gene.place().wrapping_sub(first)) {
-                    Some(count) => *count += 1,
-                    None => break,
-                }
-                counted += 1;
+                let gene = gene.place().wrapping_sub(first);
+                let Some(n) = filled.get_mut(gene) else { break };
+                // There are no more cells than that.
+                rooms[gene][usize::from(*n) % BLOCK_CELLS] = made(cell, *value);
+                *n += 1;
+                placed += 1;
             }
-            *upto += counted;
+            left.start += placed;
         }
-        for count in next.iter_mut().take(n_genes - first) {
-            starts.push(total);
-            total += std::mem::replace(count, total);
-        }
-        for (cell, [from, upto, _]) in (0..=u8::MAX).zip(&mut cells) {
-            let span = *from as usize..*upto as usize;
-            for (gene, value) in genes.get(span.clone())?.iter().zip(values.get(span)?) {
-                let at = &mut next[gene.place().wrapping_sub(first) % GENES_TOGETHER];
-                *ordered.get_mut(*at as usize)? = made(cell, *value);
-                *at += 1;
-            }
-            *from = *upto;
+        for (n, room) in filled.iter().zip(rooms.iter()).take(n_genes - first) {
+            starts.push(ordered.len() as u32);
+            ordered.extend_from_slice(room.get(..usize::from(*n))?);
         }
     }
-    starts.push(total);
+    starts.push(ordered.len() as u32);
     Some(())
 }
 
-fn place_at_once<G: Gene, V: Copy, T>(
+fn place_at_once<G: Gene, V: Copy, T: Copy + Default>(
     genes: &[G],
     values: &[V],
     ends: &[u32],
     n_genes: usize,
-    ordered: &mut [T],
-    starts: &mut Vec<u32>,
+    (ordered, starts): (&mut Vec<T>, &mut Vec<u32>),
     made: impl Fn(u8, V) -> T,
 ) -> Option<()> {
+    // Every place is written to, so that what stands there does not matter.
+    ordered.resize(genes.len(), T::default());
     let mut next = vec![0u32; n_genes];
     for gene in genes {
         *next.get_mut(gene.place())? += 1;
@@ -415,11 +423,12 @@ mod tests {
 
     #[test]
     fn genes_are_known_to_rise_within_each_cell() {
-        let sorted = |genes: &[u16], ends: &[u32]| are_sorted(genes, ends);
-        assert!(sorted(&[1, 2, 0, 0, 5, 3], &[2, 2, 5, 6]));
-        assert!(!sorted(&[1, 2, 0, 5, 3, 3], &[2, 2, 5, 6]));
-        assert!(!sorted(&[2, 1, 3], &[3]));
-        assert!(sorted(&[], &[0, 0]) && sorted(&[7], &[1]) && sorted(&[], &[]));
+        let rising = |genes: &[u16], ends: &[u32]| rise(genes, ends);
+        assert!(rising(&[1, 2, 0, 3, 5, 5], &[2, 2, 5, 6]));
+        assert!(!rising(&[1, 2, 0, 5, 3, 3], &[2, 2, 5, 6]));
+        assert!(!rising(&[1, 2, 0, 5, 5, 3], &[2, 2, 5, 6]), "a gene comes twice");
+        assert!(!rising(&[2, 1, 3], &[3]));
+        assert!(rising(&[], &[0, 0]) && rising(&[7], &[1]) && rising(&[], &[]));
     }
 
     #[test]

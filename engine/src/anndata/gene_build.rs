@@ -3,11 +3,11 @@
 //! Each core makes a part of its own: it unpacks chunk after chunk, orders block after block of some hundred cells while
 //! they are in its cache, and puts the blocks' runs of each gene behind each other. One more thread writes.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::{OpenOptions, TryLockError};
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 use unpack::blocks::{BLOCK_CELLS, Block, Waiting};
@@ -19,6 +19,7 @@ use super::gene_cache::{
 };
 use super::scan::Feed;
 use crate::error::Problem;
+use crate::files::LargeWriter;
 use crate::progress::Watch;
 use crate::{Error, Result};
 
@@ -31,6 +32,8 @@ const MOST_PART_ENTRIES: usize = 1 << 26;
 const BLOCK_ENTRIES: usize = 1 << 19;
 /// A part holds this many chunks of the matrix where the budget allows: chunks that parts share are unpacked twice.
 const CHUNKS_PER_PART: usize = 16;
+/// Parts on their way for each one that is being made: another waits to be written.
+const PARTS_AHEAD: usize = 2;
 /// Of the budget, the share of the tables that say where each gene begins in each block.
 const TABLES_SHARE: usize = 4;
 
@@ -92,52 +95,50 @@ impl GeneCache {
         if end > most_bytes && found_rows(&parts) < n_cells {
             return Err(too_large(path, end, most_bytes));
         }
-        file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(failed)?;
+        file.set_len(end).map_err(failed)?;
         let most = (budget_bytes / BYTES_PER_ENTRY).clamp(1, MOST_PART_ENTRIES);
         let longest = matrix.chunks().map_or(0, |(data, indices)| data.chunk_len().max(indices.chunk_len()));
         let at_once = rayon::current_num_threads().min(most / (CHUNKS_PER_PART * longest).max(1)).max(1);
         let most = most / at_once;
         let tables = budget_bytes / TABLES_SHARE / at_once;
         let most_blocks = (tables / (4 * n_genes + 4)).max(1);
-        let mut row = found_rows(&parts);
+        let ahead = PARTS_AHEAD * at_once;
+        let spans = Spans::new(matrix, found_rows(&parts), most, most_blocks, ahead);
         let idle = Idle::default();
-        let mut writer = Writer { file: &file, path, at: end, n_genes, parts: &mut parts, most_bytes };
-        let written_bodies = &idle.bodies;
-        // One thread writes while all make the next parts.
+        let file_from_end = LargeWriter::new(&file, path, end).map_err(failed)?;
+        let mut writer = Writer { file: file_from_end, path, n_genes, parts: &mut parts, most_bytes };
+        // One thread writes while all others make the next parts, each at its own pace.
         std::thread::scope(|scope| {
-            let (sender, receiver) = crossbeam_channel::bounded::<Vec<Ordered>>(0);
+            let (sender, receiver) = crossbeam_channel::bounded::<(usize, Ordered)>(0);
+            let (spans, idle) = (&spans, &idle);
             let writing = scope.spawn(move || {
-                receiver.iter().flatten().try_for_each(|part| {
-                    writer.write(&part, part.rows.end == n_cells)?;
-                    lock(written_bodies).push(part.body);
-                    Ok(())
-                })
-            });
-            let mut made = || {
-                while row < n_cells {
-                    let first = matrix.span(row).start as u64;
-                    watch.step("Ordering the matrix by gene", first, Some(matrix.n_entries()))?;
-                    let mut spans = Vec::with_capacity(at_once);
-                    while spans.len() < at_once && row < n_cells {
-                        let start = row;
-                        let first = matrix.span(row).start;
-                        row += 1;
-                        while row < n_cells && matrix.span(row).end - first <= most {
-                            row += 1;
-                        }
-                        let blocks = blocks_of(matrix, start..row, most_blocks);
-                        row = blocks.last().map_or(row, |block| block.end);
-                        spans.push(blocks);
+                let _last = Last(spans);
+                // Those made before one that comes first.
+                let mut early: Vec<(usize, Ordered)> = Vec::new();
+                let mut next = 0;
+                for made in &receiver {
+                    early.push(made);
+                    while let Some(at) = early.iter().position(|(number, _)| *number == next) {
+                        let (_, part) = early.swap_remove(at);
+                        writer.write(&part, part.rows.end == n_cells)?;
+                        lock(&idle.bodies).push(part.body);
+                        next += 1;
+                        spans.written(next);
                     }
-                    let ordered: Result<Vec<Ordered>> =
-                        spans.par_iter().map(|blocks| ordered(matrix, blocks, &idle, watch)).collect();
-                    if sender.send(ordered?).is_err() {
+                }
+                Ok(())
+            });
+            let make = || {
+                let _last = Last(spans);
+                while let Some((number, blocks, first)) = spans.next() {
+                    watch.step("Ordering the matrix by gene", first, Some(matrix.n_entries()))?;
+                    if sender.send((number, ordered(matrix, &blocks, idle, watch)?)).is_err() {
                         break; // The writer says why.
                     }
                 }
                 Ok(())
             };
-            let made: Result<()> = made();
+            let made: Result<()> = (0..at_once).into_par_iter().with_max_len(1).map(|_| make()).collect();
             drop(sender);
             let written = writing.join().unwrap_or_else(|_| Err(thread_lost(path)));
             // What was written stays and is gone on with, whatever stopped the making.
@@ -148,7 +149,7 @@ impl GeneCache {
             indices.rest();
         }
         file.sync_all().and_then(|()| file.unlock()).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), n_cells, n_genes, parts })
+        Ok(Self { path: path.to_owned(), file, n_cells, n_genes, parts })
     }
 }
 
@@ -171,9 +172,8 @@ fn found_rows(parts: &[Part]) -> usize {
 
 /// Puts parts behind each other.
 struct Writer<'a> {
-    file: &'a File,
+    file: LargeWriter,
     path: &'a Path,
-    at: u64,
     n_genes: usize,
     parts: &'a mut Vec<Part>,
     most_bytes: u64,
@@ -191,17 +191,24 @@ impl Writer<'_> {
         head.extend(blocks.iter().flat_map(|block| block.to_bytes()));
         head.extend(table.iter().flat_map(|start| start.to_le_bytes()));
         let sums: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        let at = self.file.position();
         for piece in [&head, body, &sums, PART_END.as_slice()] {
-            (&*self.file).write_all(piece).map_err(|e| Error::io("write the gene cache", self.path, e))?;
+            self.file.write_all(piece).map_err(|e| self.failed(e))?;
         }
-        let table = self.at + PART_HEAD_BYTES + 2 * blocks.len() as u64;
+        // A part that is in the file is not made again.
+        self.file.flush().map_err(|e| self.failed(e))?;
+        let table = at + PART_HEAD_BYTES + 2 * blocks.len() as u64;
         let part = Part { rows: rows.clone(), blocks: blocks.clone(), table, bytes: body.len() as u64 };
-        self.at = part.end(self.n_genes);
+        let end = part.end(self.n_genes);
         self.parts.push(part);
-        if self.at > self.most_bytes && !last {
-            return Err(too_large(self.path, self.at, self.most_bytes));
+        if end > self.most_bytes && !last {
+            return Err(too_large(self.path, end, self.most_bytes));
         }
         Ok(())
+    }
+
+    fn failed(&self, e: std::io::Error) -> Error {
+        Error::io("write the gene cache", self.path, e)
     }
 }
 
@@ -228,6 +235,68 @@ struct Ordered {
     body: Vec<u8>,
     /// The sum of each row, but for values that are not finite.
     sums: Vec<f64>,
+}
+
+/// The rows of each part, handed out one part after the other, but none far ahead of what is written.
+struct Spans<'a> {
+    matrix: &'a Compressed,
+    most: usize,
+    most_blocks: usize,
+    ahead: usize,
+    state: Mutex<SpansState>,
+    more: Condvar,
+}
+
+/// The parts handed out and written, and the row at which the next begins.
+struct SpansState {
+    handed_out: usize,
+    written: usize,
+    row: usize,
+}
+
+impl<'a> Spans<'a> {
+    fn new(matrix: &'a Compressed, row: usize, most: usize, most_blocks: usize, ahead: usize) -> Self {
+        let state = Mutex::new(SpansState { handed_out: 0, written: 0, row });
+        Self { matrix, most, most_blocks, ahead, state, more: Condvar::new() }
+    }
+
+    /// The number of the next part, its blocks of rows, and its first entry; waits while enough parts are on their way.
+    fn next(&self) -> Option<(usize, Vec<Range<usize>>, u64)> {
+        let Self { matrix, most, most_blocks, .. } = *self;
+        let n_cells = matrix.n_majors();
+        let far =
+            |state: &mut SpansState| state.row < n_cells && state.handed_out >= state.written + self.ahead;
+        let mut state = self.more.wait_while(lock(&self.state), far).unwrap_or_else(PoisonError::into_inner);
+        let start = state.row;
+        if start >= n_cells {
+            return None;
+        }
+        let first = matrix.span(start).start;
+        let mut end = start + 1;
+        while end < n_cells && matrix.span(end).end - first <= most {
+            end += 1;
+        }
+        let blocks = blocks_of(matrix, start..end, most_blocks);
+        state.row = blocks.last().map_or(end, |block| block.end);
+        state.handed_out += 1;
+        Some((state.handed_out - 1, blocks, first as u64))
+    }
+
+    /// The first `n` parts are written.
+    fn written(&self, n: usize) {
+        lock(&self.state).written = n;
+        self.more.notify_all();
+    }
+}
+
+/// Where one thread ends, because all is done or because it fails, no other begins or waits for another part.
+struct Last<'a, 'm>(&'a Spans<'m>);
+
+impl Drop for Last<'_, '_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).row = self.0.matrix.n_majors();
+        self.0.more.notify_all();
+    }
 }
 
 /// The first rows of `rows`, in at most `most` blocks.

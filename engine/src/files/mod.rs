@@ -1,5 +1,8 @@
 //! Writing files so that no reader ever sees half of one, and naming their content by hash.
 
+mod large;
+
+use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
@@ -7,6 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::progress::Watch;
 use crate::{Error, Result};
+
+pub use large::LargeWriter;
 
 /// Read at a time for a hash: a core's own cache holds it.
 const BLOCK: usize = 1 << 18;
@@ -44,6 +49,30 @@ pub fn write_whole(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<(
     Ok(())
 }
 
+/// Fills `bytes` with what `file` holds from `at` on. Several threads may read one file so.
+///
+/// # Errors
+/// Where it cannot be read or ends before.
+pub fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+    }
+    #[cfg(windows)]
+    {
+        let (mut bytes, mut at) = (bytes, at);
+        while !bytes.is_empty() {
+            let n = std::os::windows::fs::FileExt::seek_read(file, bytes, at)?;
+            if n == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes = bytes.get_mut(n..).unwrap_or_default();
+            at += n as u64;
+        }
+        Ok(())
+    }
+}
+
 /// SHA-256 of `bytes`, as 64 hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -54,7 +83,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// [`Error::Io`] or [`Error::Cancelled`].
 pub fn sha256_of_file(path: &Path, watch: &Watch) -> Result<String> {
-    let mut file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
     let total = file.metadata().ok().map(|m| m.len());
     let mut hasher = Sha256::new();
     let mut block = vec![0; BLOCK];
@@ -77,6 +106,20 @@ fn hex(digest: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_file_is_read_where_it_lies_and_not_beyond_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        std::fs::write(&path, "abcdef").unwrap();
+        let file = File::open(&path).unwrap();
+        let mut bytes = [0; 3];
+        for (at, found) in [(2, b"cde"), (0, b"abc"), (3, b"def")] {
+            read_exact_at(&file, &mut bytes, at).unwrap();
+            assert_eq!(&bytes, found);
+        }
+        assert!(read_exact_at(&file, &mut bytes, 4).is_err());
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_hashes_as_its_bytes() {
