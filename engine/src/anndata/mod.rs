@@ -59,6 +59,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 pub use cache_folder::{CacheEntry, CacheFolder};
 pub use choose::{MatrixChoice, Scale};
@@ -157,6 +158,8 @@ pub struct AnnData {
     findings: Vec<Note>,
     /// Size and time of the file when it was opened.
     stamp: Option<write_back::Stamp>,
+    /// Its SHA-256, once somebody asked for it.
+    sha256: OnceLock<String>,
     /// The temporary file that a folder was turned into. It goes when the data set is closed, after `store`.
     unpacked: Option<tempfile::TempPath>,
 }
@@ -279,6 +282,7 @@ impl AnnData {
             organism: None,
             findings,
             stamp,
+            sha256: OnceLock::new(),
             unpacked: None,
         };
         data.list_matrices();

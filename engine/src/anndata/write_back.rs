@@ -99,7 +99,7 @@ impl AnnData {
         Ok(())
     }
 
-    /// Begins a copy of this file that will stand at `path`: all bytes, hashed on the way.
+    /// Begins a copy of this file that will stand at `path`: all bytes, hashed on the way where that was not done before.
     ///
     /// # Errors
     /// [`Error::Request`] where `path` is the file itself or one of the folder that it was made of, or where the file was
@@ -120,10 +120,26 @@ impl AnnData {
         }
         self.check_unchanged()?;
         let draft = draft_beside(path)?;
-        let Copied { sha256, bytes, to_disk } = copy_file(self.path(), &draft, path, watch)?;
+        let known = self.sha256.get();
+        let Copied { sha256, bytes, to_disk } = copy_file(self.path(), &draft, path, known, watch)?;
         // What was written to it while it was copied and hashed shows here.
         self.check_unchanged()?;
+        let sha256 = self.sha256.get_or_init(|| sha256).clone();
         Ok(FileCopy { source: self, draft, path: path.to_path_buf(), layout, sha256, bytes, to_disk })
+    }
+
+    /// SHA-256 of the file as it was opened, in hexadecimal. It is computed once: the file is known not to change.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where it was changed since; [`Error::Io`] where it cannot be read; [`Error::Cancelled`].
+    pub fn sha256(&self, watch: &Watch) -> Result<&str> {
+        if let Some(known) = self.sha256.get() {
+            self.check_unchanged()?;
+            return Ok(known);
+        }
+        let sha256 = sha256_of_file(self.path(), watch)?;
+        self.check_unchanged()?;
+        Ok(self.sha256.get_or_init(|| sha256))
     }
 
     /// What this program wrote into `uns/cell2text` earlier, as JSON.
@@ -270,9 +286,9 @@ impl ToDisk {
     }
 }
 
-/// Copies `from` to `to` by the system's own means, piece by piece, while another thread reads it for its hash and a
-/// third brings the copy to the disk.
-fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<Copied> {
+/// Copies `from` to `to` by the system's own means, piece by piece, while another thread reads it for its hash, where that is
+/// not known, and a third brings the copy to the disk.
+fn copy_file(from: &Path, to: &Path, shown: &Path, known: Option<&String>, watch: &Watch) -> Result<Copied> {
     let unread = |e| Error::io("read", from, e);
     let unwritten = |e| Error::io("write the copy", shown, e);
     let source = File::open(from).map_err(unread)?;
@@ -282,7 +298,10 @@ fn copy_file(from: &Path, to: &Path, shown: &Path, watch: &Watch) -> Result<Copi
     let to_disk = ToDisk::new(&target);
     let ended = Cancel::new();
     let (sha256, bytes) = std::thread::scope(|scope| {
-        let hashing = scope.spawn(|| sha256_of_file(from, &Watch::new(ended.clone(), |_| {})));
+        let hashing = scope.spawn(|| match known {
+            Some(known) => Ok(known.clone()),
+            None => sha256_of_file(from, &Watch::new(ended.clone(), |_| {})),
+        });
         let copy = || {
             let mut done = 0;
             loop {

@@ -105,6 +105,16 @@ impl InputFile {
         Ok(Self { path: Some(path.to_path_buf()), sha256, bytes, modified: meta.modified().ok().map(utc) })
     }
 
+    /// The one file at `path`, whose hash is known.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be looked at.
+    pub fn hashed(path: &Path, sha256: String) -> Result<Self> {
+        let meta = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+        let modified = meta.modified().ok().map(utc);
+        Ok(Self { path: Some(path.to_path_buf()), sha256, bytes: meta.len(), modified })
+    }
+
     /// The built-in sample.
     pub fn sample(bytes: &[u8]) -> Self {
         Self { path: None, sha256: sha256_hex(bytes), bytes: bytes.len() as u64, modified: None }

@@ -15,7 +15,7 @@ use super::genes::{self, Twin};
 use super::jobs::{JobContext, lock};
 use super::run::Shared;
 use super::{analysis, dataset, trial};
-use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow};
+use crate::anndata::{AnnData, Matrix, MatrixKey, SparseRow, same_file};
 use crate::annotate::{
     Annotation, CopyRequest, Export, HandLabels, InputFile, Run, Telling, write_copy, write_csv,
 };
@@ -51,6 +51,9 @@ struct OpenFile {
     /// The sample's own file. It goes when the data set is closed, after `anndata`.
     _sample: Option<TempPath>,
 }
+
+/// Files up to this size are hashed before anybody asks: some seconds of one core.
+const HASHED_AHEAD_BYTES: u64 = 4 << 30;
 
 /// Size and time of last change of a file.
 type Stamp = (u64, SystemTime);
@@ -339,9 +342,29 @@ impl OpenData {
         }
         let input = match &self.dataset.source {
             DataSource::Sample => InputFile::sample(assets::SAMPLE_H5AD),
-            DataSource::File(path) => InputFile::hash(path, watch)?,
+            // One that was changed is named as it is now, which the provenance says.
+            DataSource::File(path) => match self.hash_of_one_file(path, watch) {
+                Some(Ok(sha256)) => InputFile::hashed(path, sha256)?,
+                Some(Err(error)) if error.is_cancelled() => return Err(error),
+                _ => InputFile::hash(path, watch)?,
+            },
         };
         Ok(self.file.input.get_or_init(|| input).clone())
+    }
+
+    /// The hash of the file at `path`, where the data set is that file itself and not made of it.
+    fn hash_of_one_file(&self, path: &Path, watch: &Watch) -> Option<Result<String>> {
+        let data = &self.file.anndata;
+        (path.is_file() && same_file(path, data.path())).then(|| data.sha256(watch).map(str::to_owned))
+    }
+
+    /// Hashes the file where that is quickly done, so that what is written later need not wait for it.
+    pub(super) fn hash_ahead(&self, watch: &Watch) {
+        let DataSource::File(path) = &self.dataset.source else { return };
+        if self.file.stamp.is_some_and(|(bytes, _)| bytes <= HASHED_AHEAD_BYTES) {
+            // What fails here fails again, and is told, where the hash is needed.
+            let _ = self.hash_of_one_file(path, watch);
+        }
     }
 
     /// What tables say of the data set in their provenance.

@@ -175,9 +175,18 @@ pub(super) fn read_genes(shared: &Shared, ctx: &JobContext, genes: &[usize]) -> 
     Ok(())
 }
 
-/// Makes the gene-major twin of the open matrix, or finds it. It stands back while anything is done for the user.
+/// Hashes the open file and makes the gene-major twin of the open matrix, or finds it. It stands back while anything is done
+/// for the user.
 pub(super) fn order_genes(shared: &Shared, ctx: &JobContext) -> Result<()> {
     let open = shared.data_of(ctx.epoch, &ctx.watch)?;
+    let hub = shared.hub.clone();
+    let quiet = ctx.watch.quiet().standing_back(move || hub.user_waits(), STAND_BACK);
+    // First, since it takes a fraction of the time, and what it reads the twin finds in the system's cache.
+    open.hash_ahead(&quiet);
+    make_twin(shared, ctx, &open)
+}
+
+fn make_twin(shared: &Shared, ctx: &JobContext, open: &OpenData) -> Result<()> {
     let Some(folder) = &shared.settings.gene_caches else { return Ok(()) };
     if lock(&open.twin).is_some() || !open.matrix.profits_from_gene_cache() {
         return Ok(());

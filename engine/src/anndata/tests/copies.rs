@@ -206,6 +206,24 @@ fn the_source_is_never_the_target_and_a_changed_one_is_refused() {
 }
 
 #[test]
+fn a_file_is_hashed_once_and_by_what_it_was_when_it_was_opened() {
+    let written = small();
+    let data = open(&written.path);
+    let to = written.path.with_file_name("copy.h5ad");
+    let first = data.begin_copy(&to, &Watch::silent()).unwrap();
+    assert_eq!(first.source_sha256(), hash(&written.path));
+    // Stopped before it would be read: the hash is there already.
+    let stopped = Cancel::new();
+    stopped.cancel();
+    assert_eq!(data.sha256(&Watch::new(stopped, |_| {})).unwrap(), hash(&written.path));
+    let second = data.begin_copy(&to, &Watch::silent()).unwrap();
+    assert_eq!(second.source_sha256(), first.source_sha256());
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    std::fs::File::options().append(true).open(&written.path).unwrap().set_modified(later).unwrap();
+    assert!(data.sha256(&Watch::silent()).unwrap_err().to_string().contains("changed"));
+}
+
+#[test]
 fn a_source_that_is_written_to_while_it_is_copied_is_refused() {
     for length in [0, 5] {
         let written = small();
