@@ -14,6 +14,8 @@ use engine::session::{Command, DataSource, Dataset, Event, JobId, Session, Setti
 
 /// Longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// Times that a twin is made.
+const BUILDS: usize = 5;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
@@ -121,10 +123,20 @@ fn open_and_colour(file: &Path) {
 fn build(file: &Path, folder: &Path) {
     let data = AnnData::open(file, &Watch::silent()).expect("the file opens");
     let matrix = data.matrix(&data.choose_matrix().expect("a matrix").key).expect("the matrix opens");
-    let (begun, cpu) = (Instant::now(), cpu_secs());
-    let cache = CacheFolder::new(folder).build(&matrix, file, &Watch::silent()).expect("a cache is built");
-    print("build", begun.elapsed().as_secs_f64());
-    print("build_cpu", cpu_secs() - cpu);
+    let folder = CacheFolder::new(folder);
+    // The fastest of some: other work on the machine only ever slows it down.
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    let mut cache = None;
+    for _ in 0..BUILDS {
+        for entry in folder.entries() {
+            folder.remove(&entry).expect("a cache is removed");
+        }
+        let (begun, cpu) = (Instant::now(), cpu_secs());
+        cache = folder.build(&matrix, file, &Watch::silent()).expect("a cache is built");
+        best = (best.0.min(begun.elapsed().as_secs_f64()), best.1.min(cpu_secs() - cpu));
+    }
+    print("build", best.0);
+    print("build_cpu", best.1);
     print("cache_mb", cache.expect("large enough").bytes() as f64 / 1e6);
     print("file_mb", file.metadata().expect("the file is there").len() as f64 / 1e6);
     print("threads", std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64));
@@ -165,6 +177,10 @@ fn write(file: &Path, folder: &Path) {
         std::fs::remove_file(&plain).expect("it goes again");
         let command = Command::WriteCopy { path: copy.clone(), labels: labels.clone(), replace: false };
         copy_times.push(timed(&session, command));
+        if copy_times.len() == 1 {
+            // The file is hashed the first time.
+            print("first_write", copy_times.iter().sum());
+        }
         std::fs::remove_file(&copy).expect("it goes again");
     }
     for (name, times) in [("plain_copy", plain_times), ("write", copy_times)] {

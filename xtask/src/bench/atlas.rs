@@ -142,7 +142,7 @@ fn print(file: &Path, cells: usize, times: &BTreeMap<String, f64>) {
          | colour by gene, cached | {:.1} ms (the first {:.1} ms) | | |\n\
          | building the cache | {:.1} s, {:.0} MB/s of file a core, {:.0} MB a second of processor time, {:.0} MB on disk, peak memory {:.0} MB | | |\n\
          {not_packed}\
-         | write-back of 10 columns | {:.2} s | a file copy: {:.2} s | {:.2} |\n\
+         | write-back of 10 columns | {:.2} s, {:.2} s where the file was not hashed before | a file copy: {:.2} s | {:.2} |\n\
          | peak memory, opening and uncached genes | {:.0} MB | | |\n",
         file.display(),
         of("file_mb"),
@@ -174,6 +174,7 @@ fn print(file: &Path, cells: usize, times: &BTreeMap<String, f64>) {
         of("cache_mb"),
         of("build_peak_mb"),
         of("write"),
+        of("first_write"),
         of("plain_copy"),
         of("write") / of("plain_copy"),
         of("open_peak_mb"),
