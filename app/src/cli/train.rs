@@ -81,9 +81,13 @@ impl TrainArgs {
                 "loss": report.last.as_ref().map(|step| step.loss),
                 "accuracy": report.last.as_ref().map(|step| step.accuracy),
                 "cell_types": report.cell_types,
+                "precision": report.precision,
             }));
         }
         out.line(format_args!("{} steps, {} cell types", report.steps, report.cell_types.len()))?;
+        if report.precision != "single" {
+            out.line(format_args!("precision: {}", report.precision))?;
+        }
         if let Some(last) = &report.last {
             out.line(format_args!("last step: loss {:.4}, {:.1} % right", last.loss, last.accuracy * 100.0))?;
         }

@@ -103,6 +103,20 @@ impl Held {
     }
 }
 
+/// What `linear` gives. Where its weight is of fewer bits than `x`, as it is in training in mixed precision, so are the
+/// products; what is given has the bits of `x`.
+fn in_full(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+    let (bits_of_weight, bits) = (linear.weight.base().dtype(), x.dtype());
+    if bits_of_weight == bits {
+        return linear.forward(x);
+    }
+    let out = x.cast(bits_of_weight).matmul(linear.weight.val().unsqueeze()).cast(bits);
+    match &linear.bias {
+        Some(bias) => out + bias.val().unsqueeze(),
+        None => out,
+    }
+}
+
 /// `weight` and `bias` in full.
 fn full_map(weight: &Held, bias: Option<&[f32]>, device: &Device) -> Linear {
     linear_of(weight.values(), weight.dims(), bias, device)
@@ -188,7 +202,7 @@ impl LinearMap {
     /// `[batch, tokens, input]` to `[batch, tokens, output]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         match self {
-            Self::Full(linear) => linear.forward(x),
+            Self::Full(linear) => in_full(linear, x),
             Self::Panels(map) => map.forward(x),
             Self::Blocks(map) => map.forward(x),
         }

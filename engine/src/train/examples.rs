@@ -10,7 +10,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer, TokenizerBuilder};
 
 use super::choose_genes;
-use super::corpus::Corpus;
+use super::corpus::{Corpus, LabelledRow};
 use super::draw::Drawer;
 use super::recipe::{GeneChoice, Recipe};
 use crate::describe::{KnownWords, Phrases, Taught};
@@ -50,6 +50,8 @@ pub(super) struct ExampleMaker<'a> {
     pathways: ToldPathways,
     phrases: &'static Phrases,
     pathway_texts: Vec<String>,
+    /// Types that are never told, by Cell Ontology id.
+    untold: &'a [String],
     tokenizer: TextTokenizer,
     end_of_text: u32,
     /// Shorter encodings are not shown.
@@ -111,6 +113,7 @@ impl<'a> ExampleMaker<'a> {
             pathways,
             phrases,
             pathway_texts,
+            untold: &recipe.cells.untold,
             tokenizer,
             end_of_text,
             least_tokens,
@@ -128,11 +131,13 @@ impl<'a> ExampleMaker<'a> {
         self.pathway_texts.len()
     }
 
-    /// Every word that a description of this corpus can hold.
+    /// Every word that a description of this corpus may hold.
     pub(super) fn known_words(&self) -> KnownWords {
         let pathways = self.pathway_texts.iter().cloned().collect();
         let mut words = KnownWords { pathways, ..KnownWords::default() };
-        for row in self.corpus.sources.iter().flat_map(|s| &s.rows) {
+        let id = |row: &LabelledRow| self.corpus.cell_types.words().get(row.cell_type);
+        let told = |row: &&LabelledRow| id(row).is_none_or(|id| !self.untold.contains(id));
+        for row in self.corpus.sources.iter().flat_map(|s| &s.rows).filter(told) {
             words.add(&self.corpus.facts(row, self.phrases));
         }
         words

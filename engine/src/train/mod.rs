@@ -12,6 +12,7 @@ mod draw;
 mod examples;
 mod gene_vectors;
 mod low_rank;
+mod mixed;
 mod optimizer;
 mod plot;
 mod pretrained;
@@ -27,7 +28,7 @@ mod trainee;
 
 pub use recipe::{
     AdapterRecipe, DecoderRecipe, EncoderRecipe, GeneChoice, GeneRecipe, GeneVectors, LoraRecipe, Objective,
-    Reading, Recipe, Stage,
+    Precision, Reading, Recipe, Stage,
 };
 pub use run::{StepReport, TrainReport, TrainSettings, train};
 pub use sample::{LabelledDraw, draw_labelled};

@@ -32,21 +32,26 @@ pub(super) struct Adam {
 }
 
 impl Adam {
-    /// Moves every parameter that has a gradient. Gradients whose common length exceeds `clip_norm` are scaled to it.
+    /// Moves every parameter that has a gradient. Gradients are `loss_scale` times too long; those whose common length
+    /// then exceeds `clip_norm` are scaled to it.
     ///
-    /// Returns the module and the length of the gradient before clipping.
+    /// Returns the module and the length of the gradient before clipping. Where that is no number, nothing has moved.
     pub(super) fn step<M: Module>(
         &mut self,
         module: M,
         mut gradients: GradientsParams,
+        loss_scale: f64,
         learning_rate: f64,
         weight_decay: f64,
         clip_norm: f64,
     ) -> (M, f64) {
         let mut length = SquaredLength { gradients: &gradients, sum: 0.0 };
         module.visit(&mut length);
-        let norm = length.sum.sqrt();
-        let scale = if norm > clip_norm { clip_norm / norm } else { 1.0 };
+        let norm = length.sum.sqrt() / loss_scale;
+        if !norm.is_finite() {
+            return (module, norm);
+        }
+        let scale = if norm > clip_norm { clip_norm / norm } else { 1.0 } / loss_scale;
         let mut mover = Mover {
             moments: &mut self.moments,
             gradients: &mut gradients,
@@ -170,6 +175,11 @@ mod tests {
 
     /// One linear map pulled towards a target; returns the weight after `steps`.
     fn run(steps: usize, resume_at: Option<usize>, decay: f64) -> Vec<f32> {
+        run_scaled(steps, resume_at, decay, 1.0)
+    }
+
+    /// The same by the gradients of a loss that is `scale` times larger, which the optimiser is told.
+    fn run_scaled(steps: usize, resume_at: Option<usize>, decay: f64, scale: f64) -> Vec<f32> {
         let device = Device::flex().autodiff();
         let mut layer: Linear = LinearConfig::new(2, 1).with_bias(false).init(&device);
         layer.weight =
@@ -185,8 +195,8 @@ mod tests {
             }
             let x = Tensor::<2>::from_data(TensorData::new(vec![1f32, 2.0], [1, 2]), &device);
             let loss = (layer.forward(x) - 3.0).square().sum();
-            let gradients = GradientsParams::from_grads(loss.backward(), &layer);
-            (layer, _) = adam.step(layer, gradients, 0.1, decay, 1.0);
+            let gradients = GradientsParams::from_grads(loss.mul_scalar(scale).backward(), &layer);
+            (layer, _) = adam.step(layer, gradients, scale, 0.1, decay, 1.0);
         }
         layer.weight.val().inner().try_into_vec_as().unwrap()
     }
@@ -203,5 +213,11 @@ mod tests {
     #[test]
     fn a_run_that_stops_and_goes_on_ends_where_it_would_have() {
         assert_eq!(run(7, None, 0.01), run(7, Some(4), 0.01));
+    }
+
+    #[test]
+    fn a_loss_that_is_scaled_moves_weights_as_one_that_is_not_and_one_that_is_no_number_none() {
+        assert_eq!(run_scaled(7, None, 0.01, 1024.0), run(7, None, 0.01));
+        assert_eq!(run_scaled(3, None, 0.01, f64::INFINITY), [1.0, -1.0]);
     }
 }

@@ -27,6 +27,9 @@ pub struct Recipe {
     /// in half precision all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounded_to_bits: Option<Bits>,
+    /// What numbers are multiplied in while the model learns.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// Genes read.
     pub genes: GeneRecipe,
     /// Sizes of the encoder.
@@ -78,6 +81,23 @@ pub struct GeneRecipe {
     /// show as many genes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least: Option<usize>,
+}
+
+/// What numbers are multiplied in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    Single,
+    /// 16 bits in linear maps where all devices compute in them, 32 bits in all else.
+    Mixed,
+}
+
+impl Precision {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// By what the genes that get a token are chosen.

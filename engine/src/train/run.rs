@@ -17,10 +17,11 @@ use super::corpus::Corpus;
 use super::examples::{Example, ExampleMaker};
 use super::gene_vectors::principal_components;
 use super::low_rank::{low_rank_tensors, peft_config};
+use super::mixed::Half;
 use super::optimizer::Adam;
 use super::plot::draw_losses;
 use super::pretrained::Pretrained;
-use super::recipe::{GeneVectors, Objective, Recipe, Stage};
+use super::recipe::{GeneVectors, Objective, Precision, Recipe, Stage};
 use super::signatures::signatures;
 use super::trainee::{Configs, INITIAL_STD, LabelCounts, Outcome, Trainee};
 use crate::error::Problem;
@@ -80,6 +81,8 @@ pub struct TrainReport {
     pub last: Option<StepReport>,
     /// Cell types that the model was taught, as Cell Ontology ids.
     pub cell_types: Vec<String>,
+    /// What numbers were multiplied in.
+    pub precision: String,
 }
 
 /// Trains a model, or goes on with the run that `settings.out` holds.
@@ -133,6 +136,10 @@ pub(super) fn train_on(settings: &TrainSettings, devices: &[Device], watch: &Wat
     let Some(device) = workers.first().cloned() else {
         return Err(Error::device(Problem::new("devices", "none", "at least one", "Use --device cpu.")));
     };
+    let half = match recipe.precision {
+        Precision::Single => None,
+        Precision::Mixed => Half::of(&workers),
+    };
     let (trainee, adam, position) = match found {
         Some((path, position)) => {
             let (trainee, adam) = read_state(&path, &configs, &pretrained, &device)?;
@@ -168,6 +175,7 @@ pub(super) fn train_on(settings: &TrainSettings, devices: &[Device], watch: &Wat
         prompter,
         device,
         workers,
+        half,
         folder,
         trainee,
         adam,
@@ -176,7 +184,12 @@ pub(super) fn train_on(settings: &TrainSettings, devices: &[Device], watch: &Wat
     let (steps, last) = run.all_stages(watch)?;
     let finished = run.position.stage >= recipe.stages.len();
     let bundle = finished.then(|| run.write_bundle(watch)).transpose()?;
-    Ok(TrainReport { bundle, steps, last, cell_types: corpus.cell_types.words().to_vec() })
+    let precision = match (half, recipe.precision) {
+        (Some(half), _) => format!("mixed, with {}", half.name()),
+        (None, Precision::Mixed) => "single: not every device computes with 16 bits".to_owned(),
+        (None, Precision::Single) => "single".to_owned(),
+    };
+    Ok(TrainReport { bundle, steps, last, cell_types: corpus.cell_types.words().to_vec(), precision })
 }
 
 /// What one batch of a step gives.
@@ -205,6 +218,8 @@ struct Run<'a> {
     device: Device,
     /// Where the batches of a step are worked on side by side, each by a thread of its own; several may be one device.
     workers: Vec<Device>,
+    /// What maps multiply in, where that is not single precision.
+    half: Option<Half>,
     folder: CheckpointFolder,
     trainee: Trainee,
     adam: Adam,
@@ -253,8 +268,13 @@ impl Run<'_> {
         log: &mut MetricsLog,
         watch: &Watch,
     ) -> ((u64, Option<StepReport>), Result<()>) {
-        let frozen = (stage.objective == Objective::Description && !stage.train_encoder)
-            .then(|| self.trainee.encoder.valid());
+        let frozen = (stage.objective == Objective::Description && !stage.train_encoder).then(|| {
+            let encoder = self.trainee.encoder.valid();
+            match self.half {
+                Some(half) => half.maps_of(encoder),
+                None => encoder,
+            }
+        });
         let per_step = (stage.batch * stage.accumulate) as u64;
         let first = self.position.examples;
         let maker = self.maker;
@@ -320,25 +340,27 @@ impl Run<'_> {
             accuracy_sum += part.accuracy;
             accumulator.accumulate(&self.trainee, part.gradients);
         }
+        let n = stage.accumulate as f64;
+        let loss = loss_sum / n;
         let learning_rate = stage.learning_rate_at(self.position.step);
         let (trainee, gradient_norm) = self.adam.step(
             self.trainee.clone(),
             accumulator.grads(),
+            self.half.map_or(1.0, Half::loss_scale),
             learning_rate,
             stage.weight_decay,
             stage.clip_norm,
         );
-        self.trainee = trainee;
-        let n = stage.accumulate as f64;
-        let loss = loss_sum / n;
-        if !loss.is_finite() {
+        // Such a gradient has moved nothing: the checkpoint that follows holds what was learnt before.
+        if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(Error::train(Problem::new(
                 "loss",
-                loss.to_string(),
-                "a number",
-                "Lower the learning rate.",
+                format!("{loss}, with a gradient of length {gradient_norm}"),
+                "numbers",
+                "Lower the learning rate; with precision = \"mixed\", try \"single\".",
             )));
         }
+        self.trainee = trainee;
         Ok(StepReport {
             stage: self.position.stage,
             step: self.position.step + 1,
@@ -408,7 +430,9 @@ impl Run<'_> {
 
     /// Loss and gradients of one batch.
     fn one_part(&self, worker: &Worker<'_>, stage: &Stage, examples: &[Example]) -> Result<Part> {
-        let trainee = worker.trainee;
+        // Gradients go to the weights themselves, whatever is multiplied with.
+        let halved = self.half.map(|half| half.maps_of(worker.trainee.clone()));
+        let trainee = halved.as_ref().unwrap_or(worker.trainee);
         let Outcome { loss, accuracy } = match stage.objective {
             Objective::MaskedGenes => {
                 trainee.masked_gene_loss(examples, &self.configs, self.settings.recipe.seed)?
@@ -423,12 +447,10 @@ impl Run<'_> {
             }
         };
         let (loss_value, accuracy) = (loss.clone().into_scalar::<f32>(), accuracy.into_scalar::<f32>());
-        let gradients = loss.div_scalar(stage.accumulate as f64).backward();
-        Ok(Part {
-            loss: f64::from(loss_value),
-            accuracy: f64::from(accuracy),
-            gradients: GradientsParams::from_grads(gradients, trainee),
-        })
+        let scale = self.half.map_or(1.0, Half::loss_scale);
+        let gradients = loss.div_scalar(stage.accumulate as f64 / scale).backward();
+        let gradients = GradientsParams::from_grads(gradients, worker.trainee);
+        Ok(Part { loss: f64::from(loss_value), accuracy: f64::from(accuracy), gradients })
     }
 
     fn write_checkpoint(&self) -> Result<()> {

@@ -25,6 +25,10 @@ pub struct CellRecipe {
     pub tissue_weights: BTreeMap<String, f64>,
     /// Cell types too vague to be an answer, by Cell Ontology id; their cells are left out.
     pub vague: Vec<String>,
+    /// Cell types that are learnt but never told, by Cell Ontology id: other studies have more exact names for their
+    /// cells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<String>,
     /// Share of the cells drawn from profiles that are moved towards another study first, as far as the types that
     /// both studies have show how the two differ.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 
 use super::*;
+use crate::describe::KnownWords;
 use crate::model::Bundle;
 use crate::nn::{DevicePreference, choose_device};
 use crate::progress::{Cancel, Watch};
@@ -111,6 +112,28 @@ fn a_type_that_its_tissue_makes_more_exact_is_taught_as_that_one() {
 }
 
 #[test]
+fn a_type_that_is_never_told_is_learnt_and_no_text_can_name_it() {
+    let Some(data) = data_folder() else { return };
+    // Stromal cells.
+    let mut recipe = tiny_recipe();
+    recipe.cells.untold = vec!["CL:0000499".into()];
+    let corpus = corpus::Corpus::read(&recipe, &data, &Watch::silent()).unwrap();
+    assert!(corpus.cell_types.words().iter().any(|word| word == "CL:0000499"));
+    let told = |recipe: &Recipe| {
+        let made = examples::ExampleMaker::new(&corpus, recipe, (None, None), &Watch::silent()).unwrap();
+        let types = made.0.known_words().slots().swap_remove(KnownWords::CELL_TYPE_SLOT);
+        (types, made.0.taught())
+    };
+    let (without, taught) = told(&recipe);
+    recipe.cells.untold.clear();
+    let (with, all) = told(&recipe);
+    let added: Vec<_> = with.iter().filter(|text| !without.contains(text)).collect();
+    assert!(matches!(added.as_slice(), [one] if one.starts_with("a stromal cell")), "{added:?}");
+    assert!(taught.shares.iter().all(|(cell_type, ..)| *cell_type < without.len()));
+    assert!(taught.shares.len() < all.shares.len());
+}
+
+#[test]
 fn a_quick_reading_teaches_an_encoder_of_one_layer_what_a_whole_one_does_and_a_deeper_one_something_else() {
     let Some(data) = data_folder() else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -152,6 +175,30 @@ fn a_step_on_two_devices_is_the_step_on_one() {
     for (one, two) in one.iter().zip(&two) {
         assert!((one - two).abs() <= 1e-3 * one.abs(), "{one} {two}");
     }
+}
+
+#[test]
+fn a_run_in_mixed_precision_learns_what_one_in_single_does_and_keeps_weights_of_32_bits() {
+    let Some(data) = data_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, precision: Precision| {
+        let out = folder.path().join(name);
+        let mut asked = settings(&data, out.clone(), None);
+        asked.recipe.precision = precision;
+        let report = train(&asked, &Watch::silent()).unwrap();
+        (report.precision, logged(&out).concat(), out)
+    };
+    let (single, wanted, _) = run("single", Precision::Single);
+    let (mixed, found, out) = run("mixed", Precision::Mixed);
+    assert_eq!((single.as_str(), mixed.starts_with("mixed, with ")), ("single", true));
+    assert_eq!(wanted.len(), found.len());
+    let apart = wanted.iter().zip(&found).map(|(a, b)| (a - b).abs() / a.abs().max(0.1)).fold(0.0, f64::max);
+    assert!(apart > 0.0 && apart < 0.03, "{apart}");
+    let checkpoint = ["a", "b"].map(|name| out.join("checkpoint").join(name).join("model.safetensors"));
+    let path = checkpoint.into_iter().find(|path| path.is_file()).unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    let header = String::from_utf8_lossy(&bytes[8..bytes.len().min(4000)]).into_owned();
+    assert!(header.contains("\"F32\"") && !header.contains("F16"), "{header}");
 }
 
 #[test]
