@@ -201,8 +201,8 @@ fn greatest<T: PartialEq>(shares: impl Iterator<Item = (T, f64)>, own: &T) -> Op
 }
 
 /// The powers of the share of votes and of the cell's own probability whose product is how sure a cell is.
-const POWER_OF_VOTES: f64 = 0.35;
-const POWER_OF_OWN: f64 = 0.13;
+const POWER_OF_VOTES: f64 = 0.2;
+const POWER_OF_OWN: f64 = 0.26;
 /// What a cell holds for so likely at least: less was not kept of it.
 const LEAST_OWN: f64 = 0.005;
 
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!((second.cell_type, second.nearest), (7, Count { cells: 3, agreeing: 2 }));
         let share: f64 = 1.7 / 2.3;
         // It holds type 7 for next to impossible itself.
-        let probability = share.powf(0.35) * 0.005f64.powf(0.13);
+        let probability = share.powf(0.2) * 0.005f64.powf(0.26);
         assert!((f64::from(second.probability) - probability).abs() < 1e-6);
         let &[(3, other)] = second.others.as_slice() else { panic!("{:?}", second.others) };
         assert!((f64::from(other) - (1.0 - probability)).abs() < 1e-6);
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!((second.nearest.agreeing, second.cluster), (0, Count { cells: 9, agreeing: 6 }));
         // Two clusters gave 6/9 each, the nearest nothing.
         let share = (2.0 * 6.0 / 9.0) / 2.5;
-        let probability = f64::powf(share, 0.35) * 0.005f64.powf(0.13);
+        let probability = f64::powf(share, 0.2) * 0.005f64.powf(0.26);
         assert!((f64::from(second.probability) - probability).abs() < 1e-6);
     }
 
@@ -298,7 +298,7 @@ mod tests {
         let agreed = agree(&claims, &alike, &[]);
         assert!(agreed[..10].iter().all(|agreement| agreement.as_ref().unwrap().cell_type == 1));
         let probability = agreed[0].clone().unwrap().probability;
-        assert!((f64::from(probability) - 0.6f64.powf(0.13)).abs() < 1e-6, "all of the nearest agree");
+        assert!((f64::from(probability) - 0.6f64.powf(0.26)).abs() < 1e-6, "all of the nearest agree");
         // One of ten may say otherwise, two may not.
         claims[3] = sure((2, 0.6));
         assert_eq!(agree(&claims, &alike, &[])[0].clone().unwrap().cell_type, 1);
