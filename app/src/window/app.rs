@@ -1,6 +1,7 @@
 //! The app: session, state, and the queue of actions.
 
 mod actions;
+mod colours;
 mod editing;
 mod first_look;
 mod graphics;

@@ -89,3 +89,31 @@ impl Deref for Descriptions {
         &self.of_cells
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::description;
+    use super::*;
+
+    fn described(cell: usize) -> Arc<Description> {
+        Arc::new(description(cell))
+    }
+
+    #[test]
+    fn cells_are_described_anew_once_another_model_is_in_use() {
+        let mut said = Descriptions::default();
+        assert_eq!(said.extend([described(1), described(2)]), [1, 2]);
+        let before = said.revision();
+        assert!(said.extend([described(1)]).is_empty(), "the same type as before");
+        assert_ne!(said.revision(), before);
+        assert_eq!(said.missing(4), [0, 3]);
+        said.outdate();
+        assert_eq!((said.missing(4), said.len()), (vec![0, 1, 2, 3], 2));
+        said.extend([described(2)]);
+        assert_eq!(said.missing(4), [0, 1, 3]);
+        assert_eq!(said.n_unsaved(), 2);
+        said.saved();
+        said.extend([described(3)]);
+        assert_eq!(said.n_unsaved(), 1);
+    }
+}

@@ -72,6 +72,7 @@ fn word(description: &Description, said: Said) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::description;
     use super::*;
     use engine::describe::Claim;
     use std::sync::Arc;
@@ -86,19 +87,7 @@ mod tests {
             evidence: Vec::new(),
             supported: Some(probability > 0.5),
         };
-        let description = Description {
-            cell,
-            text: String::new(),
-            claims: vec![claim],
-            well_formed: true,
-            n_tokens: 1,
-            n_genes_read: 1,
-            n_context_cells: 0,
-            duration_secs: 0.0,
-            around: None,
-            type_weights: Vec::new(),
-            other_types: Vec::new(),
-        };
+        let description = Description { claims: vec![claim], ..description(cell) };
         (cell, Arc::new(description))
     }
 

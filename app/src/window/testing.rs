@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::anndata::{Column, Frame, MatrixChoice, MatrixKey, Scale, Values};
+use engine::describe::Description;
 use engine::session::{DataSource, Dataset, Embedding};
 
 /// Three cells, four genes, a map.
@@ -50,5 +51,22 @@ pub fn dataset() -> Dataset {
         species: None,
         known_genes: 3,
         findings: Vec::new(),
+    }
+}
+
+/// A description of `cell` that claims nothing.
+pub fn description(cell: usize) -> Description {
+    Description {
+        cell,
+        text: "whole".into(),
+        claims: Vec::new(),
+        well_formed: true,
+        n_tokens: 1,
+        n_genes_read: 1,
+        n_context_cells: 0,
+        duration_secs: 0.1,
+        around: None,
+        type_weights: Vec::new(),
+        other_types: Vec::new(),
     }
 }

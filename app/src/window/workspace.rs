@@ -532,6 +532,7 @@ pub fn file_name(path: &std::path::Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::description;
     use super::*;
     use engine::Error;
     use engine::error::Problem;
@@ -544,22 +545,6 @@ mod tests {
         Streaming { job: JobId(job), cell, text: String::new(), running: true }
     }
 
-    fn description(cell: usize) -> Arc<Description> {
-        Arc::new(Description {
-            cell,
-            text: "whole".into(),
-            claims: Vec::new(),
-            well_formed: true,
-            n_tokens: 1,
-            n_genes_read: 1,
-            n_context_cells: 0,
-            duration_secs: 0.1,
-            around: None,
-            type_weights: Vec::new(),
-            other_types: Vec::new(),
-        })
-    }
-
     #[test]
     fn genes_whose_reading_was_stopped_are_said_to_be_unread_until_they_are_asked_for_again() {
         let mut w = Workspace { read_job: Some(JobId(3)), ..Workspace::default() };
@@ -568,24 +553,6 @@ mod tests {
         w.apply(Event::Stopped { job: JobId(3) });
         assert!(w.is_left_unread(&[4, 9]));
         assert!(!w.is_left_unread(&[5]), "nobody asked for it");
-    }
-
-    #[test]
-    fn cells_are_described_anew_once_another_model_is_in_use() {
-        let mut said = Descriptions::default();
-        assert_eq!(said.extend([description(1), description(2)]), [1, 2]);
-        let before = said.revision();
-        assert!(said.extend([description(1)]).is_empty(), "the same type as before");
-        assert_ne!(said.revision(), before);
-        assert_eq!(said.missing(4), [0, 3]);
-        said.outdate();
-        assert_eq!((said.missing(4), said.len()), (vec![0, 1, 2, 3], 2));
-        said.extend([description(2)]);
-        assert_eq!(said.missing(4), [0, 1, 3]);
-        assert_eq!(said.n_unsaved(), 2);
-        said.saved();
-        said.extend([description(3)]);
-        assert_eq!(said.n_unsaved(), 1);
     }
 
     #[test]
@@ -618,7 +585,7 @@ mod tests {
         assert_eq!(w.description_text(5), Some("half"));
         assert!(!w.is_describing(5));
         w.streaming = Some(streaming(2, 5));
-        let change = w.apply(Event::Described { job: JobId(2), description: description(5) });
+        let change = w.apply(Event::Described { job: JobId(2), description: Arc::new(description(5)) });
         assert!(matches!(change, Some(Change::Described { cell: 5, term: None })));
         assert_eq!(w.description_text(5), Some("whole"));
     }

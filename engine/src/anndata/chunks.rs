@@ -6,7 +6,6 @@
 //! types) stays with the library, and so does everything else. The chunks of a Zarr array are files of their own.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +18,7 @@ use unpack::{Filter, MOST_CHUNK_BYTES, Unpacker};
 use super::filters;
 use super::store::Stored;
 use super::zarr::Array;
+use crate::files::read_exact_at;
 use crate::{Error, Result};
 
 /// Values of a contiguous dataset that are read at a time.
@@ -244,9 +244,7 @@ impl Chunks {
             }
         };
         let room = unpacker.room(place.bytes as usize);
-        file.seek(SeekFrom::Start(place.address))
-            .and_then(|_| file.read_exact(room))
-            .map_err(|_| self.damaged(i, "ends before its data"))?;
+        read_exact_at(file, room, place.address).map_err(|_| self.damaged(i, "ends before its data"))?;
         let whole = self.chunk * self.width;
         for (step, filter) in filters.iter().enumerate().rev() {
             if place.skipped >> step & 1 == 0 {
