@@ -21,6 +21,10 @@ const LEAST_HEIGHT_FOR_ROWS: f32 = 420.0;
 /// How small and how large the user can make them.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.35..=2.0;
 
+/// The size of what says that there are more terms to a side, and how far it moves at a time to cover none.
+const HINT: Vec2 = vec2(46.0, 22.0);
+const HINT_STEP: f32 = 3.0;
+
 /// Where the graph looks: kept while its term and the size of its canvas stay.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GraphView {
@@ -148,7 +152,8 @@ pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphV
             node_ui(ui, &response, canvas, place, view.scale, (i, node), counts, out);
         }
     }
-    hints_ui(ui, canvas, &plan, view);
+    let boxes: Vec<Rect> = plan.boxes.iter().flatten().map(|b| to_screen * *b).collect();
+    hints_ui(ui, canvas, &plan, &boxes, view);
     let label = format!("Neighbourhood of {} in the Cell Ontology", term.label);
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, &label));
 }
@@ -256,8 +261,8 @@ fn count_ui(
     place.left()
 }
 
-/// What says that there is more, and how to get there.
-fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, view: &mut GraphView) {
+/// What says that there is more, and how to get there. `boxes` are the terms as they stand on the screen.
+fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, boxes: &[Rect], view: &mut GraphView) {
     let seen = Rect::from_min_size((-view.shift / view.scale).to_pos2(), canvas.size() / view.scale);
     let (left, right) = graph_layout::beside(plan, seen);
     let step = canvas.width() * 0.7;
@@ -269,7 +274,7 @@ fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, view: &mut GraphView) {
             continue;
         }
         let align = if by > 0.0 { Align2::LEFT_CENTER } else { Align2::RIGHT_CENTER };
-        let rect = align.anchor_size(at, vec2(46.0, 22.0));
+        let rect = beside_terms(align.anchor_size(at, HINT), canvas, boxes);
         let side = if by > 0.0 { "left" } else { "right" };
         let name = format!("Show {count} more terms to the {side}");
         let clicked = over(ui, rect, |ui| {
@@ -279,6 +284,19 @@ fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, view: &mut GraphView) {
             view.shift.x += by;
         }
     }
+}
+
+/// `hint` moved up or down to where it covers least of `boxes`, near its place.
+fn beside_terms(hint: Rect, canvas: Rect, boxes: &[Rect]) -> Rect {
+    let room = ((canvas.height() - hint.height()) / 2.0 - space::XS).max(0.0);
+    let steps = (room / HINT_STEP) as i32;
+    let covered = |place: Rect| -> f32 {
+        let seen = boxes.iter().map(|b| b.intersect(place)).filter(Rect::is_positive);
+        seen.map(|both| both.area()).sum()
+    };
+    // From the middle outwards, so that of places alike the first is taken.
+    let places = (0..=steps).flat_map(|n| [n, -n]).map(|n| hint.translate(vec2(0.0, n as f32 * HINT_STEP)));
+    places.min_by(|a, b| covered(*a).total_cmp(&covered(*b))).unwrap_or(hint)
 }
 
 /// The sizes of the graph and how to move it, for a row above it, from right to left.
@@ -407,6 +425,22 @@ mod tests {
         let held = (about - view.shift) / view.scale;
         view.zoom(1.5, about);
         assert!(((about - view.shift) / view.scale - held).length() < 1e-2);
+    }
+
+    #[test]
+    fn what_says_that_there_is_more_covers_no_term_where_there_is_room() {
+        let canvas = Rect::from_min_size(pos2(10.0, 20.0), vec2(600.0, 200.0));
+        let middle = Align2::LEFT_CENTER.anchor_size(canvas.left_center(), HINT);
+        assert_eq!(beside_terms(middle, canvas, &[]), middle);
+        let row = |top: f32| Rect::from_min_size(pos2(20.0, top), vec2(180.0, 24.0));
+        let boxes = [row(68.0), row(110.0), row(152.0)];
+        let free = |place: Rect, boxes: &[Rect]| boxes.iter().all(|b| !b.intersect(place).is_positive());
+        assert!(!free(middle, &boxes));
+        // Neither between the rows, which is too little, nor out of sight.
+        let place = beside_terms(middle, canvas, &boxes);
+        assert!(free(place, &boxes) && canvas.contains_rect(place), "{place:?}");
+        let all: Vec<Rect> = (0..5).map(|i| row(26.0 + 42.0 * i as f32)).collect();
+        assert!(canvas.contains_rect(beside_terms(middle, canvas, &all)));
     }
 
     #[test]
