@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | lint | bench | assets | package | env | help`.
+//! The project's chores: `cargo xtask demo | test | lint | bench | assets | package | cuda | env | help`.
 //!
 //! Every chore first sees to it that what it needs is there ([`setup`]), so that a machine with only Rust gets
 //! from a fresh clone to the window, or to finished tests, by one command.
@@ -7,6 +7,7 @@
 mod assets;
 mod bench;
 mod checks;
+mod cuda;
 mod demo;
 mod package;
 mod python;
@@ -36,6 +37,7 @@ Usage: cargo xtask <CHORE> [ARGUMENTS]
   bench models [small]       Time decoders and an encoder of true shapes, random weights, beside llama.cpp and torch.
   assets [ARGUMENTS]         Build the tables in assets/ from the published packages of the field.
   package                    Build for release and pack target/package/cell2text-<version>-<target>.tar.gz.
+  cuda                       Build for release with CUDA beside wgpu, without LLVM (docs/building.md).
   env                        Print what to export before calling cargo by hand: eval \"$(cargo xtask env)\"
   help                       Print this.
 
@@ -75,6 +77,7 @@ fn run() -> Result<()> {
         "bench" => bench::run(&root, &arguments),
         "assets" => assets::run(&root, &arguments),
         "package" => package::run(&root),
+        "cuda" => cuda::run(&root),
         "env" => print_env(&root),
         "help" | "--help" | "-h" => {
             terminal::print(HELP);
