@@ -1,5 +1,6 @@
 //! A loaded model that describes the cells of a data set.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::model::{
 use crate::nn::{ChosenDevice, DevicePreference, choose_device};
 use crate::ontology::Ontology;
 use crate::progress::Watch;
-use crate::tokens::{RankEncoder, cell_sentence, sentence_columns};
+use crate::tokens::{RankEncoder, Readings, cell_sentence, sentence_columns};
 use crate::{Error, Result};
 
 /// A model on a device, with all that is needed to turn its text into claims.
@@ -59,8 +60,9 @@ pub struct CellReader {
 /// How a cell's genes become tokens.
 #[derive(Debug)]
 enum CellForm {
-    /// By rank, for an encoder.
-    Ranks(RankEncoder),
+    /// By rank, for an encoder. A cell is read as a whole where one of several readings would show the model fewer than
+    /// `least` tokens.
+    Ranks { encoder: RankEncoder, readings: Readings, least: usize },
     /// As a sentence of symbols, for the decoder itself.
     Sentence { prompter: Box<SentencePrompter>, symbols: Vec<String> },
 }
@@ -80,7 +82,8 @@ const LEAST_WEIGHT: f32 = 0.005;
 /// One cell made ready.
 struct ReadCell {
     cell: usize,
-    tokens: Vec<u32>,
+    /// The tokens of each reading.
+    readings: Vec<Vec<u32>>,
     ranked: Vec<u32>,
     linear: SparseRow,
     n_genes_read: usize,
@@ -145,12 +148,16 @@ impl Describer {
     pub fn bind(&self, ensembl_ids: &[Option<&str>], symbols: &[String], scale: Scale) -> Result<CellReader> {
         Ok(CellReader {
             form: match &self.model.input {
-                Input::Vectors(input) => CellForm::Ranks(RankEncoder::new(
-                    &input.genes,
-                    input.entry.kind,
-                    input.entry.max_len,
-                    ensembl_ids,
-                )),
+                Input::Vectors(input) => CellForm::Ranks {
+                    encoder: RankEncoder::new(
+                        &input.genes,
+                        input.entry.kind,
+                        input.entry.max_len,
+                        ensembl_ids,
+                    ),
+                    readings: input.entry.readings,
+                    least: input.prompter.prompt.top_k,
+                },
                 Input::Sentence(prompter) => {
                     CellForm::Sentence { prompter: prompter.clone(), symbols: symbols.to_vec() }
                 }
@@ -178,7 +185,7 @@ impl Describer {
         let read = reader.read(cell, row)?;
         let context = reader.context_for(settings);
         let texts = self.model.generate(
-            &[&read.tokens],
+            &[&read.readings],
             &[cell as u64],
             self.guidance(context.map(|context| &context.leaning)),
             settings,
@@ -242,9 +249,9 @@ impl Describer {
     ) -> Result<Vec<Description>> {
         let started = Instant::now();
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
-        let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
+        let readings: Vec<&[Vec<u32>]> = read.iter().map(|r| r.readings.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
-        let texts = self.generate_batch(&tokens, &streams, guidance, settings, watch)?;
+        let texts = self.generate_batch(&readings, &streams, guidance, settings, watch)?;
         let share = started.elapsed().as_secs_f32() / cells.len().max(1) as f32;
         Ok(read
             .iter()
@@ -257,26 +264,26 @@ impl Describer {
     /// product to all cores takes as long as such a product.
     fn generate_batch(
         &self,
-        tokens: &[&[u32]],
+        cells: &[&[Vec<u32>]],
         streams: &[u64],
         guidance: Guidance<'_>,
         settings: &GenerationSettings,
         watch: &Watch,
     ) -> Result<Vec<Generated>> {
-        let generate = |tokens: &[&[u32]], streams: &[u64]| {
-            self.model.generate(tokens, streams, guidance, settings, watch, &mut |_| {})
+        let generate = |cells: &[&[Vec<u32>]], streams: &[u64]| {
+            self.model.generate(cells, streams, guidance, settings, watch, &mut |_| {})
         };
         let is_small = self.device.is_cpu() && self.model.bytes <= SMALL_MODEL_BYTES;
-        let cores = rayon::current_num_threads().min(tokens.len() / LEAST_CELLS_OF_A_CORE);
+        let cores = rayon::current_num_threads().min(cells.len() / LEAST_CELLS_OF_A_CORE);
         if !is_small || cores < 2 {
-            return generate(tokens, streams);
+            return generate(cells, streams);
         }
-        let share = tokens.len().div_ceil(cores);
+        let share = cells.len().div_ceil(cores);
         let texts = std::thread::scope(|scope| {
-            let writing: Vec<_> = tokens
+            let writing: Vec<_> = cells
                 .chunks(share)
                 .zip(streams.chunks(share))
-                .map(|(tokens, streams)| scope.spawn(move || by_itself(|| generate(tokens, streams))))
+                .map(|(cells, streams)| scope.spawn(move || by_itself(|| generate(cells, streams))))
                 .collect();
             let written = writing
                 .into_iter()
@@ -294,10 +301,10 @@ impl Describer {
         watch: &Watch,
     ) -> Result<Vec<Generated>> {
         let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
-        let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
+        let readings: Vec<&[Vec<u32>]> = read.iter().map(|r| r.readings.as_slice()).collect();
         let streams: Vec<u64> = read.iter().map(|r| r.cell as u64).collect();
         let settings = GenerationSettings::default();
-        self.model.generate(&tokens, &streams, self.guidance(None), &settings, watch, &mut |_| {})
+        self.model.generate(&readings, &streams, self.guidance(None), &settings, watch, &mut |_| {})
     }
 
     /// What the model was taught, where its bundle says so.
@@ -326,9 +333,9 @@ impl Describer {
         cells: &[(usize, SparseRow)],
         watch: &Watch,
     ) -> Result<Vec<Vec<f32>>> {
-        let read = cells.iter().map(|(cell, row)| reader.read(*cell, row)).collect::<Result<Vec<_>>>()?;
-        let tokens: Vec<&[u32]> = read.iter().map(|r| r.tokens.as_slice()).collect();
-        self.model.cell_vectors(&tokens, watch)
+        let wholes = cells.iter().map(|(cell, row)| reader.whole(*cell, row)).collect::<Result<Vec<_>>>()?;
+        let wholes: Vec<&[u32]> = wholes.iter().map(Vec::as_slice).collect();
+        self.model.cell_vectors(&wholes, watch)
     }
 
     fn conclude(
@@ -340,7 +347,7 @@ impl Describer {
         duration_secs: f32,
     ) -> Description {
         let reading = match &reader.form {
-            CellForm::Ranks(_) => read_description(&text.text, self.ontology, self.phrases),
+            CellForm::Ranks { .. } => read_description(&text.text, self.ontology, self.phrases),
             CellForm::Sentence { .. } => read_name(&text.text, self.ontology),
         };
         let cell = RankedCell { columns: &read.ranked, row: &read.linear };
@@ -454,7 +461,7 @@ impl CellReader {
     /// Columns whose gene the model knows.
     pub fn known_columns(&self) -> usize {
         match &self.form {
-            CellForm::Ranks(encoder) => encoder.known_columns(),
+            CellForm::Ranks { encoder, .. } => encoder.known_columns(),
             CellForm::Sentence { symbols, .. } => symbols.iter().filter(|s| !s.trim().is_empty()).count(),
         }
     }
@@ -467,12 +474,13 @@ impl CellReader {
     /// Columns whose gene the model knows and the cell shows, in the order in which the model reads them.
     fn ranked_columns(&self, linear: &SparseRow) -> Vec<u32> {
         match &self.form {
-            CellForm::Ranks(encoder) => encoder.ranked_columns(linear),
+            CellForm::Ranks { encoder, .. } => encoder.ranked_columns(linear),
             CellForm::Sentence { symbols, .. } => sentence_columns(linear, symbols),
         }
     }
 
-    fn read(&self, cell: usize, row: &SparseRow) -> Result<ReadCell> {
+    /// The values of a cell, and its genes in the order in which the model reads them.
+    fn ranked(&self, cell: usize, row: &SparseRow) -> Result<(SparseRow, Vec<u32>)> {
         let linear = row.linearise(self.scale);
         let ranked = self.ranked_columns(&linear);
         if ranked.is_empty() {
@@ -483,17 +491,31 @@ impl CellReader {
                 "Choose another cell, or another matrix if this one is not the counts.",
             )));
         }
-        let (tokens, n_genes_read) = match &self.form {
-            CellForm::Ranks(encoder) => {
-                let tokens = encoder.encode(&linear, None);
-                let n = ranked.len().min(tokens.len());
-                (tokens, n)
+        Ok((linear, ranked))
+    }
+
+    fn read(&self, cell: usize, row: &SparseRow) -> Result<ReadCell> {
+        let (linear, ranked) = self.ranked(cell, row)?;
+        let (readings, n_genes_read) = match &self.form {
+            CellForm::Ranks { encoder, readings, least } => {
+                let readings = encoder.readings(&linear, *readings, *least);
+                let read: HashSet<u32> = readings.iter().flatten().copied().collect();
+                let n = ranked.len().min(read.len());
+                (readings, n)
             }
             CellForm::Sentence { prompter, symbols } => {
                 let n = ranked.len().min(prompter.entry.genes);
-                (prompter.tokens(&cell_sentence(&linear, symbols, n), n)?, n)
+                (vec![prompter.tokens(&cell_sentence(&linear, symbols, n), n)?], n)
             }
         };
-        Ok(ReadCell { cell, tokens, ranked, linear, n_genes_read })
+        Ok(ReadCell { cell, readings, ranked, linear, n_genes_read })
+    }
+
+    /// The tokens of a cell that is read as a whole.
+    fn whole(&self, cell: usize, row: &SparseRow) -> Result<Vec<u32>> {
+        match &self.form {
+            CellForm::Ranks { encoder, .. } => Ok(encoder.encode(&self.ranked(cell, row)?.0, None)),
+            CellForm::Sentence { .. } => Ok(self.read(cell, row)?.readings.concat()),
+        }
     }
 }

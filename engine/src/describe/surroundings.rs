@@ -24,8 +24,9 @@ const UNANIMOUS: f64 = 0.9;
 const FEWEST_UNANIMOUS: usize = 10;
 /// Types behind the first that are kept of a vote.
 const OTHERS_KEPT: usize = 4;
-/// How fine the clusters are that vote, beside the nearest cells: coarse ones settle errors that a part of a type shares.
-pub(super) const RESOLUTIONS: [f64; 2] = [0.5, 1.0];
+/// How fine the clusters are that vote, beside the nearest cells: coarse ones settle errors that a part of a type shares, fine ones
+/// keep types apart that lie together.
+pub(super) const RESOLUTIONS: [f64; 3] = [1.0, 2.0, 4.0];
 /// Fewer than this tell nothing that the cell did not.
 const FEWEST_ASKED: usize = 3;
 /// Cells described together for each that is asked: in a small group of cells the nearest ones are soon of another type.
@@ -201,7 +202,7 @@ fn greatest<T: PartialEq>(shares: impl Iterator<Item = (T, f64)>, own: &T) -> Op
 }
 
 /// The powers of the share of votes and of the cell's own probability whose product is how sure a cell is.
-const POWER_OF_VOTES: f64 = 0.2;
+const POWER_OF_VOTES: f64 = 0.15;
 const POWER_OF_OWN: f64 = 0.26;
 /// What a cell holds for so likely at least: less was not kept of it.
 const LEAST_OWN: f64 = 0.005;
@@ -252,7 +253,7 @@ mod tests {
         assert_eq!((second.cell_type, second.nearest), (7, Count { cells: 3, agreeing: 2 }));
         let share: f64 = 1.7 / 2.3;
         // It holds type 7 for next to impossible itself.
-        let probability = share.powf(0.2) * 0.005f64.powf(0.26);
+        let probability = share.powf(0.15) * 0.005f64.powf(0.26);
         assert!((f64::from(second.probability) - probability).abs() < 1e-6);
         let &[(3, other)] = second.others.as_slice() else { panic!("{:?}", second.others) };
         assert!((f64::from(other) - (1.0 - probability)).abs() < 1e-6);
@@ -269,7 +270,7 @@ mod tests {
         assert_eq!((second.nearest.agreeing, second.cluster), (0, Count { cells: 9, agreeing: 6 }));
         // Two clusters gave 6/9 each, the nearest nothing.
         let share = (2.0 * 6.0 / 9.0) / 2.5;
-        let probability = f64::powf(share, 0.2) * 0.005f64.powf(0.26);
+        let probability = f64::powf(share, 0.15) * 0.005f64.powf(0.26);
         assert!((f64::from(second.probability) - probability).abs() < 1e-6);
     }
 

@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::files::sha256_hex;
 use crate::nn::WeightFiles;
 use crate::nn::quant::Bits;
-use crate::tokens::TokenKind;
+use crate::tokens::{Readings, TokenKind};
 use crate::{Error, Result, assets};
 
 /// The manifest's name in a bundle.
@@ -113,8 +113,10 @@ impl Manifest {
             (Some(genes), Some(prompt), _) => genes.max_len.min(prompt.top_k),
             _ => 0,
         };
+        let readings = self.genes.as_ref().map_or(1, |genes| genes.readings.count()) as u64;
         let text = PROMPT_TOKENS + GenerationSettings::default().max_new_tokens;
-        decoder.cache_bytes(shown.saturating_add(text).min(decoder.max_position_embeddings))
+        let one = decoder.cache_bytes(shown.saturating_add(text).min(decoder.max_position_embeddings));
+        one.saturating_mul(readings)
     }
 
     /// How the model gets to know of a cell.
@@ -146,6 +148,9 @@ pub struct GenesEntry {
     pub kind: TokenKind,
     /// Longest encoding, special tokens counted.
     pub max_len: usize,
+    /// How often a cell is read; what it may be is the mean of what the readings say.
+    #[serde(default, skip_serializing_if = "Readings::is_one")]
+    pub readings: Readings,
 }
 
 /// Where the encoder lies and which of its states is read.

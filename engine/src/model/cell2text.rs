@@ -1,5 +1,6 @@
 //! The whole model: genes in, words out.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -12,6 +13,7 @@ use super::encoder::{Encoder, EncoderConfig, HiddenState};
 use super::generated::{Generated, Piece};
 use super::grammar::{Grammar, Leaning, TokenGrammar};
 use super::lora::Lora;
+use super::readings::{mean_scores, mean_weights};
 use super::sampler::{GenerationSettings, Sampler, TextForm};
 use super::sentence::SentencePrompter;
 use super::text::{TextTokenizer, render_chat};
@@ -171,32 +173,31 @@ impl Cell2Text {
         self.decoder.embed(tokens)
     }
 
-    /// Writes a text for each of `cells` (rank value encodings, or prompts of cell sentences), all in one batch per prompt
-    /// length; `on_piece` gets the text as it comes. `streams` number the texts for sampling, so that a cell's text does
+    /// Writes a text for each of `cells`, all in one batch per prompt length. Each has the tokens of its readings, one or
+    /// several: rank value encodings, or the prompt of a cell sentence. Where they do not show the model as many genes, the
+    /// first counts alone. `on_piece` gets the text as it comes. `streams` number the texts for sampling, so that a cell's text does
     /// not depend on its batch.
     ///
     /// # Errors
     /// [`Error::Model`], [`Error::Device`] or [`Error::Cancelled`].
     pub fn generate(
         &self,
-        cells: &[&[u32]],
+        cells: &[&[Vec<u32>]],
         streams: &[u64],
         guidance: Guidance<'_>,
         settings: &GenerationSettings,
         watch: &Watch,
         on_piece: &mut dyn FnMut(Piece),
     ) -> Result<Vec<Generated>> {
-        let mut by_length: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
-        for (i, cell) in cells.iter().enumerate() {
-            let shown = match &self.input {
-                Input::Vectors(input) => cell.len().min(input.prompter.prompt.top_k),
-                Input::Sentence(_) => cell.len(),
-            };
-            by_length.entry(shown).or_default().push(i);
+        let mut alike: BTreeMap<(usize, usize), Vec<(usize, &[Vec<u32>])>> = BTreeMap::new();
+        for (i, readings) in cells.iter().enumerate() {
+            let (shown, readings) = self.shown_alike(readings);
+            alike.entry((shown, readings.len())).or_default().push((i, readings));
         }
         let mut results = vec![Generated::default(); cells.len()];
-        for group in by_length.values() {
-            let members: Vec<&[u32]> = group.iter().map(|&i| cells[i]).collect();
+        for ((_, n_readings), group) in alike {
+            let members: Vec<&[u32]> =
+                group.iter().flat_map(|(_, readings)| *readings).map(Vec::as_slice).collect();
             let prompt = match &self.input {
                 Input::Vectors(input) => {
                     input.prompter.splice(&self.decoder, input.gene_vectors(&members, watch)?)?
@@ -206,7 +207,7 @@ impl Cell2Text {
             let grammar = self.grammar.as_ref().filter(|_| settings.form == TextForm::Known);
             let mut weights = match grammar.zip(guidance.weighed) {
                 Some((grammar, Weighing { slot, .. })) => {
-                    weigh_slot(self, grammar, slot, prompt.clone(), watch)?
+                    mean_weights(weigh_slot(self, grammar, slot, prompt.clone(), watch)?, n_readings)
                 }
                 None => vec![Vec::new(); group.len()],
             };
@@ -226,7 +227,7 @@ impl Cell2Text {
             let mut writers: Vec<Writer> = group
                 .iter()
                 .zip(&weights)
-                .map(|(&i, weights)| {
+                .map(|(&(i, _), weights)| {
                     let sampler = Sampler::new(settings, streams.get(i).copied().unwrap_or(0));
                     Writer::new(i, sampler, grammar.map(|g| g.grammar().start()), leaning(weights))
                 })
@@ -240,6 +241,18 @@ impl Cell2Text {
         Ok(results)
     }
 
+    /// How many genes `readings` show the decoder, and those of them that show as many: all, or the first.
+    fn shown_alike<'a>(&self, readings: &'a [Vec<u32>]) -> (usize, &'a [Vec<u32>]) {
+        let shown = |reading: &Vec<u32>| match &self.input {
+            Input::Vectors(input) => reading.len().min(input.prompter.prompt.top_k),
+            Input::Sentence(_) => reading.len(),
+        };
+        let first = readings.first().map_or(0, shown);
+        let alike = readings.iter().all(|reading| shown(reading) == first);
+        (first, if alike { readings } else { readings.get(..1).unwrap_or_default() })
+    }
+
+    /// Writes the texts of `writers`. The rows of `prompt` are the readings of each, as many of every one.
     fn write(
         &self,
         prompt: Tensor<3>,
@@ -260,6 +273,7 @@ impl Cell2Text {
                 "Show it fewer genes: prompt.top_k, or sentence.genes, in the bundle's cell2text.toml.",
             )));
         }
+        let readings = batch / writers.len().max(1);
         let max_new = settings.max_new_tokens.min(room);
         let capacity = n_prompt + max_new;
         let positions = self.decoder.positions(capacity);
@@ -273,12 +287,14 @@ impl Cell2Text {
             let vocab = logits.len() / batch;
             if let Some((grammar, slots)) = settled.filter(|_| settings.temperature == 0.0) {
                 for &slot in slots {
-                    self.settle(grammar, slot, writers, (&cache, &positions), &logits, watch)?;
+                    self.settle(grammar, slot, writers, (&cache, &positions, readings), &logits, watch)?;
                 }
             }
             let mut next = Vec::with_capacity(batch);
-            for (writer, row) in writers.iter_mut().zip(logits.chunks_exact(vocab)) {
-                next.push(i64::from(writer.take(row, self, on_piece)));
+            let scores = mean_scores(&logits, vocab, readings);
+            for (writer, scores) in writers.iter_mut().zip(scores.chunks_exact(vocab)) {
+                let token = i64::from(writer.take(scores, self, on_piece));
+                next.extend(std::iter::repeat_n(token, readings));
             }
             if writers.iter().all(|w| w.done) || step + 1 == max_new {
                 break;
@@ -293,29 +309,34 @@ impl Cell2Text {
     }
 
     /// Has those of `writers` that stand before `slot` take the alternative that is likeliest as a whole. `logits` are the
-    /// scores of the next token of each.
+    /// scores of the next token of each row.
     fn settle(
         &self,
         grammar: &TokenGrammar,
         slot: usize,
         writers: &mut [Writer],
-        (cache, positions): (&KvCache, &Positions),
+        (cache, positions, readings): (&KvCache, &Positions, usize),
         logits: &[f32],
         watch: &Watch,
     ) -> Result<()> {
-        let before = writers.iter().enumerate();
-        let (rows, begun): (Vec<usize>, Vec<Begun>) =
-            before.filter_map(|(row, writer)| Some((row, writer.before(slot, self, grammar)?))).unzip();
-        if rows.is_empty() {
+        let begun = writers.iter().map(|writer| writer.before(slot, self, grammar));
+        let before: Vec<(usize, Begun)> =
+            begun.enumerate().filter_map(|(at, begun)| Some((at, begun?))).collect();
+        if before.is_empty() {
             return Ok(());
         }
-        let vocab = logits.len() / writers.len().max(1);
+        let (rows, begun): (Vec<usize>, Vec<Begun>) = before
+            .iter()
+            .flat_map(|(at, begun)| (at * readings..(at + 1) * readings).map(|row| (row, begun.clone())))
+            .unzip();
+        let vocab = logits.len() / (writers.len() * readings).max(1);
         let scores = rows.iter().filter_map(|row| logits.get(row * vocab..(row + 1) * vocab));
         let scores = scores.collect::<Vec<_>>().concat();
         let cache = cache.select(&rows, (cache.len() + MOST_TOKENS).min(cache.capacity()));
         let walk = Walk { model: self, grammar, slot, begun: &begun, positions };
-        for (row, weights) in rows.into_iter().zip(walk.weigh(cache, scores, watch)?) {
-            if let Some(writer) = writers.get_mut(row) {
+        let weights = mean_weights(walk.weigh(cache, scores, watch)?, readings);
+        for ((at, _), weights) in before.into_iter().zip(weights) {
+            if let Some(writer) = writers.get_mut(at) {
                 writer.settle(slot, weights, grammar);
             }
         }

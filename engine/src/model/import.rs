@@ -23,7 +23,7 @@ use crate::error::Problem;
 use crate::files::{sha256_of_file, write_atomically};
 use crate::nn::{GGUF_NAME, Params, WeightFiles, Writing, WritingKind, write_streamed};
 use crate::progress::Watch;
-use crate::tokens::{GeneDictionary, TokenKind};
+use crate::tokens::{GeneDictionary, Readings, TokenKind};
 use crate::{Error, Result};
 
 /// How a model is asked: which of the published prompts it was trained with.
@@ -221,6 +221,7 @@ pub fn import(request: &ImportRequest, watch: &Watch) -> Result<ImportReport> {
             dictionary: "genes.tsv".into(),
             kind: if genes.special().cls.is_some() { TokenKind::V2 } else { TokenKind::V1 },
             max_len: encoder_config.longest(),
+            readings: Readings::default(),
         }),
         encoder: Some(EncoderEntry { folder: "encoder".into(), hidden_state: request.hidden_state }),
         adapter: Some(AdapterEntry { folder: "adapter".into(), kind, hidden_size: adapter.hidden_size }),

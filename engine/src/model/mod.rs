@@ -20,6 +20,7 @@ mod memory_tests;
 #[cfg(test)]
 mod packed_tests;
 mod quantise;
+mod readings;
 #[cfg(test)]
 mod reference_tests;
 mod sampler;

@@ -217,7 +217,7 @@ fn follow(mut steps: Vec<Step>, shares: &mut [BTreeMap<usize, f64>], go_on: bool
     followed
 }
 
-fn in_order(shares: BTreeMap<usize, f64>) -> Weights {
+pub(super) fn in_order(shares: BTreeMap<usize, f64>) -> Weights {
     let sum: f64 = shares.values().sum();
     let mut weights: Weights = shares
         .into_iter()

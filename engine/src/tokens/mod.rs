@@ -24,7 +24,7 @@ mod rank;
 mod sentence;
 
 pub use dictionary::{GeneDictionary, SpecialTokens};
-pub use rank::{RankEncoder, TokenKind};
+pub use rank::{RankEncoder, Readings, TokenKind};
 pub use sentence::{
     PlaceLine, cell_sentence, median_total, read_sentence, sentence_columns, sentence_values,
 };

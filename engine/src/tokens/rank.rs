@@ -17,6 +17,51 @@ pub enum TokenKind {
     V2,
 }
 
+/// How often a cell is read, each time without other genes ([`RankEncoder::readings`]): once, as a whole, to eight times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Readings(u8);
+
+impl Readings {
+    /// More take long and tell nothing more.
+    const MOST: u8 = 8;
+
+    /// The number.
+    pub fn count(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Whether a cell is read as a whole.
+    pub fn is_one(&self) -> bool {
+        self.0 == 1
+    }
+}
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<u8> for Readings {
+    type Error = String;
+
+    fn try_from(count: u8) -> Result<Self, String> {
+        let allowed = 1..=Self::MOST;
+        if allowed.contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(format!("{count} readings, not 1 to {}", Self::MOST))
+        }
+    }
+}
+
+impl From<Readings> for u8 {
+    fn from(readings: Readings) -> Self {
+        readings.0
+    }
+}
+
 /// Counts are brought to this sum before the medians divide them.
 const TARGET_SUM: f64 = 10_000.0;
 
@@ -90,11 +135,33 @@ impl RankEncoder {
     /// or where it is not a positive number, it is the sum of `row`. What is zero, negative or not a number is no
     /// count and is left out.
     pub fn encode(&self, row: &SparseRow, n_counts: Option<f64>) -> Vec<u32> {
+        self.tokens_of(self.rank(row, n_counts).into_iter())
+    }
+
+    /// As many encodings of one cell as `readings` says, `[readings][tokens]`: of `n` each leaves out every `n`-th gene of the
+    /// order, the first one the first, the second one the second, and so on. Where one of them would have fewer than `least`
+    /// tokens, or `n` is one, there is only that of [`RankEncoder::encode`].
+    pub fn readings(&self, row: &SparseRow, readings: Readings, least: usize) -> Vec<Vec<u32>> {
+        let n = readings.count();
+        let ranked = self.rank(row, None);
+        let without = |left_out: usize| {
+            let seen = ranked.iter().enumerate().filter(move |(at, _)| at % n != left_out);
+            self.tokens_of(seen.map(|(_, slot)| *slot))
+        };
+        if n > 1 {
+            let readings: Vec<_> = (0..n).map(without).collect();
+            if readings.iter().all(|reading| reading.len() >= least) {
+                return readings;
+            }
+        }
+        vec![self.tokens_of(ranked.into_iter())]
+    }
+
+    /// The tokens of the genes in `ranked`, as many as there is room for, and the specials around them.
+    fn tokens_of(&self, ranked: impl Iterator<Item = u32>) -> Vec<u32> {
         let room =
             self.max_len.saturating_sub(usize::from(self.first.is_some()) + usize::from(self.last.is_some()));
-        let ranked = self.rank(row, n_counts);
-        let genes =
-            ranked.iter().take(room).filter_map(|slot| self.genes.get(*slot as usize)).map(|gene| gene.token);
+        let genes = ranked.take(room).filter_map(|slot| self.genes.get(slot as usize)).map(|gene| gene.token);
         self.first.into_iter().chain(genes).chain(self.last).take(self.max_len).collect()
     }
 
@@ -179,6 +246,31 @@ mod tests {
         assert_eq!(encoder.encode(&row(&[4.0, 2.0, 12.0, 0.0]), None), [2, 6, 4, 3]);
         assert_eq!(encoder.encode(&row(&[]), None), [2, 3]);
         assert_eq!(RankEncoder::new(&dictionary, TokenKind::V2, 1, &columns).encode(&row(&[1.0]), None), [2]);
+    }
+
+    #[test]
+    fn readings_leave_out_every_third_gene_and_small_cells_are_read_as_wholes() {
+        let dictionary = dictionary(&[1.0; 9]);
+        let ids: Vec<String> = (0..9).map(|i| format!("ENSG{i:011}")).collect();
+        let columns: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();
+        let encoder = RankEncoder::new(&dictionary, TokenKind::V2, 6, &columns);
+        let cell = row(&[9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]);
+        let three = Readings::try_from(3).unwrap();
+        // The genes' tokens begin at 4; each reading has room for four beside the specials.
+        assert_eq!(
+            encoder.readings(&cell, three, 6),
+            [[2, 5, 6, 8, 9, 3], [2, 4, 6, 7, 9, 3], [2, 4, 5, 7, 8, 3]]
+        );
+        assert_eq!(encoder.readings(&cell, Readings::default(), 6), [encoder.encode(&cell, None)]);
+        let small = row(&[9.0, 8.0, 7.0, 6.0]);
+        assert_eq!(encoder.readings(&small, three, 5), [encoder.encode(&small, None)]);
+        assert_eq!(encoder.readings(&small, three, 4).len(), 3);
+        let read = |json: &str| serde_json::from_str::<Readings>(json);
+        assert_eq!(read("3").unwrap(), three);
+        assert!(read("1").unwrap().is_one());
+        for wrong in ["0", "9", "300", "-1"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -14,12 +14,12 @@ use crate::ontology::Ontology;
 use crate::progress::Watch;
 use crate::{Error, Result};
 
-/// The temperatures of the bundle in `folder`, by the studies of `recipe` below `data`.
+/// The temperatures of the bundle in `folder`, or of the built-in model, by the studies of `recipe` below `data`.
 ///
 /// # Errors
 /// [`Error::Train`] naming a file or column that is not as the recipe says; what reading and describing give.
 pub(super) fn temperatures(
-    folder: &Path,
+    folder: Option<&Path>,
     recipe: &Recipe,
     known_tissues: &[String],
     data: &Path,
@@ -30,7 +30,7 @@ pub(super) fn temperatures(
     if recipe.calibration.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let describer = Describer::load(Some(folder), device, watch)?;
+    let describer = Describer::load(folder, device, watch)?;
     let table = GeneTable::builtin()?;
     for study in &recipe.calibration {
         let file = AnnData::open(&data.join(&study.file), watch)?;

@@ -8,7 +8,7 @@ use super::sources::{CalibrationStudy, CellRecipe, Source};
 use crate::error::Problem;
 use crate::model::{AdapterKind, HiddenState, Prompt};
 use crate::nn::quant::Bits;
-use crate::tokens::TokenKind;
+use crate::tokens::{Readings, TokenKind};
 use crate::{Error, Result};
 
 /// All that decides what a training run gives, but the data themselves.
@@ -70,6 +70,9 @@ pub struct GeneRecipe {
     pub kind: TokenKind,
     /// Longest encoding, special tokens counted.
     pub max_len: usize,
+    /// How often the finished model reads a cell, each time without other genes; learning reads cells as wholes.
+    #[serde(default, skip_serializing_if = "Readings::is_one")]
+    pub readings: Readings,
     /// Cells drawn to find each gene's median.
     #[serde(default)]
     pub median_cells: usize,

@@ -157,6 +157,22 @@ fn a_quick_reading_teaches_an_encoder_of_one_layer_what_a_whole_one_does_and_a_d
 }
 
 #[test]
+fn the_temperatures_of_the_model_that_ships_are_those_that_its_calibration_studies_give() {
+    let Some(data) = data_folder() else { return };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/builtin.toml");
+    let recipe = Recipe::read(&path).unwrap();
+    let corpus = corpus::Corpus::read(&recipe, &data, &Watch::silent()).unwrap();
+    let (tissues, device) = (corpus.tissues.words(), DevicePreference::Cpu);
+    let found = calibration::temperatures(None, &recipe, tissues, &data, device, &Watch::silent()).unwrap();
+    let shipped = Bundle::builtin().unwrap().manifest.temperatures;
+    assert_eq!(found.keys().collect::<Vec<_>>(), shipped.keys().collect::<Vec<_>>());
+    for (kind, temperature) in &found {
+        // The next that is tried lies 5 % further on.
+        assert!((temperature / shipped[kind] - 1.0).abs() < 0.06, "{found:?}, shipped {shipped:?}");
+    }
+}
+
+#[test]
 fn a_step_on_two_devices_is_the_step_on_one() {
     let Some(data) = data_folder() else { return };
     let other = match choose_device(DevicePreference::Wgpu) {

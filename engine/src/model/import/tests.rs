@@ -120,7 +120,7 @@ fn published_parts_become_a_bundle_that_loads_and_writes() {
     let model = Cell2Text::load(&bundle, &Device::flex(), &silent).unwrap();
     assert!(model.decoder_config.eos_token_id.contains(2));
     let settings = crate::model::GenerationSettings { max_new_tokens: 5, ..Default::default() };
-    let cell: &[u32] = &[2, 4, 5, 3];
+    let cell: &[Vec<u32>] = &[vec![2, 4, 5, 3]];
     let mut streamed = String::new();
     let said = model
         .generate(&[cell], &[0], Guidance::default(), &settings, &silent, &mut |piece| {
@@ -211,8 +211,9 @@ fn a_decoder_alone_becomes_a_bundle_that_reads_sentences() {
     let crate::model::Input::Sentence(prompter) = &model.input else { panic!("no sentence") };
     let tokens = prompter.tokens("CD3D CD8A", 2).unwrap();
     let settings = crate::model::GenerationSettings { max_new_tokens: 3, ..Default::default() };
-    let said =
-        model.generate(&[&tokens], &[0], Guidance::default(), &settings, &silent, &mut |_| {}).unwrap();
+    let said = model
+        .generate(&[&[tokens.clone()]], &[0], Guidance::default(), &settings, &silent, &mut |_| {})
+        .unwrap();
     assert!(said[0].tokens.len() <= 3);
     assert_eq!(model.cell_vectors(&[&tokens], &silent).unwrap()[0].len(), 32);
     let wrong = SentenceImport { prompt: "no place".into(), out: root.path().join("other"), ..request };
