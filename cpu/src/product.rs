@@ -62,7 +62,8 @@ pub(crate) fn product_by(level: Level, matrix: &Tiles, vectors: &Vectors, bias: 
     let (tiles, cores) = (matrix.tiles(), rayon::current_num_threads().max(1));
     let mut out = vec![0f32; n * rows];
     if cores == 1 || rows * columns * n < SMALL {
-        let most = (CACHE / (2 * columns)).max(VECTORS);
+        // Whole groups of vectors, as a task must begin with one.
+        let most = (CACHE / (2 * columns) / VECTORS * VECTORS).max(VECTORS);
         for (i, out) in out.chunks_mut(most * rows).enumerate() {
             run(0..tiles, i * most..i * most + out.len() / rows, out);
         }
@@ -137,6 +138,19 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn one_core_takes_more_vectors_than_its_cache_holds() {
+        let (columns, n) = (352, 1600);
+        let values: Vec<f32> = (0..n * columns).map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
+        let (matrix, _) = made_up(3, columns, 8);
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let got = alone.install(|| product(&matrix, &Vectors::new(&values, columns), None));
+        for first in [0, 1488, 1596] {
+            let some = Vectors::new(&values[first * columns..(first + 4) * columns], columns);
+            assert_eq!(product(&matrix, &some, None), got[first * 3..(first + 4) * 3], "from {first}");
         }
     }
 
