@@ -175,8 +175,8 @@ impl Cell2Text {
 
     /// Writes a text for each of `cells`, all in one batch per prompt length. Each has the tokens of its readings, one or
     /// several: rank value encodings, or the prompt of a cell sentence. Where they do not show the model as many genes, the
-    /// first counts alone. `on_piece` gets the text as it comes. `streams` number the texts for sampling, so that a cell's text does
-    /// not depend on its batch.
+    /// first counts alone; of none nothing is written. `on_piece` gets the text as it comes. `streams` number the texts for
+    /// sampling, so that a cell's text does not depend on its batch.
     ///
     /// # Errors
     /// [`Error::Model`], [`Error::Device`] or [`Error::Cancelled`].
@@ -192,7 +192,9 @@ impl Cell2Text {
         let mut alike: BTreeMap<(usize, usize), Vec<(usize, &[Vec<u32>])>> = BTreeMap::new();
         for (i, readings) in cells.iter().enumerate() {
             let (shown, readings) = self.shown_alike(readings);
-            alike.entry((shown, readings.len())).or_default().push((i, readings));
+            if !readings.is_empty() {
+                alike.entry((shown, readings.len())).or_default().push((i, readings));
+            }
         }
         let mut results = vec![Generated::default(); cells.len()];
         for ((_, n_readings), group) in alike {

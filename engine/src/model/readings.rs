@@ -71,6 +71,7 @@ mod tests {
                 assert!(one.0 == other.0 && (one.1 - other.1).abs() < 1e-4, "{one:?} {other:?}");
             }
         }
+        assert_eq!(tell(&[&[]]), [crate::model::Generated::default()]);
         // Two readings that differ tell what neither tells for sure.
         let both = &tell(&[&[a.clone(), b.clone()]])[0];
         let weight = |of: &crate::model::Generated| {
