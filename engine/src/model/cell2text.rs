@@ -68,6 +68,9 @@ pub struct VectorInput {
     pub prompter: Prompter,
 }
 
+/// The number of a cell among those that a text is asked of, and its readings.
+type Asked<'a> = (usize, &'a [Vec<u32>]);
+
 /// What is known of cells beside their genes, and wanted beside their texts. It counts for texts that keep to the grammar.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Guidance<'a> {
@@ -189,7 +192,7 @@ impl Cell2Text {
         watch: &Watch,
         on_piece: &mut dyn FnMut(Piece),
     ) -> Result<Vec<Generated>> {
-        let mut alike: BTreeMap<(usize, usize), Vec<(usize, &[Vec<u32>])>> = BTreeMap::new();
+        let mut alike: BTreeMap<(usize, usize), Vec<Asked<'_>>> = BTreeMap::new();
         for (i, readings) in cells.iter().enumerate() {
             let (shown, readings) = self.shown_alike(readings);
             if !readings.is_empty() {

@@ -60,7 +60,7 @@ mod tests {
         };
         let cells: Vec<Vec<u32>> = (0..3).map(|i| (10 + 300 * i..50 + 300 * i).collect()).collect();
         let [a, b, c] = &cells[..] else { panic!("three cells") };
-        let once = tell(&[&[a.clone()], &[b.clone()], &[c.clone()]]);
+        let once = tell(&[a, b, c].map(std::slice::from_ref));
         let twice = |cell: &Vec<u32>| vec![cell.clone(), cell.clone()];
         // Others in the same batch are read once, or in ways that show the model less.
         let mixed = tell(&[&twice(a), &twice(b), &[c.clone(), c[..5].to_vec()]]);

@@ -212,7 +212,14 @@ fn a_decoder_alone_becomes_a_bundle_that_reads_sentences() {
     let tokens = prompter.tokens("CD3D CD8A", 2).unwrap();
     let settings = crate::model::GenerationSettings { max_new_tokens: 3, ..Default::default() };
     let said = model
-        .generate(&[&[tokens.clone()]], &[0], Guidance::default(), &settings, &silent, &mut |_| {})
+        .generate(
+            &[std::slice::from_ref(&tokens)],
+            &[0],
+            Guidance::default(),
+            &settings,
+            &silent,
+            &mut |_| {},
+        )
         .unwrap();
     assert!(said[0].tokens.len() <= 3);
     assert_eq!(model.cell_vectors(&[&tokens], &silent).unwrap()[0].len(), 32);
