@@ -209,8 +209,8 @@ const LEAST_OWN: f64 = 0.005;
 
 /// How sure to be of a type that got `share` of the votes around a cell which holds it for as likely as `own`. Votes are
 /// spread over sister types that one could not tell apart, so that the share is too low a figure for cells that a model knows,
-/// and not for others; and cells of a cluster all get the same share, whatever each is like. These powers suited `pbmc3k`, and
-/// other studies no worse than the share's power 0.6 alone (docs/evaluation.md).
+/// and not for others; and cells of a cluster all get the same share, whatever each is like. These powers suited `pbmc3k`; none
+/// that suits it keeps votes from being too sure elsewhere (docs/evaluation.md).
 fn surety(share: f64, own: f64) -> f32 {
     let own = own.clamp(LEAST_OWN, 1.0);
     (share.clamp(0.0, 1.0).powf(POWER_OF_VOTES) * own.powf(POWER_OF_OWN)) as f32

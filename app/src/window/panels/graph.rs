@@ -152,8 +152,7 @@ pub fn graph_ui(ui: &mut Ui, term: &TermView, counts: &Counts, view: &mut GraphV
             node_ui(ui, &response, canvas, place, view.scale, (i, node), counts, out);
         }
     }
-    let boxes: Vec<Rect> = plan.boxes.iter().flatten().map(|b| to_screen * *b).collect();
-    hints_ui(ui, canvas, &plan, &boxes, view);
+    hints_ui(ui, canvas, &plan, to_screen, view);
     let label = format!("Neighbourhood of {} in the Cell Ontology", term.label);
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, &label));
 }
@@ -261,10 +260,13 @@ fn count_ui(
     place.left()
 }
 
-/// What says that there is more, and how to get there. `boxes` are the terms as they stand on the screen.
-fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, boxes: &[Rect], view: &mut GraphView) {
-    let seen = Rect::from_min_size((-view.shift / view.scale).to_pos2(), canvas.size() / view.scale);
-    let (left, right) = graph_layout::beside(plan, seen);
+/// What says that there is more, and how to get there.
+fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, to_screen: TSTransform, view: &mut GraphView) {
+    let (left, right) = graph_layout::beside(plan, to_screen.inverse() * canvas);
+    if (left, right) == (0, 0) {
+        return;
+    }
+    let boxes: Vec<Rect> = plan.boxes.iter().flatten().map(|b| to_screen * *b).collect();
     let step = canvas.width() * 0.7;
     for (count, words, at, by) in [
         (left, format!("◀ {left}"), canvas.left_center() + vec2(space::XS, 0.0), step),
@@ -274,7 +276,7 @@ fn hints_ui(ui: &mut Ui, canvas: Rect, plan: &Plan, boxes: &[Rect], view: &mut G
             continue;
         }
         let align = if by > 0.0 { Align2::LEFT_CENTER } else { Align2::RIGHT_CENTER };
-        let rect = beside_terms(align.anchor_size(at, HINT), canvas, boxes);
+        let rect = beside_terms(align.anchor_size(at, HINT), canvas, &boxes);
         let side = if by > 0.0 { "left" } else { "right" };
         let name = format!("Show {count} more terms to the {side}");
         let clicked = over(ui, rect, |ui| {
